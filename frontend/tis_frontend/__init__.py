@@ -1,0 +1,1 @@
+"""HTTP and gRPC faces of the server: they translate, they never decide."""

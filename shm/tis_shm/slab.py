@@ -1,0 +1,123 @@
+"""A process's own part of the pool: it alone takes and frees blocks there, so no lock is needed.
+
+Also keeps the blocks that the process has lent to readers until their release words say that they are done.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from tis_shm.buddy import BuddyAllocator
+from tis_shm.pool import GRANULE_BYTES, Block, Pool
+
+_EXTRA_LOANS_LOOKED_AT: Final = 8
+
+
+class Grant(NamedTuple):
+    """A range of the pool that the supervisor gave to one process."""
+
+    offset: int
+    size_bytes: int
+
+
+class Slab:
+    """The ranges granted to this process, and every block taken in them."""
+
+    def __init__(self, pool: Pool, grants: Iterable[Grant]) -> None:
+        self._pool: Final = pool
+        self._generations = pool.generations
+        self._arenas: list[BuddyAllocator] = []
+        for grant in grants:
+            self.add(grant)
+
+    def add(self, grant: Grant) -> None:
+        """Use another range, after the supervisor granted it."""
+        self._arenas.append(BuddyAllocator(grant.offset, grant.offset + grant.size_bytes, GRANULE_BYTES))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes granted."""
+        return sum(arena.size_bytes for arena in self._arenas)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes in blocks that are taken, lent ones included."""
+        return sum(arena.used_bytes for arena in self._arenas)
+
+    def take(self, size_bytes: int) -> Block | None:
+        """A block of at least `size_bytes`, aligned to its own (power of two) size; None where the slab has no room."""
+        for arena in self._arenas:
+            offset = arena.allocate(size_bytes)
+            if offset is not None:
+                at = offset // GRANULE_BYTES
+                generation = (self._generations[at] + 1 | 1) & 0xFFFFFFFF
+                self._generations[at] = generation
+                return Block(offset, generation)
+        return None
+
+    def writable(self, block: Block, start: int, size_bytes: int) -> memoryview:
+        """Bytes of an own block, to be filled."""
+        begin = block.offset + start
+        return self._pool.data[begin : begin + size_bytes]
+
+    def free(self, block: Block) -> None:
+        """Give a block back. Descriptors of it are stale from here on.
+
+        Raises:
+            KeyError: the block is not taken.
+        """
+        offset, generation = block
+        for arena in self._arenas:
+            if arena.start_bytes <= offset < arena.end_bytes:
+                arena.free(offset)
+                self._generations[offset // GRANULE_BYTES] = (generation + 1) & 0xFFFFFFFF
+                return
+        raise KeyError(offset)
+
+
+class Loans:
+    """Blocks lent to readers. A reader says that it is done by a store in shared memory: no message, no wake-up."""
+
+    def __init__(self, pool: Pool, slab: Slab) -> None:
+        self._released = pool.released
+        self._slab: Final = slab
+        self._lent: deque[tuple[Block, int]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._lent)
+
+    def lend(self, block: Block, reader: int) -> None:
+        """Note that `reader` (a peer id) holds the block from now on."""
+        self._lent.append((block, reader))
+
+    def collect(self, looks: int | None = None) -> int:
+        """Free what has been released and return how many blocks that were.
+
+        Looks at `looks` loans (all of them for None), oldest first; those still held go to the back, so that a slow
+        reader never hides what others are done with. Callers on the hot path look at a few more loans than they made.
+        """
+        freed = 0
+        lent = self._lent
+        released = self._released
+        for _ in range(len(lent) if looks is None else min(looks + _EXTRA_LOANS_LOOKED_AT, len(lent))):
+            loan = lent.popleft()
+            block = loan[0]
+            if released[block[0] // GRANULE_BYTES] == block[1]:
+                self._slab.free(block)
+                freed += 1
+            else:
+                lent.append(loan)
+        return freed
+
+    def forget(self, gone: Callable[[int], bool]) -> int:
+        """Free everything lent to readers for whom `gone` is true: their process has died. Returns the number freed."""
+        kept: deque[tuple[Block, int]] = deque()
+        freed = 0
+        for block, reader in self._lent:
+            if gone(reader):
+                self._slab.free(block)
+                freed += 1
+            else:
+                kept.append((block, reader))
+        self._lent = kept
+        return freed

@@ -1,0 +1,94 @@
+"""Tensor datatypes: their protocol names, config names, element sizes and numpy forms. Nothing else lives here.
+
+Protocol names (`FP32`, `BYTES`) are KServe's; config names (`TYPE_FP32`, `TYPE_STRING`) are ModelConfig's.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+#: Size of one element in bytes, by protocol name. BYTES is variable and stands as 0.
+ELEMENT_BYTES: Final[dict[str, int]] = {
+    "BOOL": 1,
+    "UINT8": 1,
+    "UINT16": 2,
+    "UINT32": 4,
+    "UINT64": 8,
+    "INT8": 1,
+    "INT16": 2,
+    "INT32": 4,
+    "INT64": 8,
+    "FP16": 2,
+    "BF16": 2,
+    "FP32": 4,
+    "FP64": 8,
+    "BYTES": 0,
+}
+
+#: numpy dtypes of fixed-size datatypes as they lie on the wire (little-endian). BF16 has no numpy form of its own:
+#: its bits are seen as uint16.
+NUMPY: Final[dict[str, np.dtype[Any]]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+
+_LENGTH_BYTES: Final = 4
+
+
+def from_config(config_name: str) -> str:
+    """Protocol name for a ModelConfig enum name: `TYPE_FP32` gives `FP32`, `TYPE_STRING` gives `BYTES`.
+
+    An unknown or unset type (`TYPE_INVALID`) gives `<invalid>`, as Triton prints it.
+    """
+    if config_name == "TYPE_STRING":
+        return "BYTES"
+    name = config_name.removeprefix("TYPE_")
+    return name if name in ELEMENT_BYTES else "<invalid>"
+
+
+def to_config(name: str) -> str:
+    """ModelConfig enum name for a protocol name: `BYTES` gives `TYPE_STRING`."""
+    return "TYPE_STRING" if name == "BYTES" else f"TYPE_{name}"
+
+
+def encode_bytes(elements: "npt.NDArray[np.object_]") -> bytes:
+    """BYTES wire form of an array of `bytes` or `str`: per element a little-endian uint32 length, then the bytes."""
+    parts: list[bytes] = []
+    for element in elements.ravel():
+        data = element.encode() if isinstance(element, str) else bytes(element)
+        parts.append(len(data).to_bytes(_LENGTH_BYTES, "little"))
+        parts.append(data)
+    return b"".join(parts)
+
+
+def decode_bytes(view: memoryview | bytes, shape: tuple[int, ...]) -> "npt.NDArray[np.object_]":
+    """Array of `bytes` objects of the given shape from BYTES wire form. The bytes are copied out of `view`.
+
+    Raises:
+        ValueError: the data hold another number of elements than the shape, or end inside one.
+    """
+    data = bytes(view)
+    elements: list[bytes] = []
+    at = 0
+    while at < len(data):
+        start = at + _LENGTH_BYTES
+        end = start + int.from_bytes(data[at:start], "little")
+        if start > len(data) or end > len(data):
+            raise ValueError("a BYTES tensor ends inside an element")
+        elements.append(data[start:end])
+        at = end
+    array = np.empty(len(elements), dtype=np.object_)
+    array[:] = elements
+    return array.reshape(shape)

@@ -1,0 +1,102 @@
+"""What every process needs to know of a model version: plain data derived once, by the supervisor, from its config.
+
+The scheduler, frontends and workers act on these and never parse a config themselves. The completed config travels
+along as opaque bytes for those who must show it. No logic lives here beyond derived properties.
+"""
+
+from functools import cached_property
+
+import msgspec
+
+
+class TensorSpec(msgspec.Struct, frozen=True, dict=True):
+    """An input or output as configured. `shape` leaves out the batch dimension; -1 is any size."""
+
+    name: str
+    datatype: str  # protocol name: "FP32", "BYTES", …
+    shape: tuple[int, ...]
+    optional: bool = False
+    #: Shape as the backend sees it, again without batch dimension; None where it is `shape`.
+    reshape: tuple[int, ...] | None = None
+    #: Requests whose shapes differ here may still share a batch.
+    allow_ragged_batch: bool = False
+    #: File of labels, one a line, relative to the model's directory; empty for none.
+    label_filename: str = ""
+
+    @cached_property
+    def has_variable_dims(self) -> bool:
+        """True where some dimension is -1."""
+        return -1 in self.shape
+
+
+class DynamicBatcherSpec(msgspec.Struct, frozen=True):
+    """`dynamic_batching` as far as this server acts on it."""
+
+    preferred_batch_sizes: tuple[int, ...] = ()
+    max_queue_delay_us: int = 0
+
+
+class InstanceSpec(msgspec.Struct, frozen=True):
+    """One instance of a model version: one worker process."""
+
+    name: str  # `<group>_<n>`, as Triton names them
+    kind: str  # "CPU", "GPU" or "MODEL"
+    device_id: int = 0
+
+
+class ModelSpec(msgspec.Struct, frozen=True, dict=True):
+    """A model version, completed and checked."""
+
+    name: str
+    version: int
+    platform: str
+    backend: str
+    max_batch_size: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    #: None: the default scheduler, one execution a request.
+    batcher: DynamicBatcherSpec | None = None
+    decoupled: bool = False
+    #: The model's directory and the file (or directory) inside the version directory that the backend loads.
+    model_path: str = ""
+    filename: str = ""
+    #: `parameters` of the config, string values only.
+    parameters: dict[str, str] = {}
+    instances: tuple[InstanceSpec, ...] = ()
+    #: The completed ModelConfig, serialized: for metadata answers and for backends that read their own fields of it.
+    config: bytes = b""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Name and version: what a request is routed by."""
+        return (self.name, self.version)
+
+    @cached_property
+    def inputs_by_name(self) -> dict[str, TensorSpec]:
+        """Inputs by name."""
+        return {spec.name: spec for spec in self.inputs}
+
+    @cached_property
+    def outputs_by_name(self) -> dict[str, TensorSpec]:
+        """Outputs by name."""
+        return {spec.name: spec for spec in self.outputs}
+
+    @cached_property
+    def required_inputs(self) -> frozenset[str]:
+        """Names of the inputs that a request must bring."""
+        return frozenset(spec.name for spec in self.inputs if not spec.optional)
+
+
+class TensorSignature(msgspec.Struct, frozen=True):
+    """An input or output as the model file itself declares it. `shape` includes every dimension; -1 is any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class ModelSignature(msgspec.Struct, frozen=True):
+    """What a backend read from a model file: the source for completing and checking a config."""
+
+    inputs: tuple[TensorSignature, ...]
+    outputs: tuple[TensorSignature, ...]

@@ -1,8 +1,8 @@
 """A buddy allocator over a range of offsets: pure arithmetic, no memory behind it.
 
 Used twice: the supervisor divides the pool into slabs with one, the owner of a slab divides it into blocks with
-another. Free blocks are kept in one stack an order, last in first out, so that the memory handed out is the memory that was warm
-last. Merging is lazy: freeing is a push, and buddies are joined only when an allocation finds nothing.
+another. Free blocks are kept in one stack an order, last in first out, so that the memory handed out is the memory
+that was warm last. Merging is lazy: freeing is a push, and buddies are joined only when an allocation finds nothing.
 """
 
 from typing import Final
@@ -79,7 +79,7 @@ class BuddyAllocator:
         return None
 
     def _merge(self) -> None:
-        """Join all free buddies, smallest first. Takes time in proportion to the free ranges; none is paid for twice."""
+        """Join all free buddies, smallest first; takes time in proportion to the free ranges."""
         self._frees_since_merge = 0
         for order in range(self._granule_bits, 63):
             stack = self._free[order]

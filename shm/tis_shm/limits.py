@@ -11,7 +11,7 @@ _UNSET_POOL_FRACTION: Final = 2
 
 
 def memory_limit_bytes(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """The smallest of the machine's memory and the limits of this process's control groups (version 2 and 1), in bytes."""
+    """The smallest of the machine's memory and the limits of this process's control groups, in bytes."""
     limits = [_memory_total_bytes(proc)]
     for line in _lines(proc / "self" / "cgroup"):
         _, _, path = line.split(":", 2)

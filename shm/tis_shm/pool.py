@@ -46,7 +46,7 @@ class Pool:
 
     Who writes: the header, its creator, once. `generations[g]` and the data: the owner of the slab that holds
     granule g. `released[g]`: the reader that the block starting at g was lent to, and only while it is lent, so no
-    word has two writers at a time and there is no lock. A generation is odd while the block is taken and even while it is free.
+    word has two writers at a time and there is no lock. A generation is odd while its block is taken, else even.
 
     Order of stores: the owner writes data, then sends the descriptor through a socket; a reader reads data, then stores
     its release. The first is ordered by the system call; the second needs loads to be done before a later store is

@@ -86,6 +86,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
         """Names of the inputs that a request must bring."""
         return frozenset(spec.name for spec in self.inputs if not spec.optional)
 
+    @cached_property
+    def needs_batch_key(self) -> bool:
+        """True where two valid requests may be unable to share a batch."""
+        return any(spec.has_variable_dims or spec.optional for spec in self.inputs)
+
 
 class TensorSignature(msgspec.Struct, frozen=True):
     """An input or output as the model file itself declares it. `shape` includes every dimension; -1 is any size."""

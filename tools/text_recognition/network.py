@@ -20,7 +20,7 @@ def _convolution(inputs: int, outputs: int, kernel: int | tuple[int, int], pool:
     return nn.Sequential(*layers)
 
 
-class Recogniser(nn.Module):
+class Recogniser(nn.Module):  # type: ignore[misc, unused-ignore]  # torch may have no types here
     """Pictures [batch, 1, 32, 100] in, logits [batch, 25, 37] out."""
 
     def __init__(self, hidden: int = 64) -> None:

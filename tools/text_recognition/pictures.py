@@ -9,7 +9,14 @@ from typing import Final
 import numpy as np
 
 from tools.text_recognition.decode import HEIGHT, WIDTH, Bytes, to_grey
-from tools.text_recognition.render import EVALUATION_SIZE, FONT_FOLDER, TRAINING_SIZES, load_font, render, training_fonts
+from tools.text_recognition.render import (
+    EVALUATION_SIZE,
+    FONT_FOLDER,
+    TRAINING_SIZES,
+    load_font,
+    render,
+    training_fonts,
+)
 from tools.text_recognition.words import TextMaker, load_words
 
 _CHUNK: Final = 2000

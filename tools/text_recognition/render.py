@@ -124,9 +124,7 @@ def _crop(mask: Image.Image, font: ImageFont.FreeTypeFont, rng: np.random.Genera
         bottom = max(bottom, round(font.size * 2.1))
     aside = rng.uniform(0.02, 0.35, 2) * font.size
     above = rng.uniform(0.0, 0.3, 2) * font.size
-    return mask.crop(
-        (round(left - aside[0]), round(top - above[0]), round(right + aside[1]), round(bottom + above[1]))
-    )
+    return mask.crop((round(left - aside[0]), round(top - above[0]), round(right + aside[1]), round(bottom + above[1])))
 
 
 def _colours(rng: np.random.Generator) -> tuple[float, float]:

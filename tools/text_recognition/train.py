@@ -57,11 +57,15 @@ def train(network: nn.Module, pictures: Pictures, check: Pictures, epochs: int, 
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             schedule.step()
-            total += float(loss)
+            total += loss.item()
             if step % 250 == 0:
-                print(f"  step {step} of {steps}, loss {float(loss):.3f}, {time.monotonic() - started:.0f} s", flush=True)
+                print(
+                    f"  step {step} of {steps}, loss {loss.item():.3f}, {time.monotonic() - started:.0f} s", flush=True
+                )
         right = accuracy(network, check)
-        print(f"epoch {epoch + 1}: mean loss {total / steps:.4f}, {right:.1%} of fresh training texts exact", flush=True)
+        print(
+            f"epoch {epoch + 1}: mean loss {total / steps:.4f}, {right:.1%} of fresh training texts exact", flush=True
+        )
 
 
 def accuracy(network: nn.Module, pictures: Pictures) -> float:

@@ -8,17 +8,22 @@ from typing import Final
 #: The words kept for evaluation, one a line.
 EVALUATION_WORDS: Final = Path(__file__).with_name("words.txt")
 
+
+def _pieces(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _DIGITS: Final = "0123456789"
-_ONSETS: Final = (
+_ONSETS: Final = _pieces(
     "b c d f g h j k l m n p qu r s t v w y z bl br ch cl cr dr fl fr gl gr kn ph pl pr sc sh sk sl sm sn sp "
     "squ st str sw th thr tr tw wh wr"
-).split()
-_VOWELS: Final = "a e i o u a e i o u a e i o u ai au ea ee ei ia ie io oa oi oo ou ow ue ui y".split()
-_CODAS: Final = (
+)
+_VOWELS: Final = _pieces("a e i o u a e i o u a e i o u ai au ea ee ei ia ie io oa oi oo ou ow ue ui y")
+_CODAS: Final = _pieces(
     "b ck ct d f ff g ght k l ll lf lm lt m mp n nd ng nk nt p r rd rk rm rn rt s ss st sh t tt th tch w x y z zz"
-).split()
-_ENDINGS: Final = "e er ing ed ly tion ness y le al ic ish ment ure age ow ip ive ine ack ill oll".split()
+)
+_ENDINGS: Final = _pieces("e er ing ed ly tion ness y le al ic ish ment ure age ow ip ive ine ack ill oll")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""The cases that are measured: a load generator, a model and a number of clients."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import load_h2load, load_perf_analyzer, load_wrk
+from .errors import BenchError, WrongAnswerError
+from .models import MODELS, Model, Serving
+from .payloads import grpc_payload, http_payload
+from .samples import Sample
+from .servers import Endpoint
+
+CLIENTS = (1, 16, 64)
+PERF_CLIENTS = (1, 16)
+LIGHT_LOADS = ("http", "grpc")
+PERF_LOADS = ("perf-http", "perf-grpc")
+NAMES = [f"{load}-{model.size}" for load in (*LIGHT_LOADS, *PERF_LOADS) for model in MODELS]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    load: str
+    model: Model
+    clients: int
+
+    @property
+    def name(self) -> str:
+        """What ``--only`` calls it."""
+        return f"{self.load}-{self.model.size}"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all the cases have in common."""
+
+    serving: Serving
+    seconds: int
+    warmup_s: int
+    perf_analyzer: Path | None
+    folder: Path
+
+
+def select(only: Iterable[str], clients: Iterable[int] | None, *, with_perf: bool) -> list[Case]:
+    """The cases asked for; an empty ``only`` means all, perf_analyzer's just if asked for."""
+    wanted = set(only) or {name for name in NAMES if with_perf or not name.startswith("perf-")}
+    unknown = sorted(wanted.difference(NAMES))
+    if unknown:
+        raise BenchError(f"no such case: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
+    every = [
+        Case(load, model, count)
+        for load in (*LIGHT_LOADS, *PERF_LOADS)
+        for model in MODELS
+        for count in (clients or (PERF_CLIENTS if load in PERF_LOADS else CLIENTS))
+    ]
+    return [case for case in every if case.name in wanted]
+
+
+def measure(case: Case, endpoint: Endpoint, conditions: Conditions) -> Sample:
+    """Measure one case between two checks that the server answers, and answers right."""
+    protocol = case.load.removeprefix("perf-")
+    try:
+        if protocol == "http":
+            return measure_http(case, endpoint, conditions)
+        return measure_grpc(case, endpoint, conditions)
+    except WrongAnswerError as error:
+        return Sample(error=str(error))
+
+
+def measure_http(case: Case, endpoint: Endpoint, conditions: Conditions) -> Sample:
+    """Measure a case over HTTP."""
+    payload = http_payload(case.model, conditions.serving)
+    payload.check(endpoint)
+    if case.load in PERF_LOADS:
+        sample = measure_perf(case, endpoint, conditions)
+    else:
+        sample = after_warmup(
+            conditions, lambda seconds: load_wrk.measure(endpoint, payload, case.clients, seconds, conditions.folder)
+        )
+    payload.check(endpoint)
+    return sample
+
+
+def measure_grpc(case: Case, endpoint: Endpoint, conditions: Conditions) -> Sample:
+    """Measure a case over gRPC."""
+    payload = grpc_payload(case.model, conditions.serving)
+    answer_bytes = payload.check(endpoint)
+    if case.load in PERF_LOADS:
+        sample = measure_perf(case, endpoint, conditions)
+    else:
+        sample = after_warmup(
+            conditions,
+            lambda seconds: load_h2load.measure(
+                endpoint, payload, answer_bytes, case.clients, seconds, conditions.folder
+            ),
+        )
+    payload.check(endpoint)
+    return sample
+
+
+def measure_perf(case: Case, endpoint: Endpoint, conditions: Conditions) -> Sample:
+    """Measure a case with perf_analyzer, which warms up by itself."""
+    if conditions.perf_analyzer is None:
+        raise BenchError("perf_analyzer is missing; name it by TIS_PERF_ANALYZER or --perf-analyzer")
+    load = (case.load.removeprefix("perf-"), case.clients)
+    report = conditions.folder / "perf_analyzer.csv"
+    return load_perf_analyzer.measure(conditions.perf_analyzer, endpoint, case.model, load, conditions.seconds, report)
+
+
+def after_warmup(conditions: Conditions, load: Callable[[int], Sample]) -> Sample:
+    """Run a load twice: shortly, for nothing but the warmth, and then to measure."""
+    if conditions.warmup_s:
+        load(conditions.warmup_s)
+    return load(conditions.seconds)

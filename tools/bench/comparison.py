@@ -1,0 +1,103 @@
+"""The comparison: rounds of ours and theirs in turn, then the table."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import machine
+from .cases import LIGHT_LOADS, Conditions, measure
+from .errors import BenchError
+from .load_tools import PACKAGES, require
+from .models import write_repository
+from .options import Options, Side, parse
+from .results import Results
+from .servers import serving
+from .table import comparison_table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; the exit status is 0 if every run was good."""
+    try:
+        options = parse(arguments)
+        check_tools(options)
+        where = machine.description()
+        announce(options, where)
+        results = compare(options)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(comparison_table(results, [side.name for side in options.sides], options.rounds))
+    errors = results.errors()
+    for line in errors:
+        print(f"error: {line}", file=sys.stderr)
+    if options.json:
+        write_json(options, where, results)
+    return 1 if errors else 0
+
+
+def check_tools(options: Options) -> None:
+    """Raise now, rather than after an hour, if a server or a load generator is missing."""
+    if not options.sides:
+        raise BenchError("nothing to measure: there is no reference here; name it by --reference")
+    for load, program in zip(LIGHT_LOADS, PACKAGES, strict=True):
+        if any(case.load == load for case in options.cases):
+            require(program)
+    if options.perf_analyzer is None and any(case.load not in LIGHT_LOADS for case in options.cases):
+        raise BenchError("there is no perf_analyzer here; name it by --perf-analyzer or TIS_PERF_ANALYZER")
+
+
+def announce(options: Options, where: dict[str, str]) -> None:
+    """Say what is measured, and where."""
+    print("\n".join(f"{key}: {value}" for key, value in where.items()))
+    models = options.serving
+    print(f"models: max_batch_size {models.max_batch_size}, {models.instances} instance(s) each")
+    for side in options.sides:
+        print(f"{side.name}: {' '.join(side.command)} ({side.backend} backend)")
+    if len(options.sides) == 1:
+        print("only one side is measured; the other was not asked for or is not there (--reference names Triton)")
+    print(f"{options.rounds} round(s) of {options.seconds} s after {options.warmup_s} s of warm-up\n", flush=True)
+
+
+def compare(options: Options) -> Results:
+    """Measure all the cases on each side in each round, with a fresh server each time."""
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="tis-bench-") as name:
+        folder = Path(name)
+        repositories = {
+            side.name: write_repository(folder / side.name, side.backend, options.serving) for side in options.sides
+        }
+        for number in range(1, options.rounds + 1):
+            for side in options.sides:
+                measure_side(options, side, repositories[side.name], number, results)
+    return results
+
+
+def measure_side(options: Options, side: Side, repository: Path, number: int, results: Results) -> None:
+    """Start one server and measure all the cases on it."""
+    folder = repository.parent
+    conditions = Conditions(options.serving, options.seconds, options.warmup_s, options.perf_analyzer, folder)
+    with serving(side.command, repository, folder / f"{side.name}.log") as running:
+        for case in options.cases:
+            sample = measure(case, running.endpoint, conditions)
+            results.add(case, side.name, sample)
+            figures = (
+                sample.error or f"{sample.requests_per_s:,.0f}/s p50 {sample.p50_ms:.3f} p99 {sample.p99_ms:.3f} ms"
+            )
+            print(f"round {number} {side.name} {case.name} {case.clients}: {figures}", file=sys.stderr, flush=True)
+
+
+def write_json(options: Options, where: dict[str, str], results: Results) -> None:
+    """Write every figure, with what it takes to repeat them."""
+    document = {
+        "machine": where,
+        "serving": vars(options.serving),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "warmup_s": options.warmup_s,
+        "sides": {side.name: {"command": side.command, "backend": side.backend} for side in options.sides},
+        "results": results.as_json(),
+    }
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + "\n")

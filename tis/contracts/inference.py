@@ -44,10 +44,12 @@ class OutputTensor:
 
 @dataclass(slots=True)
 class Answer:
-    """What became of a request: outputs, or an error."""
+    """What became of a request: outputs, or an error. Whoever receives it releases it once it is rendered."""
 
     outputs: list[OutputTensor]
     error: TisError | None = None
+    #: The block that the outputs lie in, as (offset, generation); None where there is nothing to release.
+    block: tuple[int, int] | None = None
 
 
 def id_prefix(client_id: str) -> str:

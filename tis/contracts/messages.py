@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from tis.contracts.model_spec import ModelSignature, ModelSpec
+from tis.settings import ServerSettings
 
 #: Raised when a message changes shape; a child of another version is refused at its hello.
 PROTOCOL_VERSION: Final = 1
@@ -192,11 +193,15 @@ class Hello(Message, tag=20):
 
 
 class Boot(Message, tag=21):
-    """The answer to a hello: what the child needs to begin. Settings are an encoded `tis.settings.ServerSettings`."""
+    """The answer to a hello: what the child needs to begin."""
 
-    settings: bytes
+    settings: ServerSettings
+    #: Ranges of the pool: offset and size in bytes.
     grants: tuple[tuple[int, int], ...] = ()
+    #: The scheduler's peer id.
     scheduler: int = 0
+    #: How many threads a worker's model should use.
+    threads: int = 1
 
 
 class Up(Message, tag=22):

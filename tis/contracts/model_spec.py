@@ -82,6 +82,16 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
         return {spec.name: spec for spec in self.outputs}
 
     @cached_property
+    def input_positions(self) -> dict[str, int]:
+        """Position of each input in the config."""
+        return {spec.name: position for position, spec in enumerate(self.inputs)}
+
+    @cached_property
+    def output_positions(self) -> dict[str, int]:
+        """Position of each output in the config."""
+        return {spec.name: position for position, spec in enumerate(self.outputs)}
+
+    @cached_property
     def required_inputs(self) -> frozenset[str]:
         """Names of the inputs that a request must bring."""
         return frozenset(spec.name for spec in self.inputs if not spec.optional)

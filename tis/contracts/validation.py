@@ -1,6 +1,6 @@
 """Checks a request against its model: one pure function, used by every face and for direct clients.
 
-Order and wording are Triton's (the reference answers the same texts). Nothing is read but names, types, shapes and sizes;
+Order and wording are Triton's (the reference answers the same texts). Nothing is read but names, types, shapes, sizes;
 the elements of BYTES tensors are counted by whoever has the bytes, with `check_bytes_elements`.
 """
 

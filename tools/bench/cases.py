@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import load_h2load, load_perf_analyzer, load_wrk
-from .errors import BenchError, WrongAnswerError
+from .errors import BenchError, RunError
 from .models import MODELS, Model, Serving
 from .payloads import grpc_payload, http_payload
 from .samples import Sample
@@ -65,7 +65,7 @@ def measure(case: Case, endpoint: Endpoint, conditions: Conditions) -> Sample:
         if protocol == "http":
             return measure_http(case, endpoint, conditions)
         return measure_grpc(case, endpoint, conditions)
-    except WrongAnswerError as error:
+    except RunError as error:
         return Sample(error=str(error))
 
 

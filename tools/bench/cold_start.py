@@ -15,7 +15,7 @@ from statistics import median
 from . import machine
 from .errors import BenchError
 from .memory import tree, tree_pss_bytes
-from .servers import serving
+from .servers import end_on_sigterm, serving
 from .table import layout
 from .venv import ROOT
 
@@ -40,6 +40,7 @@ class Start:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the measurement; the exit status is 0 if it could be made, whether or not the aims are met."""
+    end_on_sigterm()
     given = parser().parse_args(arguments)
     command = [*shlex.split(given.tis_command), *shlex.split(given.tis_args)]
     try:
@@ -51,9 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n".join(f"{key}: {value}" for key, value in where.items()) + "\n")
     print(table(starts))
     if given.json:
-        given.json.write_text(
-            json.dumps({"machine": where, "starts": [vars(each) for each in starts]}, indent=2) + "\n"
-        )
+        document = {"machine": where, "starts": [vars(each) for each in starts]}
+        given.json.write_text(json.dumps(document, indent=2) + "\n")
     return 0
 
 

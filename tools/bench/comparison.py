@@ -13,12 +13,13 @@ from .load_tools import PACKAGES, require
 from .models import write_repository
 from .options import Options, Side, parse
 from .results import Results
-from .servers import serving
+from .servers import end_on_sigterm, serving
 from .table import comparison_table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit status is 0 if every run was good."""
+    end_on_sigterm()
     try:
         options = parse(arguments)
         check_tools(options)
@@ -55,8 +56,8 @@ def announce(options: Options, where: dict[str, str]) -> None:
     print(f"models: max_batch_size {models.max_batch_size}, {models.instances} instance(s) each")
     for side in options.sides:
         print(f"{side.name}: {' '.join(side.command)} ({side.backend} backend)")
-    if len(options.sides) == 1:
-        print("only one side is measured; the other was not asked for or is not there (--reference names Triton)")
+    if all(side.name != "theirs" for side in options.sides):
+        print("theirs: not measured; name Triton by --reference or TIS_REFERENCE_TRITON")
     print(f"{options.rounds} round(s) of {options.seconds} s after {options.warmup_s} s of warm-up\n", flush=True)
 
 
@@ -82,10 +83,7 @@ def measure_side(options: Options, side: Side, repository: Path, number: int, re
         for case in options.cases:
             sample = measure(case, running.endpoint, conditions)
             results.add(case, side.name, sample)
-            figures = (
-                sample.error or f"{sample.requests_per_s:,.0f}/s p50 {sample.p50_ms:.3f} p99 {sample.p99_ms:.3f} ms"
-            )
-            print(f"round {number} {side.name} {case.name} {case.clients}: {figures}", file=sys.stderr, flush=True)
+            print(f"round {number} {side.name} {case.name} {case.clients}: {sample}", file=sys.stderr, flush=True)
 
 
 def write_json(options: Options, where: dict[str, str], results: Results) -> None:

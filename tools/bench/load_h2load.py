@@ -1,4 +1,8 @@
-"""Load over gRPC by ``h2load``: one thread, N connections, one call in flight on each."""
+"""Load over gRPC by ``h2load``: one thread, N connections, one call in flight on each.
+
+Its clock runs from the moment that a call's headers are written. With large messages it is itself busy, and a call that
+waits for its turn inside h2load counts in the throughput but not in p50 and p99.
+"""
 
 import re
 from pathlib import Path

@@ -9,7 +9,6 @@ from .samples import Sample
 from .servers import Endpoint
 
 MAX_TRIALS = 10
-PROTOCOLS = ("http", "grpc")
 
 
 def measure(

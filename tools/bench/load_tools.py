@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from .errors import BenchError
+from .errors import BenchError, RunError
 
 OVERTIME_S = 60
 PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
@@ -23,4 +23,4 @@ def run_tool(command: Sequence[str], seconds: float) -> subprocess.CompletedProc
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + OVERTIME_S)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{command[0]} did not end {OVERTIME_S} s after its time") from error
+        raise RunError(f"{command[0]} did not end {OVERTIME_S} s after its time") from error

@@ -24,9 +24,8 @@ def description() -> dict[str, str]:
 
 def cpu_model() -> str:
     """The processor's name, or its architecture where Linux does not tell."""
-    names = [
-        line.partition(":")[2].strip() for line in CPUINFO.read_text().splitlines() if line.startswith("model name")
-    ]
+    lines = CPUINFO.read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from .errors import WrongAnswerError
+from .errors import RunError
 from .models import Model, Serving
 from .servers import Endpoint
 
@@ -44,13 +44,13 @@ class HttpPayload:
             response = connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise WrongAnswerError(f"{self.path}: {error!r}") from error
+            raise RunError(f"{self.path}: {error!r}") from error
         finally:
             connection.close()
         if response.status != http.client.OK:
-            raise WrongAnswerError(f"{self.path}: status {response.status}: {answer[:200]!r}")
+            raise RunError(f"{self.path}: status {response.status}: {answer[:200]!r}")
         if answer[int(response.getheader(HEADER_LENGTH) or 0) :] != self.tensor:
-            raise WrongAnswerError(f"{self.path}: the output is not the input")
+            raise RunError(f"{self.path}: the output is not the input")
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ class GrpcPayload:
             try:
                 answer: bytes = call(self.message, timeout=ANSWER_DEADLINE_S)
             except grpc.RpcError as error:
-                raise WrongAnswerError(f"{GRPC_METHOD}: {error}") from error
+                raise RunError(f"{GRPC_METHOD}: {error}") from error
         response = service_pb2.ModelInferResponse.FromString(answer)
         if list(response.raw_output_contents) != [self.tensor]:
-            raise WrongAnswerError(f"{GRPC_METHOD}: the output is not the input")
+            raise RunError(f"{GRPC_METHOD}: the output is not the input")
         return GRPC_PREFIX_BYTES + len(answer)
 
 

@@ -14,6 +14,9 @@ class Sample:
     p99_ms: float = 0.0
     error: str = ""
 
+    def __str__(self) -> str:
+        return self.error or f"{self.requests_per_s:,.0f}/s, p50 {self.p50_ms:.3f} ms, p99 {self.p99_ms:.3f} ms"
+
     def as_json(self) -> dict[str, Any]:
         """The sample as plain data."""
         return asdict(self)

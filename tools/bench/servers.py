@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,16 +119,21 @@ def wait_until_ready(process: subprocess.Popen[bytes], endpoint: Endpoint, log: 
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end; after the deadline kill its whole process group."""
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        print(f"warning: process {process.pid} ignored SIGTERM for {STOP_DEADLINE_S} s and is killed")
+    """Ask the server to end; after the deadline, or if it left children behind, kill its process group."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            print(f"warning: process {process.pid} ignored SIGTERM for {STOP_DEADLINE_S} s", file=sys.stderr)
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()
+
+
+def end_on_sigterm() -> None:
+    """Make SIGTERM end this program as Ctrl+C does: through the code that stops the server."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def tail(log: Path) -> str:

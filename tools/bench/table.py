@@ -45,10 +45,8 @@ def ratio_cells(ratios: Ratios | None) -> list[str]:
 def layout(rows: Sequence[Sequence[str]]) -> str:
     """Align rows of cells: the first column to the left, the others to the right, a rule under the first row."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -1,0 +1,276 @@
+"""What both faces stand on: places for tensors, the ledger of requests in flight, and the way to the scheduler and back.
+
+A face turns its wire form into an `InferRequest` whose tensors lie in a block, submits it with a callback, and gets an
+`Answer`. Nothing here knows HTTP or gRPC, and nothing here decides what runs when.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from tis.carrier.datagram import Mailbox
+from tis.contracts import messages as m
+from tis.contracts.control import requests_address
+from tis.contracts.inference import Answer, InferRequest, OutputTensor, id_prefix
+from tis.contracts.model_spec import ModelSpec
+from tis.contracts.validation import batch_key, check_bytes_elements, check_request
+from tis.errors import Code, TisError, internal, invalid, unavailable
+from tis.log import get_logger
+from tis_shm.pool import Block, Pool, PoolError
+from tis_shm.slab import Slab
+
+Deliver = Callable[[Answer], None]
+
+#: Requests that one frontend lets wait at once; further ones are refused.
+_MOST_PENDING: Final = 100_000
+_SEND_HIGH_WATER: Final = 100_000
+
+_log = get_logger(__name__)
+
+
+class _Pending:
+    """A request in flight: its block, and whom its answer goes to (None once the client has gone)."""
+
+    __slots__ = ("block", "client_id", "deliver")
+
+    def __init__(self, block: Block, deliver: Deliver | None, client_id: str) -> None:
+        self.block = block
+        self.deliver = deliver
+        self.client_id = client_id
+
+
+class Core:
+    """The requests of one frontend process."""
+
+    def __init__(
+        self,
+        runtime_dir: Path,
+        peer: int,
+        pool: Pool,
+        slab: Slab,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._peer = peer
+        self._pool = pool
+        self._slab = slab
+        self._loop = loop
+        self._ids = count(1)
+        self._pending: dict[int, _Pending] = {}
+        self._queries: dict[int, asyncio.Future[tuple[m.ModelStatistics, ...]]] = {}
+        self._outgoing: list[m.Message] = []
+        self._flushing = False
+        self._mailbox = Mailbox(runtime_dir, peer)
+        self._requests = context.socket(zmq.PUSH)
+        # Without IMMEDIATE, messages would pile up for a scheduler that is not there.
+        self._requests.setsockopt(zmq.IMMEDIATE, 1)
+        self._requests.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
+        self._requests.setsockopt(zmq.LINGER, 0)
+        self._requests.connect(requests_address(runtime_dir))
+        #: Answers that came for a request not in the ledger: given up, or answered already.
+        self.late_answers = 0
+        loop.add_reader(self._mailbox.fileno(), self._receive)
+
+    @property
+    def pending(self) -> int:
+        """Requests in flight."""
+        return len(self._pending)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the slab that are taken."""
+        return self._slab.used_bytes
+
+    # ---- places for tensors ----------------------------------------------------------------------------------------
+
+    def take(self, size_bytes: int) -> Block:
+        """A block for a request's tensors.
+
+        Raises:
+            TisError: INVALID_ARG for a request that could never fit, UNAVAILABLE while there is no room.
+        """
+        block = self._slab.take(max(size_bytes, 1))
+        if block is not None:
+            return block
+        if size_bytes > self._slab.size_bytes:
+            raise invalid(
+                f"the request's tensors take {size_bytes} bytes, more than the {self._slab.size_bytes} bytes of shared "
+                "memory that requests have; send smaller requests or start the server with a larger --pool-byte-size"
+            )
+        raise unavailable(
+            f"no room for a request of {size_bytes} bytes in shared memory: {self._slab.used_bytes} of "
+            f"{self._slab.size_bytes} bytes are taken by requests in flight; try again"
+        )
+
+    def writable(self, block: Block, start: int, size_bytes: int) -> memoryview:
+        """Bytes of a block taken here, to be filled."""
+        return self._slab.writable(block, start, size_bytes)
+
+    def discard(self, block: Block) -> None:
+        """Free a block that was not submitted."""
+        self._slab.free(block)
+
+    # ---- requests --------------------------------------------------------------------------------------------------
+
+    def submit(self, spec: ModelSpec, request: InferRequest, block: Block, arrival_ns: int, deliver: Deliver) -> int:
+        """Check a request and send it off; the block belongs to the ledger from here on, unless this raises.
+
+        Returns the number to cancel it by. `deliver` is called once, from the loop, unless the request is cancelled.
+
+        Raises:
+            TisError: the request does not fit the model, or the server cannot take it.
+        """
+        batch_size = check_request(spec, request)
+        for tensor in request.inputs:
+            if tensor.datatype == "BYTES":
+                self._check_bytes(spec, request, tensor.name, tensor.shape, block, tensor.start, tensor.size_bytes)
+        if len(self._pending) >= _MOST_PENDING:
+            raise unavailable(f"{id_prefix(request.client_id)}the server has {_MOST_PENDING} requests in flight already")
+        positions = spec.input_positions
+        body = m.WorkBody(
+            request.client_id,
+            m.BlockRef(block.offset, block.generation),
+            tuple(
+                m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes)
+                for tensor in request.inputs
+            ),
+            tuple(spec.output_positions[name] for name in request.outputs) or None,
+        )
+        request_id = next(self._ids)
+        infer = m.Infer(
+            request_id,
+            self._peer,
+            spec.name,
+            spec.version,
+            batch_size,
+            batch_key(spec, request.inputs),
+            arrival_ns,
+            m.encode_body(body),
+        )
+        self._pending[request_id] = _Pending(block, deliver, request.client_id)
+        self._post(infer)
+        return request_id
+
+    def cancel(self, request_id: int) -> None:
+        """The client has gone. The block stays until the worker is surely done with it."""
+        pending = self._pending.get(request_id)
+        if pending is not None and pending.deliver is not None:
+            pending.deliver = None
+            self._post(m.Cancel(request_id, self._peer))
+
+    def release(self, answer: Answer) -> None:
+        """The outputs of an answer have been read."""
+        if answer.block is not None:
+            self._pool.release(Block(*answer.block))
+            answer.block = None
+
+    def fail_all(self, error: TisError) -> None:
+        """Everything in flight is lost: the scheduler has died, or the server stops."""
+        pending, self._pending = self._pending, {}
+        for each in pending.values():
+            self._slab.free(each.block)
+            if each.deliver is not None:
+                each.deliver(Answer([], TisError(error.code, id_prefix(each.client_id) + error.message)))
+        queries, self._queries = self._queries, {}
+        for future in queries.values():
+            if not future.done():
+                future.set_exception(error)
+
+    async def statistics(self, model: str, version: int) -> tuple[m.ModelStatistics, ...]:
+        """Statistics of a model version (version 0: of all versions; empty name: of all models)."""
+        query_id = next(self._ids)
+        future: asyncio.Future[tuple[m.ModelStatistics, ...]] = self._loop.create_future()
+        self._queries[query_id] = future
+        self._post(m.StatisticsQuery(query_id, self._peer, model, version))
+        return await future
+
+    def _check_bytes(
+        self, spec: ModelSpec, request: InferRequest, name: str, shape: tuple[int, ...], block: Block, at: int, size: int
+    ) -> None:
+        try:
+            check_bytes_elements(name, spec.name, shape, self._slab.writable(block, at, size))
+        except TisError as error:
+            raise TisError(error.code, id_prefix(request.client_id) + error.message) from None
+
+    # ---- to the scheduler ------------------------------------------------------------------------------------------
+
+    def _post(self, message: m.Message) -> None:
+        """Queue a message; all of one turn of the loop leave as one packet."""
+        self._outgoing.append(message)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        outgoing, self._outgoing = self._outgoing, []
+        try:
+            self._requests.send(m.encode(outgoing), zmq.DONTWAIT)
+        except zmq.Again:
+            error = unavailable("the scheduler is not reachable at the moment; try again")
+            for message in outgoing:
+                if isinstance(message, m.Infer):
+                    self._answer(m.Failure(message.request_id, error.code, error.message))
+                elif isinstance(message, m.StatisticsQuery):
+                    self._queries.pop(message.request_id).set_exception(error)
+
+    # ---- from workers and the scheduler ----------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        for message in self._mailbox.receive():
+            if isinstance(message, m.Reply | m.Failure):
+                self._answer(message)
+            elif isinstance(message, m.StatisticsReply):
+                future = self._queries.pop(message.request_id, None)
+                if future is not None and not future.done():
+                    future.set_result(message.models)
+
+    def _answer(self, message: m.Reply | m.Failure) -> None:
+        pending = self._pending.pop(message.request_id, None)
+        lent = Block(message.block.offset, message.block.generation) if isinstance(message, m.Reply) and message.block else None
+        if pending is None:
+            self.late_answers += 1
+        else:
+            self._slab.free(pending.block)
+            if pending.deliver is not None:
+                pending.deliver(self._as_answer(message, lent, pending.client_id))
+                return
+        if lent is not None:
+            self._pool.release(lent)
+
+    def _as_answer(self, message: m.Reply | m.Failure, lent: Block | None, client_id: str) -> Answer:
+        if isinstance(message, m.Failure):
+            text = message.text if message.text.startswith("[request id: ") else id_prefix(client_id) + message.text
+            return Answer([], TisError(Code(message.code), text))
+        try:
+            return Answer(
+                [
+                    OutputTensor(
+                        ref.name,
+                        ref.datatype,
+                        ref.shape,
+                        self._pool.view(lent, ref.start, ref.size_bytes) if lent else memoryview(b""),
+                    )
+                    for ref in message.outputs
+                ],
+                block=lent,
+            )
+        except PoolError as error:
+            _log.error("request %s: %s", client_id, error)
+            return Answer([], internal(f"{id_prefix(client_id)}the answer is lost: {error}"))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._loop.remove_reader(self._mailbox.fileno())
+        self._mailbox.close()
+        self._requests.close()
+
+
+def now_ns() -> int:
+    """The clock of arrival times."""
+    return time.monotonic_ns()

@@ -1,0 +1,1 @@
+"""The HTTP/REST face: KServe v2 with Triton's extensions."""

@@ -1,0 +1,98 @@
+"""Tensors as JSON data: nested or flat lists in, flat lists out, by Triton's rules for each datatype."""
+
+from math import prod
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, decode_bytes, encode_bytes
+from tis.contracts.inference import OutputTensor
+from tis.errors import TisError, internal, invalid
+from tis_frontend.http import json_text
+
+_SIGNED: Final = frozenset({"INT8", "INT16", "INT32", "INT64"})
+_UNSIGNED: Final = frozenset({"UINT8", "UINT16", "UINT32", "UINT64"})
+_HALF: Final = frozenset({"FP16", "BF16"})
+_SHAPE_TEXT: Final = "Unable to parse 'data': Shape does not match true shape of 'data' field"
+
+
+def encode(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> bytes:
+    """The wire bytes of an input given as JSON.
+
+    However `data` is nested, only the number of its elements matters. Integers are cut to their width silently.
+
+    Raises:
+        TisError: INTERNAL for wrong types or counts, INVALID_ARG for datatypes that JSON cannot carry; Triton's words.
+    """
+    if datatype in _HALF:
+        raise invalid(
+            f"receiving {datatype} data via JSON is not supported. Please use the binary data format for input {name}"
+        )
+    if datatype not in ELEMENT_BYTES:
+        raise invalid(f"invalid datatype for input {name}")
+    flat = _flatten(data if isinstance(data, list) else [data])
+    if len(flat) != prod(shape):
+        raise internal(_SHAPE_TEXT)
+    types = set(map(type, flat))
+    if datatype == "BOOL":
+        _require(types <= {bool}, "boolean")
+        return np.array(flat, dtype=np.bool_).tobytes()
+    if datatype == "BYTES":
+        if not types <= {str}:
+            raise internal("Unable to parse JSON bytes array: attempt to access JSON non-string as string")
+        return encode_bytes(np.array(flat, dtype=np.object_))
+    if datatype in _SIGNED:
+        _require(types <= {int}, "signed-integer")
+        return _integers(flat, np.int64, "signed-integer").astype(NUMPY[datatype]).tobytes()
+    if datatype in _UNSIGNED:
+        _require(types <= {int}, "unsigned-integer")
+        return _integers(flat, np.uint64, "unsigned-integer").astype(NUMPY[datatype]).tobytes()
+    _require(types <= {int, float}, "double")
+    with np.errstate(over="ignore"):
+        return np.array(flat, dtype=np.float64).astype(NUMPY[datatype]).tobytes()
+
+
+def decode(tensor: OutputTensor) -> bytes:
+    """The JSON text of an output's `data`: a flat array, row-major.
+
+    Raises:
+        TisError: INVALID_ARG for FP16 and BF16.
+    """
+    if tensor.datatype in _HALF:
+        raise invalid(
+            f"sending {tensor.datatype} data via JSON is not supported. Please use the binary data format for output "
+            f"{tensor.name}"
+        )
+    if tensor.datatype == "BYTES":
+        elements = decode_bytes(tensor.data, (-1,)).tolist()
+        return msgspec.json.encode([element.decode("utf-8", "replace") for element in elements])
+    array = np.frombuffer(tensor.data, NUMPY[tensor.datatype])
+    if array.dtype.kind != "f":
+        return msgspec.json.encode(array.tolist())
+    doubles = array.astype(np.float64)
+    if np.isfinite(doubles).all():
+        return msgspec.json.encode(doubles.tolist())
+    return json_text.numbers(doubles.tolist())
+
+
+def _flatten(values: list[Any]) -> list[Any]:
+    while any(type(value) is list for value in values):
+        values = [inner for value in values for inner in (value if type(value) is list else (value,))]
+    return values
+
+
+def _require(ok: bool, what: str) -> None:
+    if not ok:
+        raise _type_error(what)
+
+
+def _type_error(what: str) -> TisError:
+    return internal(f"Unable to parse 'data': attempt to access JSON non-{what} as {what}")
+
+
+def _integers(flat: list[int], dtype: type[np.int64] | type[np.uint64], what: str) -> "np.ndarray[Any, np.dtype[Any]]":
+    try:
+        return np.array(flat, dtype=dtype)
+    except OverflowError:
+        raise _type_error(what) from None

@@ -1,0 +1,109 @@
+"""The model table as this frontend last heard it: which versions exist, which are ready, and Triton's words when not."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tis.config.proto import ModelConfig
+from tis.contracts import messages as m
+from tis.contracts.model_spec import ModelSpec
+from tis.errors import invalid, not_found, unavailable
+
+
+@dataclass(slots=True)
+class ServedModel:
+    """A model version and whether it takes requests."""
+
+    spec: ModelSpec
+    ready: bool
+    _config: Any = None
+
+    @property
+    def config(self) -> Any:
+        """The completed ModelConfig message."""
+        if self._config is None:
+            self._config = ModelConfig.FromString(self.spec.config)
+        return self._config
+
+
+class ModelTable:
+    """Model versions by name and number. Replaced as a whole when the supervisor publishes a new epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self._models: dict[str, dict[int, ServedModel]] = {}
+        self._newest_ready: dict[str, ServedModel] = {}
+
+    def replace(self, table: m.Table) -> None:
+        """Take over a newer table."""
+        if table.epoch <= self.epoch:
+            return
+        self.epoch = table.epoch
+        self._models = {name: {} for name, _ in table.unavailable}
+        for entry in table.models:
+            versions = self._models.setdefault(entry.spec.name, {})
+            versions[entry.spec.version] = ServedModel(entry.spec, entry.ready)
+        self._newest_ready = {
+            name: max(ready, key=lambda model: model.spec.version)
+            for name, versions in self._models.items()
+            if (ready := [model for model in versions.values() if model.ready])
+        }
+
+    def names(self) -> list[str]:
+        """Names of all models known, served or not."""
+        return sorted(self._models)
+
+    def ready_versions(self, name: str) -> list[int]:
+        """Version numbers of a model that take requests, ascending."""
+        return sorted(version for version, model in self._models.get(name, {}).items() if model.ready)
+
+    def find(self, name: str, version: int | None) -> ServedModel:
+        """The version asked for, or the newest that is ready.
+
+        Raises:
+            TisError: NOT_FOUND or UNAVAILABLE, in Triton's words.
+        """
+        if version is None:
+            model = self._newest_ready.get(name)
+            if model is None:
+                if name in self._models:
+                    raise not_found(f"Request for unknown model: '{name}' has no available versions")
+                raise not_found(f"Request for unknown model: '{name}' is not found")
+            return model
+        versions = self._models.get(name)
+        if versions is None:
+            raise not_found(f"Request for unknown model: '{name}' is not found")
+        model = versions.get(version)
+        if model is None:
+            raise not_found(f"Request for unknown model: '{name}' version {version} is not found")
+        if not model.ready:
+            raise unavailable(f"Request for unknown model: '{name}' version {version} is not at ready state")
+        return model
+
+    def is_ready(self, name: str, version: int | None) -> bool:
+        """True where requests for this version (None: for any version) are taken."""
+        if version is None:
+            return name in self._newest_ready
+        model = self._models.get(name, {}).get(version)
+        return model is not None and model.ready
+
+
+def parse_version(text: str) -> int | None:
+    """A version as clients write it in gRPC: empty for the newest.
+
+    Raises:
+        TisError: INVALID_ARG in Triton's words.
+    """
+    if not text:
+        return None
+    try:
+        version = int(text)
+    except ValueError:
+        raise invalid(
+            f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
+            "integral value > 0"
+        ) from None
+    if version < 1:
+        raise invalid(
+            f"failed to get model version from specified version string '{text}', version should be an integral value > 0"
+        )
+    return version

@@ -1,0 +1,249 @@
+"""Flags become settings by getopt_long's rules, and mistakes are told in Triton's words."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tis.cli.flag_table import FLAGS
+from tis.cli.parser import HelpRequested, UsageError, parse_flags
+from tis.settings import ServerSettings
+
+REPOSITORY = "--model-repository=/models"
+
+
+def parsed(*words: str) -> ServerSettings:
+    return parse_flags([REPOSITORY, *words])
+
+
+def complaint(*words: str) -> str:
+    with pytest.raises(UsageError) as raised:
+        parsed(*words)
+    return raised.value.message
+
+
+def test_no_flags_but_the_repository_give_the_defaults() -> None:
+    assert parsed() == ServerSettings(model_repositories=("/models",))
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["--id=box"], "server_id", "box"),
+        (["--exit-timeout-secs=5"], "exit_timeout_s", 5),
+        (["--exit-timeout-secs=-1"], "exit_timeout_s", 0),
+        (["--exit-on-error=false"], "exit_on_error", False),
+        (["--disable-auto-complete-config"], "auto_complete_config", False),
+        (["--strict-model-config=true"], "auto_complete_config", False),
+        (["--strict-model-config=false"], "auto_complete_config", True),
+        (["--strict-model-config=false", "--disable-auto-complete-config"], "auto_complete_config", False),
+        (["--allow-http=0"], "allow_http", False),
+        (["--http-address=::1"], "http_address", "::1"),
+        (["--http-port=0"], "http_port", 0),
+        (["--http-port", "9000"], "http_port", 9000),
+        (["--http-port=9000", "--http-port=+9001"], "http_port", 9001),
+        (["--allow-grpc=OFF"], "allow_grpc", False),
+        (["--grpc-address=10.0.0.1"], "grpc_address", "10.0.0.1"),
+        (["--grpc-port=65535"], "grpc_port", 65535),
+        (["--log-verbose=3"], "log_verbose", 3),
+        (["--log-verbose=tRue"], "log_verbose", 1),
+        (["--log-verbose=false"], "log_verbose", 0),
+        (["--log-info=off"], "log_info", False),
+        (["--log-warning=False"], "log_warning", False),
+        (["--log-error=0"], "log_error", False),
+        (["--log-format=ISO8601"], "log_format", "ISO8601"),
+        (["--log-file=/var/log/tis.log"], "log_file", "/var/log/tis.log"),
+        (["--backend-directory=/b"], "backend_directory", "/b"),
+        (["--frontends=3"], "frontends", 3),
+        (["--pool-byte-size=8589934592"], "pool_byte_size", 8589934592),
+        (["--runtime-directory=/run/tis"], "runtime_directory", "/run/tis"),
+        (["--model-store=/more", "--model-repository=/models"], "model_repositories", ("/models", "/more")),
+    ],
+)
+def test_a_flag_sets_its_setting_and_no_other(words: list[str], field: str, value: object) -> None:
+    settings = parsed(*words)
+    differing = {name for name in settings.__struct_fields__ if getattr(settings, name) != getattr(parsed(), name)}
+    assert getattr(settings, field) == value
+    assert differing <= {field}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("onnxruntime,key=v", ("onnxruntime", "key", "v")),
+        ("default-max-batch-size=4", ("", "default-max-batch-size", "4")),
+        ("python,env=a=b,c", ("python", "env", "a=b,c")),
+    ],
+)
+def test_a_backend_setting_has_three_parts(text: str, value: tuple[str, str, str]) -> None:
+    assert parsed("--backend-config", text).backend_config == (value,)
+
+
+def test_backend_settings_keep_their_order_and_repeats() -> None:
+    words = ["--backend-config=a,k=1", "--backend-config=a,k=2", "--backend-config=a,k=1"]
+    assert parsed(*words).backend_config == (("a", "k", "1"), ("a", "k", "2"), ("a", "k", "1"))
+
+
+@pytest.mark.parametrize("text", ["true", "True", "ON", "on", "1", "TRUE"])
+def test_a_switch_is_on_by_any_of_these(text: str) -> None:
+    assert parsed(f"--exit-on-error={text}").exit_on_error is True
+
+
+@pytest.mark.parametrize("text", ["false", "False", "OFF", "off", "0"])
+def test_a_switch_is_off_by_any_of_these(text: str) -> None:
+    assert parsed(f"--exit-on-error={text}").exit_on_error is False
+
+
+@pytest.mark.parametrize(
+    ("word", "field", "value"),
+    [
+        ("--http-po=9", "http_port", 9),
+        ("--exit-t=9", "exit_timeout_s", 9),
+        ("--front=2", "frontends", 2),
+        ("--disable", "auto_complete_config", False),
+    ],
+)
+def test_the_beginning_of_a_name_is_enough_if_no_other_flag_shares_it(word: str, field: str, value: object) -> None:
+    assert getattr(parsed(word), field) == value
+
+
+def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> None:
+    assert complaint("--p=5").startswith('Bad option: "--pinned-memory-pool-byte-size".')
+    assert complaint("--allow-c=true").startswith('Bad option: "--allow-cpu-metrics".')
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--foo"], "tritonserver: unrecognized option '--foo'"),
+        (["--foo=3"], "tritonserver: unrecognized option '--foo=3'"),
+        (["-x"], "tritonserver: invalid option -- 'x'"),
+        (["--allow-http"], "tritonserver: option '--allow-http' requires an argument"),
+        (["--http-po"], "tritonserver: option '--http-port' requires an argument"),
+        (["--disable-auto=1"], "tritonserver: option '--disable-auto-complete-config' doesn't allow an argument"),
+        (["--help=1"], "tritonserver: option '--help' doesn't allow an argument"),
+        (
+            ["--http=9"],
+            "tritonserver: option '--http=9' is ambiguous; possibilities: '--http-address' '--http-port' "
+            "'--http-header-forward-pattern' '--http-thread-count' '--http-restricted-api'",
+        ),
+        (["stray"], "Unexpected argument: stray"),
+        (["a", "--http-port=9", "b"], "Unexpected argument: a"),
+        (["-"], "Unexpected argument: -"),
+        ([""], "Unexpected argument: "),
+        (["--", "--http-port"], "Unexpected argument: --http-port"),
+        (["--http-port=abc"], 'Bad option: "--http-port".\nInvalid option value. Got abc'),
+        (["--http-port="], 'Bad option: "--http-port".\nInvalid option value. Got '),
+        (["--http-port=12x"], 'Bad option: "--http-port".\nInvalid option value. Got 12x'),
+        (["--http-port=1_0"], 'Bad option: "--http-port".\nInvalid option value. Got 1_0'),
+        (["--http-port", "--foo"], 'Bad option: "--http-port".\nInvalid option value. Got --foo'),
+        (
+            ["--http-port=99999999999"],
+            'Bad option: "--http-port".\nProvided option value is out of bound. Got 99999999999',
+        ),
+        (["--http-port=65536"], 'Bad option: "--http-port".\nProvided option value is out of bound. Got 65536'),
+        (["--http-port=-1"], 'Bad option: "--http-port".\nProvided option value is out of bound. Got -1'),
+        (["--allow-http=maybe"], 'Bad option: "--allow-http".\ninvalid value for bool option: maybe'),
+        (["--allow-http="], 'Bad option: "--allow-http".\ninvalid value for bool option: '),
+        (["--log-verbose=abc"], 'Bad option: "--log-verbose".\nInvalid option value. Got abc'),
+        (
+            ["--log-format=iso8601"],
+            'Bad option: "--log-format".\ninvalid argument for --log-format: expected one of default, ISO8601. '
+            "Got iso8601",
+        ),
+        (
+            ["--model-control-mode=bogus"],
+            'Bad option: "--model-control-mode".\ninvalid argument for --model-control-mode: expected one of none, '
+            "poll, explicit. Got bogus",
+        ),
+        (
+            ["--model-control-mode=poll"],
+            'Bad option: "--model-control-mode".\n--model-control-mode=poll is not supported yet: this server loads '
+            "every model at start and keeps to that. It accepts --model-control-mode=none.",
+        ),
+        (
+            ["--metrics-port=8002"],
+            'Bad option: "--metrics-port".\n--metrics-port=8002 is not supported yet: this server has no metrics '
+            "endpoint.",
+        ),
+        (["--metrics-port=x"], 'Bad option: "--metrics-port".\nInvalid option value. Got x'),
+        (["--metrics-interval-ms=x"], 'Bad option: "--metrics-interval-ms".\nInvalid option value. Got x'),
+        (
+            ["--cuda-memory-pool-byte-size=5"],
+            'Bad option: "--cuda-memory-pool-byte-size".\nExpected <device id>:<byte size>. Got 5',
+        ),
+        (
+            ["--backend-config=abc"],
+            "Bad option: \"--backend-config\".\n--backend-config option format is '<backend name>,<setting>=<value>'. "
+            "Got abc",
+        ),
+        (
+            ["--backend-config=a,b="],
+            "Bad option: \"--backend-config\".\n--backend-config option format is '<backend name>,<setting>=<value>'. "
+            "Got a,b=",
+        ),
+        (
+            ["--backend-config=,a=b"],
+            'Bad option: "--backend-config".\nNo backend specified. --backend-config option format is <backend name>,'
+            "<setting>=<value> or <setting>=<value>. Got ,a=b",
+        ),
+        (
+            ["--load-model=x"],
+            "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.",
+        ),
+        (
+            ["--http-address=::1", "--grpc-address=::1", "--http-port=8123", "--grpc-port=8123"],
+            "The server cannot listen to HTTP requests and GRPC requests at the same address and port ::1:8123",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_tritons_words(words: list[str], message: str) -> None:
+    assert complaint(*words) == message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--http-port=8123", "--grpc-port=8123", "--allow-grpc=false"],
+        ["--http-port=8123", "--grpc-port=8123", "--http-address=127.0.0.1"],
+        ["--http-port=0", "--grpc-port=0"],
+    ],
+)
+def test_ports_may_be_equal_where_they_do_not_collide(words: list[str]) -> None:
+    parsed(*words)
+
+
+def test_a_missing_repository_is_told_as_the_server_would_without_the_usage() -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_flags([])
+    assert raised.value.message == "error: creating server: Invalid argument - --model-repository must be specified"
+    assert not raised.value.with_usage
+
+
+def test_a_deprecated_flag_warns() -> None:
+    warnings: list[str] = []
+    words = [REPOSITORY, "--strict-model-config=false", "--disable-auto-complete-config"]
+    parse_flags(words, warn=warnings.append)
+    assert warnings == [
+        "Warning: '--strict-model-config' has been deprecated! Please use '--disable-auto-complete-config' instead.",
+        "Warning: Overriding deprecated '--strict-model-config' from False to True in favor of "
+        "'--disable-auto-complete-config'!",
+    ]
+
+
+_NAMES = st.sampled_from(sorted(FLAGS))
+_WORDS = st.one_of(
+    st.text(max_size=12),
+    st.builds("--{}".format, _NAMES),
+    st.builds("--{}={}".format, _NAMES, st.text(max_size=12)),
+    st.builds("--{}={}".format, _NAMES, st.sampled_from(["0", "1", "-1", "true", "off", "a,b=c", "9" * 5000, "0:0"])),
+    st.builds(lambda name, length: f"--{name[:length]}=1", _NAMES, st.integers(0, 12)),
+)
+
+
+@given(st.lists(_WORDS, max_size=6))
+def test_any_command_line_gives_settings_or_a_message(argv: list[str]) -> None:
+    try:
+        settings = parse_flags(argv)
+    except (UsageError, HelpRequested):
+        return
+    assert settings.model_repositories

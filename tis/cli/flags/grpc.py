@@ -1,0 +1,149 @@
+"""Flags of the gRPC front."""
+
+from tis.cli.flag import Flag, FlagGroup, NotYet, Store
+from tis.cli.values import BOOLEAN, INTEGER, PORT, TEXT, one_of
+
+_NO_SSL = "this server speaks gRPC without encryption"
+_NO_KEEPALIVE = "this server has no settings for pings on a gRPC connection yet"
+_NO_AGE = "this server does not limit the age of a gRPC connection"
+
+_SOCKET = (
+    Flag(name="allow-grpc", action=Store("allow_grpc", BOOLEAN), default="true", help="Whether to serve gRPC."),
+    Flag(
+        name="grpc-address",
+        action=Store("grpc_address", TEXT),
+        default="0.0.0.0",  # noqa: S104 - Triton's default, shown to the reader
+        help="The address to listen on for gRPC.",
+    ),
+    Flag(
+        name="grpc-port",
+        action=Store("grpc_port", PORT),
+        default="8001",
+        help="The port to listen on for gRPC; 0 for any that is free.",
+    ),
+    Flag(
+        name="reuse-grpc-port",
+        action=NotYet(BOOLEAN, "this server wants its ports for itself", accepts=(False,)),
+        default="false",
+        help="Whether several servers may listen on the same gRPC port.",
+    ),
+    Flag(
+        name="grpc-header-forward-pattern",
+        action=NotYet(TEXT, "this server does not pass headers on to models", accepts=("",)),
+        help="A regular expression; gRPC metadata whose keys match become parameters of the request.",
+    ),
+)
+
+_POOLS = (
+    Flag(
+        name="grpc-infer-thread-count",
+        action=NotYet(INTEGER, "this server takes gRPC requests in processes, see --frontends"),
+        default="2",
+        in_triton_2_51=False,
+        help="How many threads take gRPC inference requests.",
+    ),
+    Flag(
+        name="grpc-infer-allocation-pool-size",
+        action=NotYet(INTEGER, "this server keeps no pool of gRPC request objects"),
+        default="8",
+        help="How many request and response objects are kept for reuse.",
+    ),
+    Flag(
+        name="grpc-max-response-pool-size",
+        action=NotYet(INTEGER, "this server keeps no pool of gRPC response objects"),
+        default="2147483647",
+        in_triton_2_51=False,
+        help="How many response objects a stream keeps at most.",
+    ),
+)
+
+_SSL = (
+    Flag(
+        name="grpc-use-ssl",
+        action=NotYet(BOOLEAN, _NO_SSL, accepts=(False,)),
+        default="false",
+        help="Whether gRPC connections are encrypted.",
+    ),
+    Flag(
+        name="grpc-use-ssl-mutual",
+        action=NotYet(BOOLEAN, _NO_SSL, accepts=(False,)),
+        default="false",
+        help="Whether gRPC connections are encrypted and clients have to show a certificate.",
+    ),
+    Flag(
+        name="grpc-server-cert",
+        action=NotYet(TEXT, _NO_SSL, accepts=("",)),
+        help="A PEM file with the server's certificate.",
+    ),
+    Flag(name="grpc-server-key", action=NotYet(TEXT, _NO_SSL, accepts=("",)), help="A PEM file with the server's key."),
+    Flag(
+        name="grpc-root-cert",
+        action=NotYet(TEXT, _NO_SSL, accepts=("",)),
+        help="A PEM file with the certificate that clients' certificates are checked by.",
+    ),
+    Flag(
+        name="grpc-infer-response-compression-level",
+        action=NotYet(
+            one_of("none", "low", "medium", "high"), "this server does not compress answers", accepts=("none",)
+        ),
+        default="none",
+        help="How hard to compress the answers to inference requests: none, low, medium or high.",
+    ),
+)
+
+_CONNECTION = (
+    Flag(
+        name="grpc-keepalive-time",
+        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        default="7200000",
+        help="After how many quiet milliseconds the server pings a client.",
+    ),
+    Flag(
+        name="grpc-keepalive-timeout",
+        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        default="20000",
+        help="How many milliseconds the server waits for the answer to a ping before it closes the connection.",
+    ),
+    Flag(
+        name="grpc-keepalive-permit-without-calls",
+        action=NotYet(BOOLEAN, _NO_KEEPALIVE, accepts=(False,)),
+        default="false",
+        help="Whether to ping while no call is running.",
+    ),
+    Flag(
+        name="grpc-http2-max-pings-without-data",
+        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        default="2",
+        help="How many pings may be sent while there is no data to send; 0 for any number.",
+    ),
+    Flag(
+        name="grpc-http2-min-recv-ping-interval-without-data",
+        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        default="300000",
+        help="How many milliseconds a client has to leave between pings while it sends no data.",
+    ),
+    Flag(
+        name="grpc-http2-max-ping-strikes",
+        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        default="2",
+        help="How many pings may come too early before the server closes the connection; 0 for any number.",
+    ),
+    Flag(
+        name="grpc-max-connection-age",
+        action=NotYet(INTEGER, _NO_AGE),
+        help="How many milliseconds a connection may last.",
+    ),
+    Flag(
+        name="grpc-max-connection-age-grace",
+        action=NotYet(INTEGER, _NO_AGE),
+        help="How many milliseconds calls may take to end on a connection that has lasted too long.",
+    ),
+    Flag(
+        name="grpc-restricted-protocol",
+        action=NotYet(TEXT, "this server cannot restrict a part of its gRPC interface"),
+        help="<protocol>,<protocol>...:<key>=<value>: which parts of the gRPC interface ask for metadata with that "
+        "value. Give the flag once for each group.",
+    ),
+)
+
+GRPC = FlagGroup("GRPC", _SOCKET + _POOLS + _SSL + _CONNECTION)

@@ -1,0 +1,80 @@
+"""Flags of the server as a whole: its name, its end, its log, and what only this server has."""
+
+from tis.cli.flag import Flag, FlagGroup, Help, Store
+from tis.cli.values import BOOLEAN, BYTES, COUNT, LEVEL, SECONDS, TEXT, one_of
+
+GENERAL = FlagGroup("", (Flag(name="help", action=Help(), help="Show this text and exit."),))
+
+SERVER = FlagGroup(
+    "Server",
+    (
+        Flag(
+            name="id",
+            action=Store("server_id", TEXT),
+            default="triton",
+            help="The name that the server gives in its metadata.",
+        ),
+        Flag(
+            name="exit-timeout-secs",
+            action=Store("exit_timeout_s", SECONDS),
+            default="30",
+            help="How many seconds a stopping server waits for requests that are still running. After that it exits all "
+            "the same, with an error.",
+        ),
+    ),
+)
+
+LOGGING = FlagGroup(
+    "Logging",
+    (
+        Flag(
+            name="log-verbose",
+            action=Store("log_verbose", LEVEL),
+            default="0",
+            help="How much detail to log: 0 for none, higher levels for more.",
+        ),
+        Flag(name="log-info", action=Store("log_info", BOOLEAN), default="true", help="Log what happens."),
+        Flag(name="log-warning", action=Store("log_warning", BOOLEAN), default="true", help="Log warnings."),
+        Flag(name="log-error", action=Store("log_error", BOOLEAN), default="true", help="Log errors."),
+        Flag(
+            name="log-format",
+            action=Store("log_format", one_of("default", "ISO8601", fold=False)),
+            default="default",
+            help="How a line begins: `default` for `LMMDD hh:mm:ss.uuuuuu`, `ISO8601` for `YYYY-MM-DDThh:mm:ssZ L`, where "
+            "L is the severity. Times are in UTC.",
+        ),
+        Flag(
+            name="log-file",
+            action=Store("log_file", TEXT),
+            help="Append the log to this file instead of writing it to the console.",
+        ),
+    ),
+)
+
+OWN = FlagGroup(
+    "Only in this server",
+    (
+        Flag(
+            name="frontends",
+            action=Store("frontends", COUNT),
+            default="0",
+            in_triton_2_51=False,
+            help="How many processes take HTTP and gRPC requests. 0 chooses by the number of cores: one for every two, "
+            "at least one and at most four.",
+        ),
+        Flag(
+            name="pool-byte-size",
+            action=Store("pool_byte_size", BYTES),
+            default="0",
+            in_triton_2_51=False,
+            help="The size of the shared memory that carries tensors between processes. 0 chooses by the machine's "
+            "memory.",
+        ),
+        Flag(
+            name="runtime-directory",
+            action=Store("runtime_directory", TEXT),
+            in_triton_2_51=False,
+            help="Where the server keeps the sockets between its processes. If empty, the server chooses.",
+        ),
+    ),
+)

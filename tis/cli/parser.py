@@ -1,0 +1,158 @@
+"""From the command line to the settings, by the rules of getopt_long and in Triton's words.
+
+`--flag=value` or `--flag value`; any beginning of a name that no other flag shares; `--` ends the flags. Flags are
+taken in their order and the first mistake is the one that is told.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tis.cli.flag import Append, Flag, Help, Mark, NotYet, Store
+from tis.cli.flag_table import FLAGS
+from tis.cli.values import ValueRefusedError, spoken
+from tis.settings import ServerSettings
+
+
+class UsageError(Exception):
+    """The command line is wrong; the text says how."""
+
+    def __init__(self, message: str, *, with_usage: bool = True) -> None:
+        super().__init__(message)
+        self.message = message
+        #: Whether the usage belongs before the text.
+        self.with_usage = with_usage
+
+
+class HelpRequested(Exception):  # noqa: N818 - no error: the operator asks for the usage
+    """`--help` was given."""
+
+
+def _no_warning(_text: str) -> None:
+    """Warnings go nowhere."""
+
+
+def parse_flags(
+    argv: Sequence[str], *, program: str = "tritonserver", warn: Callable[[str], None] = _no_warning
+) -> ServerSettings:
+    """The settings that the flags ask for; `argv` does not begin with the program.
+
+    Raises:
+        UsageError: a flag is unknown, not supported yet or has a bad value, or flags contradict each other.
+        HelpRequested: `--help` came before any mistake.
+    """
+    draft: dict[str, Any] = {}
+    for flag, value in _flags(argv, program):
+        if flag.deprecated_for:
+            warn(f"Warning: '--{flag.name}' has been deprecated! Please use '{flag.deprecated_for}' instead.")
+        try:
+            _act(flag, value, draft)
+        except ValueRefusedError as refusal:
+            raise UsageError(f'Bad option: "--{flag.name}".\n{refusal}') from None
+    return _settled(draft, warn)
+
+
+def _flags(argv: Sequence[str], program: str) -> Iterator[tuple[Flag, str]]:
+    """Each flag with its value, in order; then the first argument that belongs to no flag is an error."""
+    stray: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            stray.extend(words)
+        elif word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            flag = _named(name, word, program)
+            if flag.reader is None:
+                if equals:
+                    raise UsageError(f"{program}: option '--{flag.name}' doesn't allow an argument")
+            elif not equals:
+                following = next(words, None)
+                if following is None:
+                    raise UsageError(f"{program}: option '--{flag.name}' requires an argument")
+                value = following
+            yield flag, value
+        elif word.startswith("-") and word != "-":
+            raise UsageError(f"{program}: invalid option -- '{word[1]}'")
+        else:
+            stray.append(word)
+    if stray:
+        raise UsageError(f"Unexpected argument: {stray[0]}")
+
+
+def _named(name: str, word: str, program: str) -> Flag:
+    """The flag of that name, or the only one that begins so.
+
+    Triton's own flags come first: an abbreviation that is good there stays good, whatever flags we add.
+    """
+    if name in FLAGS:
+        return FLAGS[name]
+    alike = [flag for flag in FLAGS.values() if flag.name.startswith(name)]
+    alike = [flag for flag in alike if flag.in_triton_2_51] or alike
+    if not alike:
+        raise UsageError(f"{program}: unrecognized option '{word}'")
+    if len(alike) > 1:
+        candidates = " ".join(f"'--{flag.name}'" for flag in alike)
+        raise UsageError(f"{program}: option '{word}' is ambiguous; possibilities: {candidates}")
+    return alike[0]
+
+
+def _act(flag: Flag, value: str, draft: dict[str, Any]) -> None:
+    """What one flag does to the draft of the settings."""
+    match flag.action:
+        case Store(field, reader):
+            draft[field] = reader.read(flag.name, value)
+        case Append(field, reader, unique):
+            item = reader.read(flag.name, value)
+            before = draft.get(field, ())
+            if not (unique and item in before):
+                draft[field] = (*before, item)
+        case Mark(field):
+            draft[field] = True
+        case Help():
+            raise HelpRequested
+        case NotYet(reader, because, accepts):
+            if reader.read(flag.name, value) not in accepts:
+                raise ValueRefusedError(_refusal(flag.name, value, because, accepts))
+
+
+def _refusal(name: str, value: str, because: str, accepts: tuple[object, ...]) -> str:
+    shown = " or ".join(f"--{name}={spoken(accepted)}" for accepted in accepts)
+    return f"--{name}={value} is not supported yet: {because}." + (f" It accepts {shown}." if shown else "")
+
+
+def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettings:
+    """The settings, once the flags agree with each other."""
+    strict = draft.pop("strict_model_config", None)
+    disabled = draft.pop("disable_auto_complete_config", False)
+    if disabled and strict is False:
+        warn(
+            "Warning: Overriding deprecated '--strict-model-config' from False to True in favor of "
+            "'--disable-auto-complete-config'!"
+        )
+    startup_models = draft.pop("startup_models", ())
+    settings = ServerSettings(**draft, auto_complete_config=not (disabled or strict))
+    if startup_models:
+        raise UsageError("Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.")
+    _refuse_shared_port(settings)
+    if not settings.model_repositories:
+        raise UsageError(
+            "error: creating server: Invalid argument - --model-repository must be specified", with_usage=False
+        )
+    return settings
+
+
+def _refuse_shared_port(settings: ServerSettings) -> None:
+    """Port 0 asks for any free port, so two services may both ask for it."""
+    services = [
+        ("HTTP", settings.allow_http, settings.http_address, settings.http_port),
+        ("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port),
+    ]
+    seen: dict[tuple[str, int], str] = {}
+    for service, allowed, address, port in services:
+        if not allowed or not port:
+            continue
+        other = seen.setdefault((address, port), service)
+        if other != service:
+            raise UsageError(
+                f"The server cannot listen to {other} requests and {service} requests at the same address and port "
+                f"{address}:{port}"
+            )

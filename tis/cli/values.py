@@ -1,0 +1,141 @@
+"""How the text after a flag is read, with Triton's words for what cannot be read.
+
+Numbers are whole or wrong: Triton takes `12x` for 12, which hides a typing error, and here is an error.
+"""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+INT32_MAX = 2**31 - 1
+INT64_MAX = 2**63 - 1
+
+_TRUE = frozenset({"true", "on", "1"})
+_FALSE = frozenset({"false", "off", "0"})
+_INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE)
+
+
+class ValueRefusedError(Exception):
+    """The text after a flag is not a value for it; the message says why."""
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """Turns text into a value, or raises `ValueRefusedError`."""
+
+    #: What the usage shows between angle brackets.
+    shape: str
+    #: Takes the flag's name and the text.
+    read: Callable[[str, str], object]
+
+
+def boolean(_flag: str, value: str) -> bool:
+    """True, on, 1, false, off or 0, in any case."""
+    folded = value.lower()
+    if folded in _TRUE:
+        return True
+    if folded in _FALSE:
+        return False
+    raise ValueRefusedError(f"invalid value for bool option: {value}")
+
+
+def integer(value: str, low: int, high: int) -> int:
+    """A whole number within bounds, both included."""
+    if not _INTEGER.fullmatch(value):
+        raise ValueRefusedError(f"Invalid option value. Got {value}")
+    number = int(value)
+    if not low <= number <= high:
+        raise ValueRefusedError(f"Provided option value is out of bound. Got {value}")
+    return number
+
+
+def between(low: int, high: int) -> Reader:
+    """A reader of whole numbers within bounds, both included."""
+
+    def read(_flag: str, value: str) -> int:
+        return integer(value, low, high)
+
+    return Reader("integer", read)
+
+
+def number_or_switch(_flag: str, value: str) -> int:
+    """A level from 0 up, or true for 1 and false for 0."""
+    folded = value.lower()
+    if folded in ("true", "false"):
+        return int(folded == "true")
+    return integer(value, 0, INT32_MAX)
+
+
+def number(_flag: str, value: str) -> float:
+    """A decimal number."""
+    if not _NUMBER.fullmatch(value):
+        raise ValueRefusedError(f"Invalid option value. Got {value}")
+    return float(value)
+
+
+def timeout(_flag: str, value: str) -> int:
+    """A whole number of seconds; less than none is none."""
+    return max(0, integer(value, -INT32_MAX - 1, INT32_MAX))
+
+
+def text(_flag: str, value: str) -> str:
+    """Any text."""
+    return value
+
+
+def device_amount(_flag: str, value: str) -> int:
+    """`<device>:<amount>`; what matters here is the amount."""
+    device, colon, amount = value.partition(":")
+    if not colon:
+        raise ValueRefusedError(f"Expected <device id>:<byte size>. Got {value}")
+    integer(device, 0, INT32_MAX)
+    return integer(amount, 0, INT64_MAX)
+
+
+def backend_setting(flag: str, value: str) -> tuple[str, str, str]:
+    """`<backend>,<key>=<value>`, or `<key>=<value>` for every backend."""
+    backend, comma, setting = value.partition(",")
+    if not comma:
+        backend, setting = "", value
+    elif not backend:
+        raise ValueRefusedError(
+            f"No backend specified. --{flag} option format is <backend name>,<setting>=<value> or <setting>=<value>."
+            f" Got {value}"
+        )
+    key, equals, content = setting.partition("=")
+    if not (key and equals and content):
+        raise ValueRefusedError(f"--{flag} option format is '<backend name>,<setting>=<value>'. Got {value}")
+    return backend, key, content
+
+
+def one_of(*values: str, fold: bool = True) -> Reader:
+    """A reader of one word among several; where `fold`, in any case, and the answer is in lower case."""
+
+    def read(flag: str, value: str) -> str:
+        word = value.lower() if fold else value
+        if word not in values:
+            raise ValueRefusedError(f"invalid argument for --{flag}: expected one of {', '.join(values)}. Got {value}")
+        return word
+
+    return Reader("string", read)
+
+
+def spoken(value: object) -> str:
+    """A value that was read, as an operator would write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if value != "" else '""'
+
+
+BOOLEAN = Reader("boolean", boolean)
+INTEGER = between(-INT32_MAX - 1, INT32_MAX)
+COUNT = between(0, INT32_MAX)
+BYTES = between(0, INT64_MAX)
+PORT = between(0, 65535)
+SECONDS = Reader("integer", timeout)
+LEVEL = Reader("integer", number_or_switch)
+NUMBER = Reader("float", number)
+TEXT = Reader("string", text)
+DEVICE_BYTES = Reader("<integer>:<integer>", device_amount)
+BACKEND_SETTING = Reader("<string>,<string>=<string>", backend_setting)

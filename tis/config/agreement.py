@@ -1,0 +1,95 @@
+"""Does a completed config agree with the model's own signature? Names, datatypes and dimensions; else the load fails.
+
+The rules and words are those of Triton's ONNX Runtime backend (ValidateInputs, ValidateOutputs, CompareDimsSupported); they
+fit every backend whose model files carry a full signature.
+"""
+
+from collections.abc import Sequence
+
+from tis.config.proto import Message, enum_name
+from tis.contracts.datatypes import from_config, to_config
+from tis.contracts.model_spec import ModelSignature, TensorSignature
+from tis.errors import invalid
+
+
+def check_agreement(config: Message, signature: ModelSignature) -> None:
+    """Compares every configured input and output with the model.
+
+    All the model's inputs must be configured; outputs may be left out. A variable dimension of an input accepts any
+    configured one, while an output's dimensions must be equal. Compared is the shape the backend sees: `reshape` where
+    given, with the batch dimension before it.
+
+    Raises:
+        TisError: INVALID_ARG, naming model, tensor and both sides.
+    """
+    if len(config.input) != len(signature.inputs):
+        raise invalid(
+            f"unable to load model '{config.name}', configuration expects {len(config.input)} inputs, model provides "
+            f"{len(signature.inputs)}; configuration has {[tensor.name for tensor in config.input]}, "
+            f"model has {[tensor.name for tensor in signature.inputs]}"
+        )
+    for side, ours, theirs in (
+        ("input", config.input, signature.inputs),
+        ("output", config.output, signature.outputs),
+    ):
+        by_name = {tensor.name: tensor for tensor in theirs}
+        for tensor in ours:
+            if tensor.name not in by_name:
+                raise invalid(
+                    f"unexpected inference {side} '{tensor.name}', allowed {side}s are: {', '.join(sorted(by_name))}; "
+                    f"model '{config.name}'"
+                )
+            _compare(config, tensor, by_name[tensor.name], side)
+
+
+def _compare(config: Message, tensor: Message, declared: TensorSignature, side: str) -> None:
+    if side == "input" and tensor.optional and config.max_batch_size != 0:
+        raise invalid(
+            f"unable to load model '{config.name}', optional input '{tensor.name}' is not supported for models that "
+            "support batching"
+        )
+    configured = enum_name(tensor, "data_type")
+    if from_config(configured) != declared.datatype:
+        raise invalid(
+            f"unable to load model '{config.name}', configuration expects datatype {configured} for {side} "
+            f"'{tensor.name}', model provides {to_config(declared.datatype)}"
+        )
+    dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+    if declared.shape:
+        _compare_dims(config, tensor.name, declared.shape, dims, exact=side == "output")
+    elif any(dim != 1 for dim in dims):
+        raise invalid(
+            f"unable to load model '{config.name}', scalar tensor '{tensor.name}', should only provide 1 in the model "
+            f"configuration when the model doesn't support batching. Model configuration provided: {_spell(dims)}."
+        )
+
+
+def _compare_dims(config: Message, name: str, model: tuple[int, ...], dims: tuple[int, ...], *, exact: bool) -> None:
+    where = f"model '{config.name}', tensor '{name}'"
+    batching = config.max_batch_size > 0
+    if batching and model[0] != -1:
+        raise invalid(
+            f"{where}: for the model to support batching the shape should have at least 1 dimension and the first "
+            f"dimension must be -1; but shape expected by the model is {_spell(model)}"
+        )
+    full = (-1, *dims) if batching else dims
+    if len(model) == len(full) and all(_fits(m, d, exact=exact) for m, d in zip(model, full, strict=True)):
+        return
+    shape = (
+        f"(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete "
+        f"shape {_spell(full)})"
+        if batching
+        else f"(shape {_spell(full)})"
+    )
+    raise invalid(
+        f"{where}: the model expects {len(model)} dimensions (shape {_spell(model)}) but the model configuration "
+        f"specifies {len(full)} dimensions {shape}"
+    )
+
+
+def _fits(model: int, configured: int, *, exact: bool) -> bool:
+    return model == configured or (model == -1 and not exact)
+
+
+def _spell(shape: Sequence[int]) -> str:
+    return "[" + ",".join(str(dim) for dim in shape) + "]"

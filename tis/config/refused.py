@@ -1,0 +1,33 @@
+"""Fields that fail the load, because a server that ignored them would answer wrongly. A feature that lands takes its row out.
+
+Fields whose neglect is harmless are in tis.config.unacted.
+"""
+
+from typing import Final
+
+from tis.config.fields import set_among
+from tis.config.proto import Message
+from tis.errors import unsupported
+
+#: What goes wrong, by dotted field name.
+REFUSED: Final[dict[str, str]] = {
+    "sequence_batching": "requests of a sequence would reach the model without its state and controls",
+    "ensemble_scheduling": "the steps of an ensemble would not run",
+    "model_transaction_policy.decoupled": "only the first response to a request would arrive",
+    "input.allow_ragged_batch": "requests of different shapes could not share a batch as the model expects",
+    "batch_input": "the model would run without its batch inputs",
+    "batch_output": "outputs would not be scattered by the shapes of their inputs",
+    "model_repository_agents": "the model would be served without the agents that check or change it",
+}
+
+
+def check_supported(config: Message) -> None:
+    """Rejects a config that needs what this server does not do.
+
+    Raises:
+        TisError: UNSUPPORTED, naming every such field and what would go wrong.
+    """
+    fields = set_among(config, REFUSED)
+    if fields:
+        reasons = "; ".join(f"'{field}' is not supported by this server ({REFUSED[field]})" for field in fields)
+        raise unsupported(f"unable to load model '{config.name}': {reasons}")

@@ -1,0 +1,47 @@
+"""Fields that a config may set, that the server reads and shows, but on which it does not act yet.
+
+Ignoring them makes no answer wrong, only slower or later than asked for; the supervisor logs them once at load. A feature
+that lands takes its name out of this table. Fields whose neglect would give wrong answers belong in tis.config.refused.
+"""
+
+from typing import Final
+
+from tis.config.fields import set_among
+from tis.config.proto import Message
+
+UNACTED: Final[frozenset[str]] = frozenset(
+    {
+        "runtime",
+        "output.label_filename",
+        "optimization.priority",
+        "optimization.cuda",
+        "optimization.input_pinned_memory",
+        "optimization.output_pinned_memory",
+        "optimization.gather_kernel_buffer_threshold",
+        "optimization.eager_batching",
+        "dynamic_batching.preserve_ordering",
+        "dynamic_batching.priority_levels",
+        "dynamic_batching.default_priority_level",
+        "dynamic_batching.default_queue_policy",
+        "dynamic_batching.priority_queue_policy",
+        "instance_group.rate_limiter",
+        "instance_group.secondary_devices",
+        "instance_group.profile",
+        "instance_group.passive",
+        "instance_group.host_policy",
+        "cc_model_filenames",
+        "metric_tags",
+        "model_warmup",
+        "model_operations",
+        "response_cache.enable",
+        "model_metrics",
+    }
+)
+
+
+def unacted_fields(config: Message) -> tuple[str, ...]:
+    """Dotted names of the fields set in a config that the server does not act on, sorted.
+
+    Expects the config as the user wrote it: defaults filled in later would show up as wishes.
+    """
+    return set_among(config, UNACTED)

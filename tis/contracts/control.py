@@ -1,0 +1,84 @@
+"""A child's side of the control conversation with the supervisor: one ZeroMQ DEALER socket, packets of messages.
+
+Used by the scheduler, the frontends and the workers alike. What the messages mean to a child is the child's own business.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import Final, TypeVar
+
+import zmq
+
+from tis.contracts import messages
+
+#: How long a child waits for the supervisor's first answer, in seconds.
+BOOT_DEADLINE_S: Final = 20.0
+
+
+def control_address(runtime_dir: Path) -> str:
+    """Where the supervisor listens."""
+    return f"ipc://{runtime_dir}/control"
+
+
+def requests_address(runtime_dir: Path) -> str:
+    """Where the scheduler listens for requests."""
+    return f"ipc://{runtime_dir}/requests"
+
+
+_M = TypeVar("_M", bound=messages.Message)
+
+
+class ControlLink:
+    """The socket to the supervisor, with the hello already exchanged."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", runtime_dir: Path, peer: int) -> None:
+        self.peer: Final = peer
+        self._socket = context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IDENTITY, str(peer).encode())
+        self._socket.setsockopt(zmq.LINGER, 200)
+        self._socket.connect(control_address(runtime_dir))
+        self._early: list[messages.AnyMessage] = []
+        self.send(messages.Hello(peer, os.getpid()))
+
+    @property
+    def socket(self) -> "zmq.Socket[bytes]":
+        """For polling."""
+        return self._socket
+
+    def send(self, *what: messages.Message) -> None:
+        """Send messages as one packet."""
+        self._socket.send(messages.encode(list(what)), zmq.DONTWAIT)
+
+    def receive(self) -> list[messages.AnyMessage]:
+        """Everything that has arrived. Call it until it is empty: the socket's descriptor signals changes, not states."""
+        arrived, self._early = self._early, []
+        while True:
+            try:
+                packet = self._socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return arrived
+            arrived += messages.decode(packet)
+
+    def wait_for(self, kind: type[_M], deadline_s: float) -> _M:
+        """The next message of a kind; others that come before it are kept for `receive`.
+
+        Raises:
+            TimeoutError: none came in time.
+        """
+        end_s = time.monotonic() + deadline_s
+        passed: list[messages.AnyMessage] = []
+        while True:
+            arrived = self.receive()
+            for position, message in enumerate(arrived):
+                if isinstance(message, kind):
+                    self._early = passed + arrived[position + 1 :]
+                    return message
+                passed.append(message)
+            left_s = end_s - time.monotonic()
+            if left_s <= 0 or not self._socket.poll(int(left_s * 1000) + 1):
+                raise TimeoutError(f"the supervisor sent no {kind.__name__} within {deadline_s:.0f} s")
+
+    def close(self) -> None:
+        """Close, after what was sent has left or a moment has passed."""
+        self._socket.close()

@@ -1,0 +1,140 @@
+"""What lies in a model repository: models, their directories, config files and version numbers. No config is read here.
+
+- `<repository>/<model>/config.pbtxt`, or `<repository>/<model>/configs/<custom>.pbtxt`
+- `<repository>/<model>/<version>/<model file>`
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tis.errors import internal, invalid, not_found
+
+CONFIG_FILE: Final = "config.pbtxt"
+DUPLICATE_REASON: Final = "model appears in two or more repositories"
+_CUSTOM_CONFIGS: Final = "configs"
+#: Subdirectories of a model that are no versions, and about which nobody needs a warning.
+_NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", _CUSTOM_CONFIGS})
+_LARGEST_VERSION: Final = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A model as found on disk. Its config file may be absent."""
+
+    name: str
+    path: Path
+    config_path: Path
+    #: Versions present, ascending.
+    versions: tuple[int, ...]
+    #: What was ignored in the directory and why; for the log.
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RepositoryScan:
+    """What one look at all repositories found."""
+
+    #: By name, sorted; models that are in one repository only.
+    models: dict[str, ModelDirectory] = field(default_factory=dict)
+    #: Directories by name, sorted; models that must not be loaded because two repositories have them.
+    duplicates: dict[str, tuple[Path, ...]] = field(default_factory=dict)
+
+
+def scan(repositories: Iterable[Path], *, config_name: str = "") -> RepositoryScan:
+    """Lists all repositories. Every subdirectory is a model, except those whose name starts with a dot.
+
+    Args:
+        repositories: their root directories.
+        config_name: chooses `configs/<config_name>.pbtxt` in the models that have it (`--model-config-name`).
+
+    Raises:
+        TisError: INTERNAL when a directory cannot be listed.
+    """
+    found: dict[str, list[Path]] = {}
+    for repository in _distinct(repositories):
+        for path in _subdirectories(repository):
+            if not path.name.startswith("."):
+                found.setdefault(path.name, []).append(path)
+    return RepositoryScan(
+        models={name: model_directory(found[name][0], config_name) for name in sorted(found) if len(found[name]) == 1},
+        duplicates={name: tuple(found[name]) for name in sorted(found) if len(found[name]) > 1},
+    )
+
+
+def find(repositories: Iterable[Path], name: str, *, config_name: str = "") -> ModelDirectory:
+    """One model by name, as an explicit load asks for it, without listing the others.
+
+    Raises:
+        TisError: INVALID_ARG for a name that is no directory name, or that two repositories have; NOT_FOUND where none
+            has it.
+    """
+    if not name or "/" in name or "\0" in name or name.startswith("."):
+        raise invalid(f"invalid model name '{name}': expected the name of a directory in a model repository")
+    repositories = _distinct(repositories)
+    paths = [repository / name for repository in repositories if (repository / name).is_dir()]
+    if not paths:
+        raise not_found(
+            f"failed to poll model '{name}': model not found in any model repository; "
+            f"searched {', '.join(str(repository) for repository in repositories)}"
+        )
+    if len(paths) > 1:
+        raise invalid(
+            f"failed to poll model '{name}': not unique across all model repositories; "
+            f"found {', '.join(str(path) for path in paths)}"
+        )
+    return model_directory(paths[0], config_name)
+
+
+def model_directory(path: Path, config_name: str = "") -> ModelDirectory:
+    """Looks into one model's directory.
+
+    Raises:
+        TisError: INTERNAL when it cannot be listed.
+    """
+    custom = path / _CUSTOM_CONFIGS / f"{config_name}.pbtxt"
+    versions, warnings = version_numbers(path)
+    return ModelDirectory(
+        name=path.name,
+        path=path,
+        config_path=custom if config_name and custom.is_file() else path / CONFIG_FILE,
+        versions=versions,
+        warnings=warnings,
+    )
+
+
+def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The version numbers among a model's subdirectories, ascending, and a warning for each one that only looks like more.
+
+    A version is a plain decimal number that fits 64 bits. Triton's parser also takes `1abc` for version 1 and then looks into
+    directory `1`; here such a name is ignored.
+
+    Raises:
+        TisError: INTERNAL when the directory cannot be listed.
+    """
+    versions: list[int] = []
+    warnings: list[str] = []
+    for name in sorted(path.name for path in _subdirectories(model_path)):
+        where = f"ignore version directory '{name}' of model '{model_path.name}'"
+        if name in _NOT_VERSIONS or name.startswith("."):
+            continue
+        if len(name) > 1 and name.startswith("0"):
+            warnings.append(f"{where} which contains leading zeros in its directory name")
+        elif not (name.isascii() and name.isdigit() and int(name) <= _LARGEST_VERSION):
+            warnings.append(f"{where} which fails to convert to integral number")
+        else:
+            versions.append(int(name))
+    return tuple(sorted(versions)), tuple(warnings)
+
+
+def _distinct(repositories: Iterable[Path]) -> list[Path]:
+    """The repositories without those given twice."""
+    return list({repository.absolute(): repository for repository in repositories}.values())
+
+
+def _subdirectories(path: Path) -> list[Path]:
+    try:
+        return [entry for entry in path.iterdir() if entry.is_dir()]
+    except OSError as error:
+        raise internal(f"failed to open directory {path}: {error.strerror}") from error

@@ -1,0 +1,30 @@
+"""Entry point of the scheduler process; started by the supervisor."""
+
+import signal
+
+import zmq
+
+from tis.contracts import messages
+from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
+from tis.log import configure
+from tis.process import begin_child, settle
+from tis.scheduler.loop import SchedulerLoop
+
+
+def main() -> None:
+    """Run the scheduler until the supervisor says stop."""
+    arguments = begin_child("scheduler")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    context = zmq.Context()
+    control = ControlLink(context, arguments.runtime_dir, arguments.peer)
+    boot = control.wait_for(messages.Boot, BOOT_DEADLINE_S)
+    configure(boot.settings.log, "scheduler")
+    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, context, control)
+    settle()
+    loop.run()
+    control.close()
+    context.term()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""The scheduler's loop: receives, lets the models decide, sends. The only I/O of the scheduler process.
+
+One turn reads everything that has arrived, then dispatches every model that changed, then sends one packet a peer.
+"""
+
+import select
+import time
+from pathlib import Path
+from typing import Final
+
+import zmq
+
+from tis.carrier.datagram import Mailbox, Outbox
+from tis.contracts import messages as m
+from tis.contracts.control import ControlLink, requests_address
+from tis.errors import Code
+from tis.log import get_logger
+from tis.scheduler.model import ModelScheduler
+from tis.scheduler.queued import QueuedRequest
+
+_HEARTBEAT_NS: Final = 1_000_000_000
+_PACKETS_A_TURN: Final = 256
+_REQUESTS_HIGH_WATER: Final = 100_000
+
+_log = get_logger(__name__)
+
+
+class SchedulerLoop:
+    """The scheduler process."""
+
+    def __init__(
+        self, runtime_dir: Path, peer: int, context: "zmq.Context[zmq.Socket[bytes]]", control: ControlLink
+    ) -> None:
+        self._peer = peer
+        self._control = control
+        self._mailbox = Mailbox(runtime_dir, peer)
+        self._outbox = Outbox(runtime_dir)
+        self._requests = context.socket(zmq.PULL)
+        self._requests.setsockopt(zmq.RCVHWM, _REQUESTS_HIGH_WATER)
+        self._requests.setsockopt(zmq.LINGER, 0)
+        self._requests.bind(requests_address(runtime_dir))
+        self._models: dict[tuple[str, int], ModelScheduler] = {}
+        self._model_of_instance: dict[int, ModelScheduler] = {}
+        #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
+        self._changed: set[ModelScheduler] = set()
+        self._wake_at: dict[ModelScheduler, int] = {}
+        self._gone: set[int] = set()
+        self._stopping = False
+        self._poll = select.epoll()
+        for fd in (self._mailbox.fileno(), self._requests.fileno(), control.socket.fileno()):
+            self._poll.register(fd, select.EPOLLIN)
+        self._polled_for_writing: set[int] = set()
+        self._next_heartbeat_ns = 0
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        self._control.send(m.Up(self._peer))
+        busy = False
+        while not self._stopping:
+            self._wait(0.0 if busy else self._timeout_s())
+            busy = self._receive_requests()
+            for message in self._mailbox.receive():
+                self._on_worker(message)
+            for message in self._control.receive():
+                self._on_control(message)
+            self._dispatch()
+            self._outbox.flush()
+            self._poll_blocked()
+            self._heartbeat()
+        self._close()
+
+    # ---- waiting ---------------------------------------------------------------------------------------------------
+
+    def _timeout_s(self) -> float:
+        wake_ns = min(self._wake_at.values(), default=self._next_heartbeat_ns)
+        return max(min(wake_ns, self._next_heartbeat_ns) - time.monotonic_ns(), 0) / 1e9
+
+    def _wait(self, timeout_s: float) -> None:
+        for fd, events in self._poll.poll(timeout_s):
+            if events & ~select.EPOLLIN and fd in self._polled_for_writing:
+                self._poll.unregister(fd)
+                self._polled_for_writing.discard(fd)
+                self._outbox.resume(fd)
+
+    def _poll_blocked(self) -> None:
+        for fd in self._outbox.blocked():
+            if fd not in self._polled_for_writing:
+                self._poll.register(fd, select.EPOLLOUT)
+                self._polled_for_writing.add(fd)
+
+    def _heartbeat(self) -> None:
+        now_ns = time.monotonic_ns()
+        if now_ns >= self._next_heartbeat_ns:
+            self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
+            self._control.send(m.Heartbeat(self._peer, pending=sum(model.queued for model in self._models.values())))
+            self._report_quiesced()
+
+    # ---- from frontends --------------------------------------------------------------------------------------------
+
+    def _receive_requests(self) -> bool:
+        """Read what frontends have sent; True where more may be waiting."""
+        for _ in range(_PACKETS_A_TURN):
+            try:
+                packet = self._requests.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return False
+            now_ns = time.monotonic_ns()
+            for message in m.decode(packet):
+                if isinstance(message, m.Infer):
+                    self._on_infer(message, now_ns)
+                elif isinstance(message, m.Cancel):
+                    self._on_cancel(message, now_ns)
+                elif isinstance(message, m.StatisticsQuery):
+                    self._on_statistics(message)
+        return True
+
+    def _on_infer(self, infer: m.Infer, now_ns: int) -> None:
+        model = self._models.get((infer.model, infer.version))
+        if model is None:
+            text = f"Request for unknown model: '{infer.model}' version {infer.version} is not found"
+            self._outbox.post(infer.asker, m.Failure(infer.request_id, Code.NOT_FOUND, text))
+        elif infer.asker not in self._gone:
+            model.add(infer, now_ns)
+            self._changed.add(model)
+
+    def _on_cancel(self, cancel: m.Cancel, now_ns: int) -> None:
+        for model in self._models.values():
+            if model.cancel(cancel.asker, cancel.request_id, now_ns):
+                failure = m.Failure(cancel.request_id, Code.CANCELLED, "the request was cancelled")
+                self._outbox.post(cancel.asker, failure)
+                return
+
+    def _on_statistics(self, query: m.StatisticsQuery) -> None:
+        found = tuple(
+            model.statistics.snapshot()
+            for (name, version), model in sorted(self._models.items())
+            if query.model in ("", name) and query.version in (0, version)
+        )
+        self._outbox.post(query.asker, m.StatisticsReply(query.request_id, found))
+
+    # ---- from workers ----------------------------------------------------------------------------------------------
+
+    def _on_worker(self, message: m.AnyMessage) -> None:
+        if isinstance(message, m.BatchDone):
+            model = self._model_of_instance.get(message.instance)
+            if model is not None and model.done(message) is not None:
+                self._changed.add(model)
+
+    # ---- from the supervisor ---------------------------------------------------------------------------------------
+
+    def _on_control(self, message: m.AnyMessage) -> None:
+        if isinstance(message, m.Table):
+            self._on_table(message)
+        elif isinstance(message, m.InstanceUp):
+            model = self._models.get((message.model, message.version))
+            if model is not None:
+                model.instances.add(message.peer)
+                self._model_of_instance[message.peer] = model
+                self._changed.add(model)
+        elif isinstance(message, m.PeerDown):
+            self._on_peer_down(message)
+        elif isinstance(message, m.Stop):
+            self._stopping = True
+
+    def _on_table(self, table: m.Table) -> None:
+        """Follow the model table: schedule what it lists, and fail what waits for a version that is gone or has failed."""
+        listed = {entry.spec.key: entry for entry in table.models}
+        for key, entry in listed.items():
+            if key not in self._models:
+                self._models[key] = ModelScheduler(entry.spec)
+            elif not entry.ready:
+                self._refuse_waiting(self._models[key])
+        for key in [key for key in self._models if key not in listed]:
+            self._refuse_waiting(self._models.pop(key))
+
+    def _refuse_waiting(self, model: ModelScheduler) -> None:
+        text = f"Request for unknown model: '{model.spec.name}' version {model.spec.version} is not at ready state"
+        self._fail(model.close(time.monotonic_ns()), Code.UNAVAILABLE, text)
+        self._wake_at.pop(model, None)
+
+    def _on_peer_down(self, down: m.PeerDown) -> None:
+        """A process has died. A worker takes exactly the requests with it that it had; a frontend, those that it asked."""
+        now_ns = time.monotonic_ns()
+        model = self._model_of_instance.pop(down.peer, None)
+        if model is not None:
+            lost = model.instance_gone(down.peer, now_ns)
+            text = (
+                f"the instance of model '{model.spec.name}' that ran this request has died ({down.reason}); try again"
+            )
+            if lost:
+                _log.error("model '%s': %s, with %d requests in flight", model.spec.name, down.reason, len(lost))
+            self._fail(lost, Code.UNAVAILABLE, text)
+            self._changed.add(model)
+        for each in self._models.values():
+            each.cancel_all_of(down.peer, now_ns)
+        self._gone.add(down.peer)
+        self._outbox.forget(down.peer)
+        self._report_quiesced()
+
+    def _fail(self, requests: list[QueuedRequest], code: Code, text: str) -> None:
+        for request in requests:
+            self._outbox.post(request.infer.asker, m.Failure(request.infer.request_id, code, text))
+
+    def _report_quiesced(self) -> None:
+        for peer in [peer for peer in self._gone if not any(model.runs_for(peer) for model in self._models.values())]:
+            self._gone.discard(peer)
+            self._control.send(m.Quiesced(self._peer, peer))
+
+    # ---- dispatching -----------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        now_ns = time.monotonic_ns()
+        for model in [model for model, at_ns in self._wake_at.items() if at_ns <= now_ns]:
+            self._changed.add(model)
+        for model in self._changed:
+            for peer, batch in model.dispatch(now_ns):
+                items = tuple(
+                    m.BatchItem(infer.request_id, infer.asker, infer.batch_size, infer.body)
+                    for infer in [request.infer for request in batch.requests]
+                )
+                self._outbox.post(peer, m.Batch(batch.batch_id, items))
+            wake_ns = model.wake_ns(now_ns)
+            if wake_ns is None:
+                self._wake_at.pop(model, None)
+            else:
+                self._wake_at[model] = wake_ns
+        self._changed.clear()
+
+    def _close(self) -> None:
+        self._poll.close()
+        self._mailbox.close()
+        self._outbox.close()
+        self._requests.close()

@@ -1,0 +1,67 @@
+"""Entry point of a worker process; started by the supervisor for one instance of one model version."""
+
+import faulthandler
+import signal
+import sys
+import traceback
+
+import zmq
+
+from tis.carrier.datagram import Outbox
+from tis.contracts import messages as m
+from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
+from tis.errors import TisError, internal
+from tis.log import configure
+from tis.process import begin_child, settle
+from tis_shm.pool import Pool
+from tis_shm.slab import Grant
+from tis_workers.backends import load_backend
+from tis_workers.backends.base import Backend, LoadContext
+from tis_workers.output import OutputWriter
+from tis_workers.runner import Runner
+
+_EXIT_LOAD_FAILED = 3
+_SERVE_DEADLINE_S = 600.0
+
+
+def _load(order: m.LoadModel, threads: int) -> Backend:
+    try:
+        return load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads))
+    except TisError:
+        raise
+    except Exception as error:
+        raise internal(f"{type(error).__name__}: {error}\n{traceback.format_exc()}") from error
+
+
+def main() -> None:
+    """Load the model that the supervisor names and serve it until told to stop."""
+    arguments = begin_child("worker")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGABRT, chain=True)
+    context = zmq.Context()
+    control = ControlLink(context, arguments.runtime_dir, arguments.peer)
+    boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
+    order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
+    configure(boot.settings.log, order.spec.instances[order.instance].name)
+    try:
+        backend = _load(order, boot.threads)
+    except TisError as error:
+        control.send(m.LoadFailed(arguments.peer, error.code, error.message))
+        control.close()
+        context.term()
+        sys.exit(_EXIT_LOAD_FAILED)
+    control.send(m.Loaded(arguments.peer, backend.signature()))
+    backend.serve(control.wait_for(m.ServeModel, _SERVE_DEADLINE_S).spec)
+    pool = Pool.attach(arguments.pool_fd)
+    outbox = Outbox(arguments.runtime_dir)
+    writer = OutputWriter(pool, [Grant(*grant) for grant in boot.grants], outbox, control)
+    runner = Runner(arguments.runtime_dir, control, pool, writer, outbox, backend, boot.scheduler)
+    settle()
+    runner.run()
+    control.close()
+    context.term()
+
+
+if __name__ == "__main__":
+    main()

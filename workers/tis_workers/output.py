@@ -1,0 +1,159 @@
+"""Where answers are written: blocks of this worker's slab, lent to whoever asked, and the reply that names them."""
+
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tis.carrier.datagram import Outbox
+from tis.contracts import messages as m
+from tis.contracts.control import ControlLink
+from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
+from tis.errors import TisError, internal, unavailable
+from tis_shm.pool import Block, Pool
+from tis_shm.slab import Grant, Loans, Slab
+
+_ALIGNMENT_BYTES: Final = 64
+_GRANT_DEADLINE_S: Final = 5.0
+_SMALLEST_GRANT_BYTES: Final = 4 << 20
+
+_DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
+
+
+class Reservation:
+    """A block for the outputs of one answer, with an array for each, to be filled in place."""
+
+    def __init__(self, block: Block, refs: tuple[m.OutputRef, ...], arrays: list[npt.NDArray[Any]]) -> None:
+        self.block = block
+        self.refs = refs
+        self.arrays = arrays
+
+
+class OutputWriter:
+    """Writes answers into the slab and posts replies. The only user of the slab in a worker."""
+
+    def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
+        self._pool = pool
+        self._slab = Slab(pool, grants)
+        self._loans = Loans(pool, self._slab)
+        self._outbox = outbox
+        self._control = control
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the slab that are taken."""
+        return self._slab.used_bytes
+
+    def collect(self) -> None:
+        """Take back every block that its reader is done with."""
+        self._loans.collect()
+
+    def forget(self, reader: int) -> None:
+        """A reader has died: take back what it held."""
+        self._loans.forget(lambda peer: peer == reader)
+        self._outbox.forget(reader)
+
+    def reply(self, asker: int, request_id: int, outputs: list[tuple[str, npt.NDArray[Any], str]]) -> None:
+        """Write (name, array, datatype) outputs into a block and post the reply.
+
+        Raises:
+            TisError: the pool has no room, or an array has no datatype of the protocol.
+        """
+        refs: list[m.OutputRef] = []
+        parts: list[memoryview] = []
+        at = 0
+        for name, array, configured in outputs:
+            datatype, part = _wire_form(name, array, configured)
+            size_bytes = len(part)
+            refs.append(m.OutputRef(name, datatype, array.shape, at, size_bytes))
+            parts.append(part)
+            at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        if not at:
+            self._outbox.post(asker, m.Reply(request_id, None, tuple(refs)))
+            return
+        block = self._take(at)
+        data = self._pool.data
+        for ref, part in zip(refs, parts, strict=True):
+            begin = block.offset + ref.start
+            data[begin : begin + ref.size_bytes] = part
+        self._post(asker, request_id, block, tuple(refs))
+
+    def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation:
+        """A block with an unfilled array for each (name, datatype, shape); datatypes of fixed size only.
+
+        Raises:
+            TisError: the pool has no room.
+        """
+        refs: list[m.OutputRef] = []
+        at = 0
+        for name, datatype, shape in outputs:
+            size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
+            refs.append(m.OutputRef(name, datatype, shape, at, size_bytes))
+            at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        block = self._take(max(at, 1))
+        arrays = [
+            np.frombuffer(self._slab.writable(block, ref.start, ref.size_bytes), NUMPY[ref.datatype]).reshape(ref.shape)
+            for ref in refs
+        ]
+        return Reservation(block, tuple(refs), arrays)
+
+    def reply_reserved(self, asker: int, request_id: int, reservation: Reservation) -> None:
+        """Post the reply whose outputs have been filled in place."""
+        self._post(asker, request_id, reservation.block, reservation.refs)
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Free a reservation that was not used."""
+        self._slab.free(reservation.block)
+
+    def fail(self, asker: int, request_id: int, error: TisError) -> None:
+        """Post an error."""
+        self._outbox.post(asker, m.Failure(request_id, error.code, error.message))
+
+    def _post(self, asker: int, request_id: int, block: Block, refs: tuple[m.OutputRef, ...]) -> None:
+        self._loans.lend(block, asker)
+        self._outbox.post(asker, m.Reply(request_id, m.BlockRef(*block), refs))
+
+    def _take(self, size_bytes: int) -> Block:
+        """A block, after taking back what readers are done with, and from a larger slab if need be."""
+        self._loans.collect(1)
+        block = self._slab.take(size_bytes)
+        if block is None:
+            self._loans.collect()
+            block = self._slab.take(size_bytes)
+        if block is None and self._grow(size_bytes):
+            block = self._slab.take(size_bytes)
+        if block is None:
+            raise unavailable(
+                f"the shared-memory pool has no room for an answer of {size_bytes} bytes; answer fewer requests at a "
+                "time or start the server with a larger --pool-byte-size"
+            )
+        return block
+
+    def _grow(self, size_bytes: int) -> bool:
+        """Ask the supervisor for more. Doubling keeps the number of grants small."""
+        asked_bytes = max(size_bytes, self._slab.size_bytes, _SMALLEST_GRANT_BYTES)
+        self._control.send(m.GrantRequest(self._control.peer, asked_bytes))
+        try:
+            reply = self._control.wait_for(m.GrantReply, _GRANT_DEADLINE_S)
+        except TimeoutError:
+            return False
+        if reply.grant is None:
+            return False
+        self._slab.add(Grant(*reply.grant))
+        return True
+
+
+def _wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
+    """An output's datatype and its bytes as they go over the wire; no copy for contiguous arrays of fixed-size elements."""
+    if array.dtype.kind in "OSU":
+        return "BYTES", memoryview(encode_bytes(array.astype(np.object_, copy=False)))
+    if configured == "BF16" and array.dtype == NUMPY["BF16"]:
+        datatype: str | None = "BF16"
+    else:
+        datatype = _DATATYPES.get(array.dtype)
+    if datatype is None:
+        raise internal(f"output '{name}' has the numpy type '{array.dtype}', which no protocol datatype stands for")
+    if not array.size:
+        return datatype, memoryview(b"")
+    return datatype, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -1,0 +1,93 @@
+"""A request as a backend sees it: input arrays in place, the outputs wanted, and one way to answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tis.contracts import messages as m
+from tis.contracts.datatypes import NUMPY, decode_bytes
+from tis.contracts.inference import id_prefix
+from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.errors import TisError, internal
+from tis_shm.pool import Block, Pool, PoolError
+from tis_workers.output import OutputWriter, Reservation
+
+
+class WorkRequest:
+    """One request of a batch. Exactly one of `respond`, `respond_reserved` and `fail` is called for it."""
+
+    __slots__ = ("_body", "_item", "_writer", "answered", "batch_size", "failed", "inputs", "wanted")
+
+    def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter) -> None:
+        self._item = item
+        self._writer = writer
+        self._body = m.decode_body(item.body)
+        self.batch_size = item.batch_size
+        self.answered = False
+        self.failed = False
+        #: Input arrays by name: views into the pool, good until the request is answered. BYTES are object arrays.
+        self.inputs: dict[str, npt.NDArray[Any]] = {}
+        outputs = spec.outputs
+        chosen = self._body.outputs
+        #: The outputs to answer with.
+        self.wanted: tuple[TensorSpec, ...] = outputs if chosen is None else tuple(outputs[index] for index in chosen)
+        try:
+            self._view_inputs(spec, pool)
+        except (PoolError, ValueError) as error:
+            self.fail(internal(f"unable to read the inputs of a request for model '{spec.name}': {error}"))
+
+    @property
+    def client_id(self) -> str:
+        """The client's id for the request; empty where it gave none."""
+        return self._body.client_id
+
+    def _view_inputs(self, spec: ModelSpec, pool: Pool) -> None:
+        block = Block(self._body.block.offset, self._body.block.generation)
+        for ref in self._body.inputs:
+            tensor = spec.inputs[ref.index]
+            view = pool.view(block, ref.start, ref.size_bytes)
+            shape = ref.shape
+            if tensor.reshape is not None:
+                shape = _reshaped(tensor, shape, batched=spec.max_batch_size > 0)
+            if tensor.datatype == "BYTES":
+                self.inputs[tensor.name] = decode_bytes(view, shape)
+                continue
+            array = np.frombuffer(view, NUMPY[tensor.datatype]).reshape(shape)
+            # A client may send tensors of odd sizes one after another, so that the next one starts anywhere.
+            self.inputs[tensor.name] = array if array.flags.aligned else array.copy()
+
+    def respond(self, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Answer with these outputs; those that were not asked for are left out."""
+        chosen = [(spec.name, outputs[spec.name], spec.datatype) for spec in self.wanted if spec.name in outputs]
+        self._writer.reply(self._item.asker, self._item.request_id, chosen)
+        self.answered = True
+
+    def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation:
+        """Arrays in the pool for (name, datatype, shape), to be filled and sent with `respond_reserved`."""
+        return self._writer.reserve(outputs)
+
+    def respond_reserved(self, reservation: Reservation) -> None:
+        """Answer with arrays that were filled in place."""
+        self._writer.reply_reserved(self._item.asker, self._item.request_id, reservation)
+        self.answered = True
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Free a reservation that is not sent after all."""
+        self._writer.give_back(reservation)
+
+    def fail(self, error: TisError) -> None:
+        """Answer with an error; the request's id is put before its text."""
+        text = error.message
+        if not text.startswith("[request id: "):
+            text = id_prefix(self.client_id) + text
+        self._writer.fail(self._item.asker, self._item.request_id, TisError(error.code, text))
+        self.answered = self.failed = True
+
+
+def _reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tuple[int, ...]:
+    """The shape that the backend sees: -1 dimensions of the configured shape are mapped to those of `reshape` in order."""
+    lead, dims = (shape[:1], shape[1:]) if batched else ((), shape)
+    variable = iter([dim for dim, configured in zip(dims, tensor.shape, strict=True) if configured == -1])
+    return lead + tuple(next(variable) if dim == -1 else dim for dim in tensor.reshape or ())

@@ -1,0 +1,137 @@
+"""The worker's loop: takes batches from its mailbox, lets the backend execute them, sends replies, tells the scheduler.
+
+The next batch usually lies in the mailbox already when one ends. Heartbeats come from this loop, so that they prove it.
+"""
+
+import select
+import time
+import traceback
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from tis.carrier.datagram import Mailbox, Outbox
+from tis.contracts import messages as m
+from tis.contracts.control import ControlLink
+from tis.errors import TisError, internal
+from tis.log import get_logger
+from tis_shm.pool import Pool
+from tis_workers.backends.base import Backend, Timings
+from tis_workers.output import OutputWriter
+from tis_workers.request import WorkRequest
+
+_HEARTBEAT_S: Final = 1.0
+
+_log = get_logger(__name__)
+
+
+class Runner:
+    """Serves one loaded model instance."""
+
+    def __init__(
+        self,
+        runtime_dir: Path,
+        control: ControlLink,
+        pool: Pool,
+        writer: OutputWriter,
+        outbox: Outbox,
+        backend: Backend,
+        scheduler: int,
+    ) -> None:
+        self._control = control
+        self._pool = pool
+        self._writer = writer
+        self._outbox = outbox
+        self._backend = backend
+        self._scheduler = scheduler
+        self._mailbox = Mailbox(runtime_dir, control.peer)
+        self._waiting: deque[m.Batch] = deque()
+        self._stopping = False
+        self._poll = select.epoll()
+        self._poll.register(self._mailbox.fileno(), select.EPOLLIN)
+        self._poll.register(control.socket.fileno(), select.EPOLLIN)
+        self._polled_for_writing: set[int] = set()
+        self._next_heartbeat_s = 0.0
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        self._control.send(m.Up(self._control.peer))
+        while not self._stopping:
+            self._wait()
+            for message in self._mailbox.receive():
+                if isinstance(message, m.Batch):
+                    self._waiting.append(message)
+            if self._waiting:
+                self._execute(self._waiting.popleft())
+                self._outbox.flush()
+            self._poll_blocked()
+        self._backend.finalize()
+        self._mailbox.close()
+        self._outbox.close()
+        self._poll.close()
+
+    def _wait(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._next_heartbeat_s:
+            self._next_heartbeat_s = now_s + _HEARTBEAT_S
+            self._writer.collect()
+            self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
+            self._receive_control()
+        timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - now_s, 0.0)
+        for fd, _ in self._poll.poll(timeout_s):
+            if fd in self._polled_for_writing:
+                self._poll.unregister(fd)
+                self._polled_for_writing.discard(fd)
+                self._outbox.resume(fd)
+            elif fd == self._control.socket.fileno():
+                self._receive_control()
+
+    def _poll_blocked(self) -> None:
+        for fd in self._outbox.blocked():
+            if fd not in self._polled_for_writing:
+                self._poll.register(fd, select.EPOLLOUT)
+                self._polled_for_writing.add(fd)
+
+    def _receive_control(self) -> None:
+        for message in self._control.receive():
+            if isinstance(message, m.PeerDown):
+                self._writer.forget(message.peer)
+                self._control.send(m.Quiesced(self._control.peer, message.peer))
+            elif isinstance(message, m.SchedulerChanged):
+                self._outbox.forget(self._scheduler)
+                self._scheduler = message.peer
+                self._waiting.clear()
+            elif isinstance(message, m.Stop):
+                self._stopping = True
+
+    def _execute(self, batch: m.Batch) -> None:
+        spec = self._backend.spec
+        began_ns = time.monotonic_ns()
+        requests = [WorkRequest(spec, item, self._pool, self._writer) for item in batch.items]
+        runnable = [request for request in requests if not request.answered]
+        timings = Timings(began_ns, began_ns, began_ns)
+        if runnable:
+            try:
+                timings = self._backend.execute(runnable)
+            except TisError as error:
+                self._fail_rest(runnable, error)
+            except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own requests, not the worker
+                _log.error("model '%s': execution failed\n%s", spec.name, traceback.format_exc())
+                self._fail_rest(runnable, internal(f"model '{spec.name}' failed: {type(error).__name__}: {error}"))
+        self._fail_rest(runnable, internal(f"model '{spec.name}' gave no response"))
+        failed = tuple(position for position, request in enumerate(requests) if request.failed)
+        done = m.BatchDone(
+            batch.batch_id,
+            self._control.peer,
+            began_ns,
+            timings.input_end_ns,
+            timings.infer_end_ns,
+            time.monotonic_ns(),
+            failed,
+        )
+        self._outbox.post(self._scheduler, done)
+
+    def _fail_rest(self, requests: list[WorkRequest], error: TisError) -> None:
+        for request in requests:
+            if not request.answered:
+                request.fail(error)

@@ -29,6 +29,7 @@ Deliver = Callable[[Answer], None]
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
 _SEND_HIGH_WATER: Final = 100_000
+_QUIESCE_LOOK_S: Final = 0.02
 
 _log = get_logger(__name__)
 
@@ -72,6 +73,8 @@ class Core:
         self._requests.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
         self._requests.setsockopt(zmq.LINGER, 0)
         self._requests.connect(requests_address(runtime_dir))
+        #: Blocks of answers that have not been released yet.
+        self._held: set[tuple[int, int]] = set()
         #: Answers that came for a request not in the ledger: given up, or answered already.
         self.late_answers = 0
         loop.add_reader(self._mailbox.fileno(), self._receive)
@@ -130,7 +133,9 @@ class Core:
             if tensor.datatype == "BYTES":
                 self._check_bytes(spec, request, tensor.name, tensor.shape, block, tensor.start, tensor.size_bytes)
         if len(self._pending) >= _MOST_PENDING:
-            raise unavailable(f"{id_prefix(request.client_id)}the server has {_MOST_PENDING} requests in flight already")
+            raise unavailable(
+                f"{id_prefix(request.client_id)}the server has {_MOST_PENDING} requests in flight already"
+            )
         positions = spec.input_positions
         body = m.WorkBody(
             request.client_id,
@@ -166,8 +171,22 @@ class Core:
     def release(self, answer: Answer) -> None:
         """The outputs of an answer have been read."""
         if answer.block is not None:
+            self._held.discard(answer.block)
             self._pool.release(Block(*answer.block))
             answer.block = None
+
+    def when_quiesced(self, report: Callable[[], None]) -> None:
+        """Report once everything that is held at this moment has been released: then nothing of a dead worker is."""
+        # A dead worker's last replies may still lie in the mailbox.
+        self._receive()
+        self._look_quiesced(set(self._held), report)
+
+    def _look_quiesced(self, held: set[tuple[int, int]], report: Callable[[], None]) -> None:
+        held &= self._held
+        if held:
+            self._loop.call_later(_QUIESCE_LOOK_S, self._look_quiesced, held, report)
+        else:
+            report()
 
     def fail_all(self, error: TisError) -> None:
         """Everything in flight is lost: the scheduler has died, or the server stops."""
@@ -190,7 +209,14 @@ class Core:
         return await future
 
     def _check_bytes(
-        self, spec: ModelSpec, request: InferRequest, name: str, shape: tuple[int, ...], block: Block, at: int, size: int
+        self,
+        spec: ModelSpec,
+        request: InferRequest,
+        name: str,
+        shape: tuple[int, ...],
+        block: Block,
+        at: int,
+        size: int,
     ) -> None:
         try:
             check_bytes_elements(name, spec.name, shape, self._slab.writable(block, at, size))
@@ -232,7 +258,11 @@ class Core:
 
     def _answer(self, message: m.Reply | m.Failure) -> None:
         pending = self._pending.pop(message.request_id, None)
-        lent = Block(message.block.offset, message.block.generation) if isinstance(message, m.Reply) and message.block else None
+        lent = (
+            Block(message.block.offset, message.block.generation)
+            if isinstance(message, m.Reply) and message.block
+            else None
+        )
         if pending is None:
             self.late_answers += 1
         else:
@@ -247,6 +277,8 @@ class Core:
         if isinstance(message, m.Failure):
             text = message.text if message.text.startswith("[request id: ") else id_prefix(client_id) + message.text
             return Answer([], TisError(Code(message.code), text))
+        if lent is not None:
+            self._held.add(lent)
         try:
             return Answer(
                 [
@@ -262,6 +294,8 @@ class Core:
             )
         except PoolError as error:
             _log.error("request %s: %s", client_id, error)
+            if lent is not None:
+                self._held.discard(lent)
             return Answer([], internal(f"{id_prefix(client_id)}the answer is lost: {error}"))
 
     def close(self) -> None:

@@ -58,9 +58,10 @@ def check_instance_groups(config: Message, *, gpu_count: int, backend_uses_gpu: 
         elif group.gpus:
             raise invalid(f"{where} has kind {kind} but specifies one or more GPUs; got gpus {list(group.gpus)}")
         if group.profile and config.platform != TENSORRT_PLATFORM:
+            platform = f"platform {config.platform}".rstrip()
             raise invalid(
-                f"{where} and platform {config.platform} specifies profile field which is only supported for "
-                f"TensorRT models; got profile {list(group.profile)}"
+                f"{where} and {platform} specifies profile field which is only supported for TensorRT models; "
+                f"got profile {list(group.profile)}"
             )
 
 

@@ -101,7 +101,8 @@ def _float(value: float, *, single: bool) -> float | int | str:
         packed = struct.pack("<f", value)
         spellings = (float(f"{value:.{digits}g}") for digits in range(6, 10))
         value = next((s for s in spellings if _packs_to(s, packed)), value)
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    is_whole = value.is_integer() and abs(value) < 2**53
+    return int(value) if is_whole and str(value) != "-0.0" else value
 
 
 def _packs_to(value: float, packed: bytes) -> bool:

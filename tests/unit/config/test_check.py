@@ -160,7 +160,7 @@ def test_a_right_config_passes(text: str) -> None:
         (
             'instance_group { kind: KIND_CPU profile: "0" }',
             0,
-            "instance group m_0 of model m and platform  specifies profile field which is only supported for TensorRT models",
+            "instance group m_0 of model m and platform specifies profile field which is only supported for TensorRT models",
         ),
     ],
 )

@@ -85,7 +85,9 @@ def providers(context: LoadContext, available: Sequence[str]) -> list[str | tupl
         _require("CUDAExecutionProvider", available, "a KIND_GPU instance")
         # The worker sees one GPU only, so that it is number 0 here whatever number the machine gives it.
         options: dict[str, Any] = {"device_id": 0}
-        options.update({key: context.spec.parameters[key] for key in _CUDA_PARAMETERS if key in context.spec.parameters})
+        options.update(
+            {key: context.spec.parameters[key] for key in _CUDA_PARAMETERS if key in context.spec.parameters}
+        )
         chosen.append(("CUDAExecutionProvider", options))
     return [*chosen, "CPUExecutionProvider"]
 

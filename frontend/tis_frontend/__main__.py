@@ -1,0 +1,158 @@
+"""Entry point of a frontend process: builds the core and its faces, then follows the supervisor until told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+import zmq
+
+from tis.contracts import messages as m
+from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
+from tis.errors import unavailable
+from tis.log import configure
+from tis.process import ChildArguments, begin_child, settle
+from tis_frontend.core import Core
+from tis_frontend.grpc.server import start_grpc
+from tis_frontend.grpc.service import InferenceService
+from tis_frontend.http.app import build_app
+from tis_frontend.http.protocol import protocol_class
+from tis_frontend.model_table import ModelTable
+from tis_frontend.server import Server
+from tis_shm.pool import Pool
+from tis_shm.slab import Grant, Slab
+
+_HEARTBEAT_S: Final = 1.0
+_BACKLOG: Final = 2048
+_DRAIN_LOOK_S: Final = 0.02
+
+
+class Frontend:
+    """The process."""
+
+    def __init__(self, arguments: ChildArguments, control: ControlLink, server: Server, scheduler: int) -> None:
+        self._arguments = arguments
+        self._control = control
+        self._server = server
+        self._scheduler = scheduler
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._http: uvicorn.Server | None = None
+        self._grpc: Any = None
+
+    async def run(self) -> None:
+        """Serve until told to stop."""
+        serving: asyncio.Task[None] | None = None
+        settings = self._server.settings
+        if settings.allow_http:
+            self._http = self._build_http()
+            listening = socket.socket(fileno=self._arguments.http_fd)
+            serving = asyncio.ensure_future(self._http.serve(sockets=[listening]))
+            while not self._http.started and not serving.done():
+                await asyncio.sleep(0.005)
+        if settings.allow_grpc:
+            self._grpc = await start_grpc(InferenceService(self._server), settings.grpc_address, settings.grpc_port)
+        self._loop.add_reader(self._control.socket.fileno(), self._on_control)
+        self._control.send(m.Up(self._control.peer))
+        settle()
+        beating = asyncio.ensure_future(self._beat())
+        await self._stop.wait()
+        beating.cancel()
+        self._loop.remove_reader(self._control.socket.fileno())
+        if self._grpc is not None:
+            await self._grpc.stop(0.1)
+        if self._http is not None and serving is not None:
+            self._http.should_exit = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(serving, 1.0)
+        self._server.core.close()
+
+    def _build_http(self) -> uvicorn.Server:
+        server = self._server
+        config = uvicorn.Config(
+            build_app(server),
+            http=protocol_class(server.core, server.table),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=1,
+        )
+        http = uvicorn.Server(config)
+        # Signals belong to the supervisor, which decides on the order of a stop.
+        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+        return http
+
+    async def _beat(self) -> None:
+        core = self._server.core
+        while True:
+            self._control.send(m.Heartbeat(self._control.peer, core.used_bytes, core.pending))
+            self._on_control()
+            await asyncio.sleep(_HEARTBEAT_S)
+
+    # ---- from the supervisor ---------------------------------------------------------------------------------------
+
+    def _on_control(self) -> None:
+        for message in self._control.receive():
+            self._follow(message)
+
+    def _follow(self, message: m.AnyMessage) -> None:
+        server = self._server
+        if isinstance(message, m.Table):
+            server.table.replace(message)
+        elif isinstance(message, m.ServerState):
+            server.ready = message.ready
+            server.stopping = message.stopping
+        elif isinstance(message, m.SchedulerChanged):
+            self._scheduler = message.peer
+        elif isinstance(message, m.PeerDown):
+            if message.peer == self._scheduler:
+                server.core.fail_all(unavailable("the scheduler has died and has lost this request; try again"))
+            gone = message.peer
+            server.core.when_quiesced(lambda: self._control.send(m.Quiesced(self._control.peer, gone)))
+        elif isinstance(message, m.Drain):
+            asyncio.ensure_future(self._drain())  # noqa: RUF006 - it ends before the process does
+        elif isinstance(message, m.Stop):
+            self._stop.set()
+
+    async def _drain(self) -> None:
+        """Accept no more, and say so when nothing is in flight."""
+        if self._http is not None:
+            for listener in self._http.servers:
+                listener.close()
+        while self._server.core.pending:
+            await asyncio.sleep(_DRAIN_LOOK_S)
+        self._control.send(m.Drained(self._control.peer))
+
+
+async def _main(arguments: ChildArguments) -> None:
+    loop = asyncio.get_running_loop()
+    context = zmq.Context()
+    control = ControlLink(context, arguments.runtime_dir, arguments.peer)
+    boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
+    configure(boot.settings.log, "frontend")
+    pool = Pool.attach(arguments.pool_fd)
+    slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
+    core = Core(arguments.runtime_dir, arguments.peer, pool, slab, context, loop)
+    server = Server(boot.settings, core, ModelTable())
+    await Frontend(arguments, control, server, boot.scheduler).run()
+    control.close()
+    context.term()
+
+
+def main() -> None:
+    """Run a frontend."""
+    arguments = begin_child("frontend")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    uvloop.run(_main(arguments))
+
+
+if __name__ == "__main__":
+    main()

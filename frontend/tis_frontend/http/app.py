@@ -1,0 +1,175 @@
+"""Every HTTP route but infer: health, metadata, config, statistics. One small handler a route, errors in one place."""
+
+from typing import Any, Final
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from tis.config.json_form import to_json
+from tis.contracts import messages as m
+from tis.errors import TisError, unavailable
+from tis.log import get_logger
+from tis_frontend.http.status import STATUS, error_body
+from tis_frontend.server import Server
+
+_JSON: Final = "application/json"
+_TEXT: Final = "text/plain"
+
+_log = get_logger(__name__)
+
+
+def build_app(server: Server) -> Starlette:
+    """The ASGI application of one frontend."""
+    app = Starlette(
+        routes=_routes(),
+        exception_handlers={TisError: _on_tis_error, HTTPException: _on_http_exception, Exception: _on_exception},
+    )
+    app.router.redirect_slashes = False
+    app.state.server = server
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    model = "/v2/models/{model}"
+    version = model + "/versions/{version:int}"
+    routes: list[BaseRoute] = [
+        Route("/v2", _metadata),
+        Route("/v2/health/live", _live),
+        Route("/v2/health/ready", _ready),
+        Route("/v2/models/stats", _all_statistics),
+    ]
+    for base in (model, version):
+        routes += [
+            Route(base, _model_metadata),
+            Route(f"{base}/ready", _model_ready),
+            Route(f"{base}/config", _model_config),
+            Route(f"{base}/stats", _model_statistics),
+            # Infer calls are taken out by the protocol; here they arrive only with another verb or during a stop.
+            Route(f"{base}/infer", _infer, methods=["POST"]),
+        ]
+    return routes
+
+
+# ---- handlers ----------------------------------------------------------------------------------------------------------
+
+
+async def _metadata(request: Request) -> Response:
+    return _json(_server(request).metadata())
+
+
+async def _live(request: Request) -> Response:
+    _server(request).check_running()
+    return Response(media_type=_TEXT)
+
+
+async def _ready(request: Request) -> Response:
+    server = _server(request)
+    server.check_running()
+    return Response(status_code=200 if server.ready else 400, media_type=_TEXT)
+
+
+async def _model_metadata(request: Request) -> Response:
+    return _json(_server(request).model_metadata(*_model_key(request)))
+
+
+async def _model_ready(request: Request) -> Response:
+    server = _server(request)
+    server.check_running()
+    if server.table.is_ready(*_model_key(request)):
+        return Response(media_type=_TEXT)
+    return Response(msgspec.json.encode({"error": "Model version not ready"}), status_code=400, media_type=_TEXT)
+
+
+async def _model_config(request: Request) -> Response:
+    model = _server(request).model(*_model_key(request))
+    return _json(to_json(model.config))
+
+
+async def _all_statistics(request: Request) -> Response:
+    return _json({"model_stats": [_statistics(each) for each in await _server(request).statistics("", None)]})
+
+
+async def _model_statistics(request: Request) -> Response:
+    found = await _server(request).statistics(*_model_key(request))
+    return _json({"model_stats": [_statistics(each) for each in found]})
+
+
+async def _infer(request: Request) -> Response:
+    _server(request).check_running()
+    raise unavailable("Server exiting")
+
+
+# ---- forms -------------------------------------------------------------------------------------------------------------
+
+
+def _server(request: Request) -> Server:
+    server: Server = request.app.state.server
+    return server
+
+
+def _model_key(request: Request) -> tuple[str, int | None]:
+    version: int | None = request.path_params.get("version")
+    return request.path_params["model"], version
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type=_JSON)
+
+
+def _statistics(model: m.ModelStatistics) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "version": str(model.version),
+        "last_inference": model.last_inference_ms,
+        "inference_count": model.inference_count,
+        "execution_count": model.execution_count,
+        "inference_stats": {
+            "success": _duration(model.success),
+            "fail": _duration(model.fail),
+            "queue": _duration(model.queue),
+            "compute_input": _duration(model.compute_input),
+            "compute_infer": _duration(model.compute_infer),
+            "compute_output": _duration(model.compute_output),
+            "cache_hit": _duration(m.Duration()),
+            "cache_miss": _duration(m.Duration()),
+        },
+        "response_stats": {},
+        "batch_stats": [
+            {
+                "batch_size": batch.batch_size,
+                "compute_input": _duration(batch.compute_input),
+                "compute_infer": _duration(batch.compute_infer),
+                "compute_output": _duration(batch.compute_output),
+            }
+            for batch in model.batches
+        ],
+        "memory_usage": [],
+    }
+
+
+def _duration(duration: m.Duration) -> dict[str, int]:
+    return {"count": duration.count, "ns": duration.ns}
+
+
+# ---- errors ------------------------------------------------------------------------------------------------------------
+
+
+async def _on_tis_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, TisError):
+        raise error
+    return Response(error_body(error), status_code=STATUS[error.code], media_type=_JSON)
+
+
+async def _on_http_exception(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return Response(msgspec.json.encode({"error": error.detail}), status_code=error.status_code, media_type=_TEXT)
+
+
+async def _on_exception(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    return Response(msgspec.json.encode({"error": f"internal error: {error}"}), status_code=500, media_type=_JSON)

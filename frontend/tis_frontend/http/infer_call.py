@@ -1,0 +1,272 @@
+"""One infer call on a connection: its body goes into the pool as it arrives, its answer leaves from there.
+
+Takes the place of uvicorn's request-response cycle for the infer route (see `protocol.py`), so it has the fields that
+uvicorn's protocol looks at in a cycle.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from tis.contracts.inference import Answer
+from tis.errors import TisError, internal, invalid, unsupported
+from tis.log import get_logger
+from tis_frontend.core import Core, now_ns
+from tis_frontend.http import infer_request, infer_response
+from tis_frontend.http.status import STATUS, error_body
+from tis_frontend.model_table import ModelTable, ServedModel
+from tis_shm.pool import Block
+
+_JOIN_BELOW_BYTES: Final = 32 << 10
+_HEADER_LENGTH: Final = b"inference-header-content-length"
+
+_REASONS: Final = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+}
+_STATUS_LINES: Final = {status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in _REASONS.items()}
+
+_log = get_logger(__name__)
+
+
+class _NoEvent:
+    """Stands where uvicorn expects the event that wakes an ASGI application; there is none."""
+
+    def set(self) -> None:
+        return
+
+
+class InferCall:
+    """A POST on the infer route, from its headers to its response."""
+
+    message_event: Final = _NoEvent()
+
+    def __init__(
+        self,
+        core: Core,
+        table: ModelTable,
+        transport: asyncio.Transport,
+        keep_alive: bool,
+        written: Callable[[Answer], None],
+        on_response: Callable[[], None],
+    ) -> None:
+        # What uvicorn's protocol reads and writes in a cycle.
+        self.response_complete = False
+        self.more_body = True
+        self.keep_alive = keep_alive
+        self._disconnected = False
+        # Shared with the connection.
+        self._core = core
+        self._table = table
+        self._transport = transport
+        self._written = written
+        self._on_response = on_response
+        # This request.
+        self._arrival_ns = now_ns()
+        self._model: ServedModel | None = None
+        self._error: TisError | None = None
+        self._call: infer_request.HttpInfer | None = None
+        self._block: Block | None = None
+        self._head_left = -1  # JSON bytes still to come; -1 while the whole body is collected
+        self._head = bytearray()
+        self._tail_at = 0
+        self._tail_bytes = 0
+        self._has_header_length = False
+        self._request_id = 0
+        self._started = False
+
+    @property
+    def disconnected(self) -> bool:
+        """True once the client has gone."""
+        return self._disconnected
+
+    @disconnected.setter
+    def disconnected(self, gone: bool) -> None:
+        self._disconnected = gone
+        if gone and not self.response_complete:
+            self.response_complete = True
+            if self._request_id:
+                self._core.cancel(self._request_id)
+            elif self._block is not None:
+                self._core.discard(self._block)
+                self._block = None
+
+    # ---- the request -----------------------------------------------------------------------------------------------
+
+    def begin(self, name: str, version: int | None, headers: list[tuple[bytes, bytes]]) -> None:
+        """The headers are in: find the model and make room for the tensors."""
+        content_bytes = -1
+        header_text: bytes | None = None
+        encoding = b""
+        for key, value in headers:
+            if key == b"content-length":
+                content_bytes = int(value)
+            elif key == _HEADER_LENGTH:
+                header_text = value
+            elif key == b"content-encoding":
+                encoding = value
+        try:
+            self._model = self._table.find(name, version)
+            if encoding not in (b"", b"identity"):
+                raise unsupported("Unsupported compression type")
+            if header_text is not None:
+                self._has_header_length = True
+                self._begin_binary(_header_length(header_text), content_bytes)
+        except TisError as error:
+            self._error = error
+
+    def _begin_binary(self, head_bytes: int, content_bytes: int) -> None:
+        if content_bytes < 0:
+            # Chunked: the size of the tail is known at the end only.
+            self._tail_bytes = -head_bytes - 1
+            return
+        if head_bytes > content_bytes:
+            raise _header_out_of_range(head_bytes, content_bytes)
+        self._head_left = head_bytes
+        self._tail_bytes = content_bytes - head_bytes
+        self._block = self._core.take(self._tail_bytes)
+
+    def feed(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self._error is not None:
+            return
+        if self._head_left < 0:
+            self._head += body
+            return
+        piece = memoryview(body)
+        if self._head_left:
+            head = piece[: self._head_left]
+            self._head += head
+            self._head_left -= len(head)
+            piece = piece[len(head) :]
+        if piece and self._block is not None:
+            self._core.writable(self._block, self._tail_at, len(piece))[:] = piece
+            self._tail_at += len(piece)
+
+    def finish(self) -> None:
+        """The body is complete. If it is this call's turn to answer, submit it."""
+        self.more_body = False
+        if self._started:
+            self._submit()
+
+    def start(self) -> None:
+        """It is this call's turn: everything before it on the connection has been answered."""
+        self._started = True
+        if not self.more_body:
+            self._submit()
+
+    def _submit(self) -> None:
+        try:
+            if self._error is not None:
+                raise self._error
+            model = self._model
+            if model is None:
+                raise internal("an infer call without a model")
+            if self._head_left < 0 and self._has_header_length:
+                self._split_collected()
+            if self._has_header_length and not self._head:
+                call = infer_request.raw_binary(model.spec, self._tail_bytes)
+            else:
+                call = infer_request.parse(model.spec, self._head, self._tail_bytes)
+            self._place_json(call)
+            self._call = call
+            block = self._block
+            if block is None:
+                block = self._core.take(1)
+            self._block = None
+            try:
+                self._request_id = self._core.submit(model.spec, call.request, block, self._arrival_ns, self._deliver)
+            except TisError:
+                self._core.discard(block)
+                raise
+        except TisError as error:
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
+            _log.exception("an infer call failed")
+            self._fail(internal(f"{type(error).__name__}: {error}"))
+
+    def _split_collected(self) -> None:
+        """A chunked body has been collected whole: cut it into header and tail."""
+        head_bytes = -self._tail_bytes - 1
+        body = self._head
+        if head_bytes > len(body):
+            raise _header_out_of_range(head_bytes, len(body))
+        self._tail_bytes = len(body) - head_bytes
+        self._block = self._core.take(self._tail_bytes)
+        self._core.writable(self._block, 0, self._tail_bytes)[:] = memoryview(body)[head_bytes:]
+        self._head = body[:head_bytes]
+
+    def _place_json(self, call: infer_request.HttpInfer) -> None:
+        """Put tensors that came as JSON into the block, behind the binary ones if there are any."""
+        if not call.json_data:
+            return
+        block = self._core.take(call.block_bytes)
+        if self._block is not None:
+            if self._tail_bytes:
+                tail = self._core.writable(self._block, 0, self._tail_bytes)
+                self._core.writable(block, 0, self._tail_bytes)[:] = tail
+            self._core.discard(self._block)
+        self._block = block
+        for tensor, data in call.json_data:
+            self._core.writable(block, tensor.start, len(data))[:] = data
+
+    # ---- the response ----------------------------------------------------------------------------------------------
+
+    def _deliver(self, answer: Answer) -> None:
+        self._request_id = 0
+        call = self._call
+        if answer.error is not None or call is None:
+            self._fail(answer.error or internal("an answer without a call"))
+            return
+        try:
+            headers, text, blobs = infer_response.render(call, answer)
+        except TisError as error:
+            self._core.release(answer)
+            self._fail(error)
+            return
+        size_bytes = len(text) + sum(map(len, blobs))
+        start = b"%s%sContent-Length: %d\r\n%s\r\n" % (_STATUS_LINES[200], headers, size_bytes, self._connection())
+        if size_bytes < _JOIN_BELOW_BYTES:
+            self._transport.write(b"".join((start, text, *blobs)))
+            self._core.release(answer)
+        else:
+            self._transport.writelines([start + text, *blobs])
+            self._written(answer)
+        self._complete()
+
+    def _fail(self, error: TisError) -> None:
+        if self._block is not None:
+            self._core.discard(self._block)
+            self._block = None
+        body = error_body(error)
+        status = STATUS[error.code]
+        extra = b"Accept-Encoding: gzip, deflate\r\n" if error.message == "Unsupported compression type" else b""
+        self._transport.write(
+            b"%sContent-Type: application/json\r\n%sContent-Length: %d\r\n%s\r\n%s"
+            % (_STATUS_LINES[status], extra, len(body), self._connection(), body)
+        )
+        self._complete()
+
+    def _connection(self) -> bytes:
+        return b"" if self.keep_alive else b"Connection: close\r\n"
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        if not self.keep_alive:
+            self._transport.close()
+        self._on_response()
+
+
+def _header_length(text: bytes) -> int:
+    """Bytes of JSON before the tail; a number that is none counts as an error (Triton 2.51 read it as 0)."""
+    if not text.isdigit():
+        raise invalid(f"Unable to parse Inference-Header-Content-Length, got: {text.decode('latin-1')}")
+    return int(text)
+
+
+def _header_out_of_range(head_bytes: int, content_bytes: int) -> TisError:
+    return invalid(f"inference header size should be in range (0, {content_bytes}), got: {head_bytes}")

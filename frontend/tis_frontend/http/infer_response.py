@@ -1,0 +1,44 @@
+"""An answer as the HTTP response of an infer call: JSON header, then the binary outputs in the order of the header."""
+
+from typing import Any
+
+import msgspec
+
+from tis.contracts.inference import Answer, OutputTensor
+from tis_frontend.http import json_tensor
+from tis_frontend.http.infer_request import HttpInfer
+
+_encode = msgspec.json.Encoder().encode
+
+
+def render(call: HttpInfer, answer: Answer) -> tuple[bytes, bytes, list[memoryview]]:
+    """Header lines (without status line and Content-Length), JSON, and the binary parts, which are views into the pool.
+
+    Raises:
+        TisError: an output cannot be written as JSON.
+    """
+    request = call.request
+    document: dict[str, Any] = {"id": request.client_id} if request.client_id else {}
+    document["model_name"] = request.model
+    document["model_version"] = str(request.version)
+    outputs: list[dict[str, Any]] = []
+    blobs: list[memoryview] = []
+    for tensor in answer.outputs:
+        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+        if call.binary.get(tensor.name, call.all_binary):
+            entry["parameters"] = {"binary_data_size": len(tensor.data)}
+            if len(tensor.data):
+                blobs.append(tensor.data)
+        else:
+            entry["data"] = _json_data(tensor)
+        outputs.append(entry)
+    document["outputs"] = outputs
+    text = _encode(document)
+    if not blobs:
+        return b"Content-Type: application/json\r\n", text, blobs
+    head = b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n" % len(text)
+    return head, text, blobs
+
+
+def _json_data(tensor: OutputTensor) -> msgspec.Raw:
+    return msgspec.Raw(json_tensor.decode(tensor))

@@ -1,0 +1,81 @@
+"""What a frontend knows of the server as a whole: its name, its state, its models. Both faces answer from it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tis import TRITON_VERSION
+from tis.contracts import messages as m
+from tis.errors import TisError, invalid, unavailable
+from tis.settings import ServerSettings
+from tis_frontend.core import Core
+from tis_frontend.model_table import ModelTable, ServedModel
+
+#: Protocol extensions that this server speaks, by Triton's names.
+EXTENSIONS: Final = ("model_configuration", "binary_tensor_data", "statistics")
+
+
+@dataclass(slots=True)
+class Server:
+    """Settings, state and models, as the supervisor last told them."""
+
+    settings: ServerSettings
+    core: Core
+    table: ModelTable
+    ready: bool = False
+    stopping: bool = False
+
+    def metadata(self) -> dict[str, Any]:
+        """Name, version and extensions."""
+        return {"name": self.settings.server_id, "version": TRITON_VERSION, "extensions": list(EXTENSIONS)}
+
+    def check_running(self) -> None:
+        """Raise UNAVAILABLE once the server is on its way out."""
+        if self.stopping:
+            raise unavailable("Server exiting")
+
+    def model_metadata(self, name: str, version: int | None) -> dict[str, Any]:
+        """A model's name, ready versions, platform, inputs and outputs; with batching, shapes begin with -1.
+
+        Raises:
+            TisError: the model is unknown or not ready.
+        """
+        spec = self.table.find(name, version).spec
+        versions = self.table.ready_versions(name) if version is None else [version]
+        batch = [-1] if spec.max_batch_size else []
+        return {
+            "name": spec.name,
+            "versions": [str(each) for each in versions],
+            "platform": spec.platform or spec.backend,
+            "inputs": [
+                {"name": each.name, "datatype": each.datatype, "shape": batch + list(each.shape)}
+                for each in spec.inputs
+            ],
+            "outputs": [
+                {"name": each.name, "datatype": each.datatype, "shape": batch + list(each.shape)}
+                for each in spec.outputs
+            ],
+        }
+
+    def model(self, name: str, version: int | None) -> ServedModel:
+        """A model version that takes requests.
+
+        Raises:
+            TisError: it is unknown or not ready.
+        """
+        return self.table.find(name, version)
+
+    async def statistics(self, name: str, version: int | None) -> list[m.ModelStatistics]:
+        """Statistics of a model's ready versions, or of all models for an empty name.
+
+        Raises:
+            TisError: INVALID_ARG where the model or version is not there (Triton does not say NOT_FOUND here).
+        """
+        if name:
+            try:
+                self.table.find(name, version)
+            except TisError:
+                if version is not None and name in self.table.names():
+                    raise invalid(f"requested model version is not available for model '{name}'") from None
+                raise invalid(f"requested model '{name}' is not available") from None
+        found = await self.core.statistics(name, version or 0)
+        return [each for each in found if self.table.is_ready(each.name, each.version)]

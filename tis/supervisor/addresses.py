@@ -1,0 +1,53 @@
+"""The addresses that the server listens on: taken at start, so that a conflict is the first thing that fails."""
+
+import socket
+from typing import Final
+
+from tis.errors import TisError, unavailable
+
+_BACKLOG: Final = 2048
+
+
+class ReservedPort:
+    """A TCP port that is this server's from now on, shared by its frontends through SO_REUSEPORT."""
+
+    def __init__(self, service: str, address: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.address: Final = address
+        self._family = family
+        # A server that shares its port still refuses to share it with a stranger: this first socket is exclusive.
+        probe = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            self.port: Final[int] = probe.getsockname()[1]
+        except OSError as error:
+            raise _in_use(service, address, port, error) from error
+        finally:
+            probe.close()
+        # Bound but not listening: it takes no connection and keeps the port.
+        self._holder = self._bind()
+
+    def listen(self) -> socket.socket:
+        """A listening socket for one frontend. It outlives the frontend, so connections wait for the next one."""
+        listening = self._bind()
+        listening.listen(_BACKLOG)
+        return listening
+
+    def close(self) -> None:
+        """Give the port up."""
+        self._holder.close()
+
+    def _bind(self) -> socket.socket:
+        bound = socket.socket(self._family, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((self.address, self.port))
+        return bound
+
+
+def _in_use(service: str, address: str, port: int, error: OSError) -> TisError:
+    return unavailable(
+        f"Socket '{address}:{port}' of the {service} service cannot be used: {error.strerror}. Stop the program that uses "
+        "it or choose another port"
+    )

@@ -1,0 +1,74 @@
+"""One child process: how it is started, how its death is noticed, how its end is told. Decides nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tis.process import ChildArguments
+
+
+class Child:
+    """A running process of the server, known to the others by its peer id."""
+
+    def __init__(
+        self,
+        module: str,
+        peer: int,
+        runtime_dir: Path,
+        pool_fd: int,
+        *,
+        http_fd: int = -1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), http_fd)
+        self.peer: Final = peer
+        self.module: Final = module
+        self.started_s: Final = time.monotonic()
+        # -P: the current directory is not on the path, so that nothing there can hide the server's own modules.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments.as_argv()],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[fd for fd in (pool_fd, http_fd) if fd >= 0],
+            env={**os.environ, **(environment or {})},
+        )
+        #: Polls readable when the process has ended.
+        self.pidfd: Final = os.pidfd_open(self._process.pid)
+        #: Called with the reason, once, when the process has ended.
+        self.on_exit: Callable[[str], None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def lived_s(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self.started_s
+
+    def reap(self) -> str:
+        """After its pidfd polled readable: collect it and say how it ended."""
+        code = self._process.wait()
+        os.close(self.pidfd)
+        return exit_text(code)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+
+def exit_text(code: int) -> str:
+    """How a process ended, in words, from its return code as `subprocess` gives it."""
+    if code >= 0:
+        return f"exited with code {code}"
+    number = -code
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    hint = "; the machine may be out of memory" if number == signal.SIGKILL else ""
+    return f"was killed by {name}{hint}"

@@ -1,0 +1,68 @@
+"""Which process holds which ranges of the pool, and when the range of a dead one may be given to another. Pure bookkeeping."""
+
+from typing import Final
+
+from tis_shm.buddy import BuddyAllocator
+from tis_shm.pool import GRANULE_BYTES
+from tis_shm.slab import Grant
+
+_SMALLEST_GRANT_BYTES: Final = 1 << 20
+
+
+class Grants:
+    """The pool's ranges. The first part is cut into one fixed range a frontend; the rest is granted as workers ask."""
+
+    def __init__(self, pool_bytes: int, frontends: int) -> None:
+        share = pool_bytes // 2 // frontends
+        share -= share % _SMALLEST_GRANT_BYTES or 0
+        self._frontend_bytes: Final = max(share, _SMALLEST_GRANT_BYTES)
+        end = pool_bytes - pool_bytes % GRANULE_BYTES
+        self._rest = BuddyAllocator(self._frontend_bytes * frontends, end, GRANULE_BYTES)
+        self._of_peer: dict[int, list[Grant]] = {}
+        #: Dead peers, and the living ones that may still hold something of theirs.
+        self._awaited: dict[int, set[int]] = {}
+
+    def frontend_range(self, place: int) -> Grant:
+        """The range of the frontend at a place, counted from 0; a restarted one gets the same."""
+        return Grant(place * self._frontend_bytes, self._frontend_bytes)
+
+    def grant(self, peer: int, size_bytes: int) -> Grant | None:
+        """A further range for a worker; None where the pool has none left of this size."""
+        offset = self._rest.allocate(max(size_bytes, _SMALLEST_GRANT_BYTES))
+        if offset is None:
+            return None
+        granted_bytes = 1 << (max(size_bytes, _SMALLEST_GRANT_BYTES) - 1).bit_length()
+        grant = Grant(offset, granted_bytes)
+        self._of_peer.setdefault(peer, []).append(grant)
+        return grant
+
+    def peer_died(self, peer: int, living: set[int]) -> bool:
+        """A process is gone; its ranges come free when the living are done with them. True where that is at once."""
+        self._awaited[peer] = set(living)
+        for awaited in self._awaited.values():
+            awaited.discard(peer)
+        return self._reclaim(peer)
+
+    def quiesced(self, peer: int, gone: int) -> bool:
+        """`peer` holds nothing of `gone` any more. True where now nobody does."""
+        awaited = self._awaited.get(gone)
+        if awaited is None:
+            return False
+        awaited.discard(peer)
+        return self._reclaim(gone)
+
+    def awaited(self, gone: int) -> bool:
+        """True while somebody may still hold something of a dead peer."""
+        return gone in self._awaited
+
+    def settle(self) -> list[int]:
+        """Dead peers whom nobody is awaited for any more, because those who were have died too."""
+        return [gone for gone in list(self._awaited) if self._reclaim(gone)]
+
+    def _reclaim(self, gone: int) -> bool:
+        if self._awaited[gone]:
+            return False
+        del self._awaited[gone]
+        for grant in self._of_peer.pop(gone, []):
+            self._rest.free(grant.offset)
+        return True

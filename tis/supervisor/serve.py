@@ -1,0 +1,44 @@
+"""What `tis serve` runs: takes the machine's resources in order, serves, gives them back."""
+
+import sys
+
+from tis.errors import TisError
+from tis.log import configure, get_logger
+from tis.runtime_dir import RuntimeDir
+from tis.settings import ServerSettings
+from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.supervisor import Supervisor
+from tis_shm.limits import choose_pool_bytes, memory_limit_bytes
+from tis_shm.pool import Pool, PoolError
+
+_log = get_logger(__name__)
+
+
+def run(settings: ServerSettings) -> int:
+    """Serve until told to stop. Returns the exit code: 0 after an orderly stop, 1 where the server could not start or drain."""
+    configure(settings.log)
+    runtime_dir: RuntimeDir | None = None
+    ports: list[ReservedPort] = []
+    try:
+        http = _reserve("HTTP", settings.allow_http, settings.http_address, settings.http_port, ports)
+        grpc = _reserve("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port, ports)
+        pool = Pool.create(choose_pool_bytes(settings.pool_byte_size, memory_limit_bytes()))
+        runtime_dir = RuntimeDir(settings.runtime_directory)
+        return Supervisor(settings, pool, runtime_dir, http, grpc).run()
+    except (TisError, PoolError, OSError) as error:
+        spoken = f"{error.code.spoken} - " if isinstance(error, TisError) else ""
+        sys.stderr.write(f"error: creating server: {spoken}{error}\n")
+        return 1
+    finally:
+        for port in ports:
+            port.close()
+        if runtime_dir is not None:
+            runtime_dir.remove()
+
+
+def _reserve(service: str, allowed: bool, address: str, port: int, ports: list[ReservedPort]) -> ReservedPort | None:
+    if not allowed:
+        return None
+    reserved = ReservedPort(service, address, port)
+    ports.append(reserved)
+    return reserved

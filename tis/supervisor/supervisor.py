@@ -1,0 +1,321 @@
+"""The supervisor itself: which processes there are, what they tell it, what it tells them, and the order of a stop."""
+
+import signal
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+import msgspec
+import zmq
+
+from tis.contracts import messages as m
+from tis.contracts.model_spec import ModelSpec
+from tis.log import get_logger, log_block
+from tis.runtime_dir import RuntimeDir
+from tis.settings import ServerSettings
+from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.child import Child
+from tis.supervisor.control import ControlHub
+from tis.supervisor.grants import Grants
+from tis.supervisor.loop import Loop
+from tis.supervisor.machine import this_machine
+from tis.supervisor.models import Models
+from tis.supervisor.place import Place
+from tis_shm.pool import Pool
+
+_STOP_PATIENCE_S: Final = 5.0
+
+_log = get_logger(__name__)
+
+
+class Supervisor:
+    """Everything that `tis serve` runs."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        pool: Pool,
+        runtime_dir: RuntimeDir,
+        http: ReservedPort | None,
+        grpc: ReservedPort | None,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._runtime_dir = runtime_dir.path
+        self._http = http
+        self._grpc = grpc
+        self.machine: Final = this_machine()
+        self._loop = Loop()
+        self._context = zmq.Context()
+        self._hub = ControlHub(self._context, runtime_dir.path)
+        self._loop.add_reader(self._hub.fileno(), self._on_control)
+        self._peers = count(1)
+        self._children: dict[int, Child] = {}
+        frontends = settings.frontend_count(self.machine.cores)
+        self._grants = Grants(pool.data_bytes, frontends)
+        self._scheduler = Place(self, "the scheduler", self._launch_scheduler)
+        self._scheduler.on_give_up = self._cannot_go_on
+        self._listening = [http.listen() if http else None for _ in range(frontends)]
+        self._frontends = [self._frontend_place(place) for place in range(frontends)]
+        self.models: Final = Models(self, settings)
+        self.models.on_settled = self._models_settled
+        self._started = False
+        self._stopping = False
+        self._undrained: set[int] = set()
+        self._exit_code = 0
+
+    def run(self) -> int:
+        """Serve until a signal says stop; returns the exit code."""
+        self._loop.on_signal(signal.SIGTERM, lambda: self._on_stop_signal(signal.SIGTERM))
+        self._loop.on_signal(signal.SIGINT, lambda: self._on_stop_signal(signal.SIGINT))
+        self._scheduler.start()
+        self.models.start()
+        for place in self._frontends:
+            place.start()
+        self._loop.run(self._on_control)
+        self._loop.close()
+        self._hub.close()
+        self._context.term()
+        return self._exit_code
+
+    # ---- what places and versions need -----------------------------------------------------------------------------
+
+    def new_peer(self) -> int:
+        """A peer id that no process has had before."""
+        return next(self._peers)
+
+    def later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Call back after a delay."""
+        self._loop.later(delay_s, callback)
+
+    def watch(self, child: Child, died: Callable[[str], None]) -> None:
+        """Call back when the child has ended, after everybody has been told."""
+        self._children[child.peer] = child
+
+        def ended() -> None:
+            self._loop.remove_reader(child.pidfd)
+            # What it still said before it died comes first.
+            self._on_control()
+            reason = child.reap()
+            del self._children[child.peer]
+            self._peer_down(child.peer, reason)
+            died(reason)
+            self._after_death()
+
+        self._loop.add_reader(child.pidfd, ended)
+
+    def send(self, peer: int, *messages: m.Message) -> None:
+        """Send to one child."""
+        self._hub.send(peer, *messages)
+
+    def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
+        """Start a worker process."""
+        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
+
+    def publish(self) -> None:
+        """Tell frontends and the scheduler the model table, and frontends whether the server is ready."""
+        table = self.models.table()
+        for peer in [self._scheduler.peer, *self._frontend_peers()]:
+            self._hub.send(peer, table)
+        self._publish_state()
+
+    def instance_up(self, peer: int, spec: ModelSpec) -> None:
+        """Tell the scheduler that a worker takes batches."""
+        self._hub.send(self._scheduler.peer, m.InstanceUp(peer, spec.name, spec.version))
+
+    # ---- processes -------------------------------------------------------------------------------------------------
+
+    def _launch_scheduler(self, peer: int) -> Child:
+        return Child("tis.scheduler", peer, self._runtime_dir, self._pool.fd)
+
+    def _frontend_place(self, index: int) -> Place:
+        listening = self._listening[index]
+        http_fd = listening.fileno() if listening else -1
+        place = Place(
+            self,
+            f"frontend {index}",
+            lambda peer: Child("tis_frontend", peer, self._runtime_dir, self._pool.fd, http_fd=http_fd),
+        )
+        # A restarted frontend gets the range of the one before, which workers may still be reading.
+        place.may_start = lambda previous: not self._grants.awaited(previous)
+        place.on_give_up = self._cannot_go_on
+        return place
+
+    def _frontend_peers(self) -> list[int]:
+        return [place.peer for place in self._frontends if place.peer]
+
+    def _publish_state(self) -> None:
+        state = m.ServerState(ready=self._ready, stopping=self._stopping)
+        for peer in self._frontend_peers():
+            self._hub.send(peer, state)
+
+    @property
+    def _ready(self) -> bool:
+        everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
+        models_ready = self.models.all_ready or not self._settings.strict_readiness
+        return everybody_up and self.models.settled and models_ready and not self._stopping
+
+    def _peer_down(self, peer: int, reason: str) -> None:
+        holders = {each for each in self._children if each != self._scheduler.peer or self._scheduler.up}
+        for each in self._children:
+            self._hub.send(each, m.PeerDown(peer, reason))
+        self._grants.peer_died(peer, holders)
+        self._grants.settle()
+
+    def _after_death(self) -> None:
+        self._publish_state()
+        if self._stopping:
+            self._undrained &= set(self._children)
+            self._continue_stop()
+
+    def _cannot_go_on(self, reason: str) -> None:
+        _log.error("the server cannot go on without this process: it %s again and again", reason)
+        self._exit_code = 1
+        self._begin_stop()
+
+    # ---- what children say -----------------------------------------------------------------------------------------
+
+    def _on_control(self) -> None:
+        for message in self._hub.receive():
+            self._on_message(message)
+
+    def _on_message(self, message: m.AnyMessage) -> None:
+        if isinstance(message, m.Hello):
+            self._on_hello(message)
+        elif isinstance(message, m.Up):
+            self._on_up(message.peer)
+        elif isinstance(message, m.Loaded | m.LoadFailed):
+            version = self.models.of_peer(message.peer)
+            if version is not None and isinstance(message, m.Loaded):
+                version.loaded(message)
+            elif version is not None and isinstance(message, m.LoadFailed):
+                version.load_failed(message)
+        elif isinstance(message, m.GrantRequest):
+            grant = self._grants.grant(message.peer, message.size_bytes)
+            self._hub.send(message.peer, m.GrantReply(grant))
+        elif isinstance(message, m.Quiesced):
+            self._grants.quiesced(message.peer, message.gone)
+        elif isinstance(message, m.Drained):
+            self._undrained.discard(message.peer)
+            if self._stopping:
+                self._continue_stop()
+
+    def _on_hello(self, hello: m.Hello) -> None:
+        peer = hello.peer
+        if hello.protocol_version != m.PROTOCOL_VERSION:
+            _log.error("process %d speaks another version of the server's protocol", hello.pid)
+            return
+        scheduler = self._scheduler.peer
+        if peer == scheduler:
+            self._hub.send(peer, m.Boot(self._settings), self.models.table())
+            return
+        for index, place in enumerate(self._frontends):
+            if place.peer == peer:
+                boot = m.Boot(self._own_settings(), (self._grants.frontend_range(index),), scheduler)
+                state = m.ServerState(ready=self._ready, stopping=self._stopping)
+                self._hub.send(peer, boot, self.models.table(), state)
+                return
+        version = self.models.of_peer(peer)
+        if version is not None:
+            self._hub.send(peer, m.Boot(self._settings, (), scheduler, version.threads))
+            version.hello(peer)
+
+    def _own_settings(self) -> ServerSettings:
+        """The settings with the ports as they are, where any free one was asked for."""
+        http_port = self._http.port if self._http else self._settings.http_port
+        grpc_port = self._grpc.port if self._grpc else self._settings.grpc_port
+        return msgspec.structs.replace(self._settings, http_port=http_port, grpc_port=grpc_port)
+
+    def _on_up(self, peer: int) -> None:
+        if peer == self._scheduler.peer:
+            self._scheduler.up = True
+            self._reintroduce_scheduler()
+        for place in self._frontends:
+            if place.peer == peer:
+                place.up = True
+        version = self.models.of_peer(peer)
+        if version is not None:
+            version.up(peer)
+        self._publish_state()
+        self._announce()
+
+    def _reintroduce_scheduler(self) -> None:
+        """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
+        for version in self.models.versions:
+            for peer in version.peers_up():
+                self.instance_up(peer, version.spec)
+        for peer in self._children:
+            if peer != self._scheduler.peer:
+                self._hub.send(peer, m.SchedulerChanged(self._scheduler.peer))
+
+    # ---- starting --------------------------------------------------------------------------------------------------
+
+    def _models_settled(self) -> None:
+        self._publish_state()
+        self._announce()
+
+    def _announce(self) -> None:
+        """Say once that the server serves; or give up, where a model failed and the operator wants that."""
+        everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
+        if self._started or self._stopping or not self.models.settled or not everybody_up:
+            return
+        self._started = True
+        log_block(_log, "", self.models.log_table())
+        if self._settings.exit_on_error and not self.models.all_ready:
+            _log.error("creating server: Internal - failed to load all models")
+            self._exit_code = 1
+            self._begin_stop()
+            return
+        if self._grpc is not None:
+            _log.info("Started GRPCInferenceService at %s:%d", self._grpc.address, self._grpc.port)
+        if self._http is not None:
+            _log.info("Started HTTPService at %s:%d", self._http.address, self._http.port)
+
+    # ---- stopping: no new connections, drain, stop workers and scheduler, leave ------------------------------------
+
+    def _on_stop_signal(self, number: signal.Signals) -> None:
+        if self._stopping:
+            _log.info("Signal (%d) received again: what is in flight is given up.", number)
+            self._undrained.clear()
+            self._continue_stop()
+            return
+        _log.info("Signal (%d) received.", number)
+        self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        self._publish_state()
+        self._undrained = set(self._frontend_peers())
+        for peer in self._undrained:
+            self._hub.send(peer, m.Drain())
+        self._loop.later(self._settings.exit_timeout_s, self._drain_timed_out)
+        self._continue_stop()
+
+    def _drain_timed_out(self) -> None:
+        if self._undrained:
+            _log.error("Exit timeout expired. Exiting immediately.")
+            self._exit_code = 1
+            self._undrained.clear()
+            self._continue_stop()
+
+    def _continue_stop(self) -> None:
+        """Go as far as the stop can go now; called again whenever something has ended."""
+        if self._undrained:
+            return
+        if self._scheduler.wanted:
+            for place in [*self._frontends, self._scheduler]:
+                place.dismiss()
+            for version in self.models.versions:
+                version.stop()
+            for peer in self._children:
+                self._hub.send(peer, m.Stop())
+            self._loop.later(_STOP_PATIENCE_S, self._kill_rest)
+        if not self._children:
+            self._loop.stop()
+
+    def _kill_rest(self) -> None:
+        for child in self._children.values():
+            _log.error("process %d (%s) did not stop in time and is killed", child.pid, child.module)
+            child.kill()

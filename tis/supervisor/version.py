@@ -1,0 +1,172 @@
+"""The life of one model version: loading on every instance, serving, failing. Sends orders; the processes are places.
+
+A version is READY when all its instances are up. Its config is completed from the signature that the first instance to
+load reports; the others load the same file and are told the same specification.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Protocol
+
+from tis.config.resolve import Surroundings, resolved, with_placement
+from tis.config.spec import model_spec
+from tis.contracts import messages as m
+from tis.contracts.model_spec import ModelSpec
+from tis.errors import Code, TisError, internal
+from tis.log import get_logger
+from tis.repository.definition import ModelDefinition
+from tis.supervisor.child import Child
+from tis.supervisor.machine import Machine
+from tis.supervisor.place import Host, Place
+
+_log = get_logger(__name__)
+
+
+class State(Enum):
+    """What a version is in, by Triton's words."""
+
+    LOADING = auto()
+    READY = auto()
+    UNAVAILABLE = auto()
+
+
+class VersionHost(Host, Protocol):
+    """What a version needs of the supervisor."""
+
+    machine: Machine
+
+    def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
+        """Start a worker process."""
+
+    def send(self, peer: int, *messages: m.Message) -> None:
+        """Send to one child."""
+
+    def publish(self) -> None:
+        """Tell everybody the model table."""
+
+    def instance_up(self, peer: int, spec: ModelSpec) -> None:
+        """Tell the scheduler that a worker takes batches."""
+
+
+class ModelVersion:
+    """A version of a model that the server should serve."""
+
+    def __init__(
+        self, host: VersionHost, definition: ModelDefinition, version: int, surroundings: Surroundings
+    ) -> None:
+        self._host = host
+        self._definition = definition
+        self._surroundings = surroundings
+        self.name = definition.name
+        self.version = version
+        self.state = State.LOADING
+        self.reason = ""
+        self.completed = False
+        #: Called when it has become READY or UNAVAILABLE.
+        self.on_settled: Callable[[], None] = lambda: None
+        draft = with_placement(definition.config, surroundings)
+        #: The draft from the config file, then the completed specification.
+        self.spec = model_spec(draft, version=version, model_path=definition.path)
+        self._places = [self._place(index) for index in range(len(self.spec.instances))]
+        cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
+        self.threads = host.machine.threads_for(cpu_instances)
+
+    def start(self) -> None:
+        """Begin to load on every instance."""
+        for place in self._places:
+            place.start()
+
+    def place_of(self, peer: int) -> int | None:
+        """Which instance a process is, if it is one of this version's."""
+        for index, place in enumerate(self._places):
+            if place.peer == peer:
+                return index
+        return None
+
+    def peers_up(self) -> list[int]:
+        """Peer ids of the instances that take batches."""
+        return [place.peer for place in self._places if place.up]
+
+    def stop(self) -> None:
+        """End all instances in order."""
+        for place in self._places:
+            place.dismiss()
+            if place.child is not None:
+                self._host.send(place.peer, m.Stop())
+
+    # ---- what instances say ----------------------------------------------------------------------------------------
+
+    def hello(self, peer: int) -> None:
+        """A worker of this version has begun: tell it what to load."""
+        index = self.place_of(peer)
+        if index is not None:
+            self._host.send(peer, m.LoadModel(self.spec, index))
+
+    def loaded(self, message: m.Loaded) -> None:
+        """A worker has loaded the file: complete the config if that is not done, and let it serve."""
+        if not self.completed:
+            try:
+                config = resolved(
+                    self._definition.config,
+                    self._surroundings,
+                    signature=message.signature,
+                    config_provided=self._definition.config_provided,
+                )
+            except TisError as error:
+                self._fail(error)
+                return
+            self.spec = model_spec(config, version=self.version, model_path=self._definition.path)
+            self.completed = True
+            self._host.publish()
+        self._host.send(message.peer, m.ServeModel(self.spec))
+
+    def load_failed(self, message: m.LoadFailed) -> None:
+        """A worker cannot load the model."""
+        self._fail(TisError(Code(message.code), message.text))
+
+    def up(self, peer: int) -> None:
+        """A worker takes batches."""
+        index = self.place_of(peer)
+        if index is None:
+            return
+        self._places[index].up = True
+        self._host.instance_up(peer, self.spec)
+        if self.state is not State.READY and all(place.up for place in self._places):
+            self.state, self.reason = State.READY, ""
+            self._host.publish()
+            _log.info("successfully loaded '%s' version %d", self.name, self.version)
+            self.on_settled()
+
+    # ---- deaths ----------------------------------------------------------------------------------------------------
+
+    def _place(self, index: int) -> Place:
+        instance = self.spec.instances[index]
+        place = Place(
+            self._host,
+            f"instance '{instance.name}' of model '{self.name}' version {self.version}",
+            lambda peer: self._host.launch_worker(peer, self._host.machine.environment(instance, self.threads)),
+        )
+        place.on_death = self._instance_died
+        place.on_give_up = self._instance_lost
+        return place
+
+    def _instance_died(self, _peer: int, reason: str) -> bool:
+        """True to start it again: a death after the version was ready once; a death while it loads is a failed load."""
+        if self.state is State.LOADING:
+            self._fail(internal(f"the process that loaded model '{self.name}' {reason}"))
+        return self.state is State.READY
+
+    def _instance_lost(self, reason: str) -> None:
+        """An instance dies again and again; without any other, the version is unavailable."""
+        if not any(place.child for place in self._places):
+            self._fail(internal(f"every instance of model '{self.name}' keeps dying; the last one {reason}"))
+
+    def _fail(self, error: TisError) -> None:
+        if self.state is State.UNAVAILABLE:
+            return
+        self.state = State.UNAVAILABLE
+        self.reason = f"{error.code.spoken}: {error.message}"
+        _log.error("failed to load '%s' version %d: %s", self.name, self.version, self.reason)
+        self.stop()
+        self._host.publish()
+        self.on_settled()

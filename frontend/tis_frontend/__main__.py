@@ -27,7 +27,6 @@ from tis_shm.slab import Grant, Slab
 
 _HEARTBEAT_S: Final = 1.0
 _BACKLOG: Final = 2048
-_DRAIN_LOOK_S: Final = 0.02
 
 
 class Frontend:
@@ -51,8 +50,6 @@ class Frontend:
             self._http = self._build_http()
             listening = socket.socket(fileno=self._arguments.http_fd)
             serving = asyncio.ensure_future(self._http.serve(sockets=[listening]))
-            while not self._http.started and not serving.done():
-                await asyncio.sleep(0.005)
         if settings.allow_grpc:
             self._grpc = await start_grpc(InferenceService(self._server), settings.grpc_address, settings.grpc_port)
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
@@ -127,8 +124,7 @@ class Frontend:
         if self._http is not None:
             for listener in self._http.servers:
                 listener.close()
-        while self._server.core.pending:
-            await asyncio.sleep(_DRAIN_LOOK_S)
+        await self._server.core.idle()
         self._control.send(m.Drained(self._control.peer))
 
 

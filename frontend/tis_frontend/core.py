@@ -73,6 +73,7 @@ class Core:
         self._requests.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
         self._requests.setsockopt(zmq.LINGER, 0)
         self._requests.connect(requests_address(runtime_dir))
+        self._when_idle: asyncio.Future[None] | None = None
         #: Blocks of answers that have not been released yet.
         self._held: set[tuple[int, int]] = set()
         #: Answers that came for a request not in the ledger: given up, or answered already.
@@ -200,6 +201,12 @@ class Core:
             if not future.done():
                 future.set_exception(error)
 
+    async def idle(self) -> None:
+        """Wait until nothing is in flight."""
+        if self._pending:
+            self._when_idle = self._loop.create_future()
+            await self._when_idle
+
     async def statistics(self, model: str, version: int) -> tuple[m.ModelStatistics, ...]:
         """Statistics of a model version (version 0: of all versions; empty name: of all models)."""
         query_id = next(self._ids)
@@ -267,6 +274,8 @@ class Core:
             self.late_answers += 1
         else:
             self._slab.free(pending.block)
+            if self._when_idle is not None and not self._pending and not self._when_idle.done():
+                self._when_idle.set_result(None)
             if pending.deliver is not None:
                 pending.deliver(self._as_answer(message, lent, pending.client_id))
                 return

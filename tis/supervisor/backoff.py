@@ -24,5 +24,5 @@ class Backoff:
         self.deaths = 1 if lived_s >= STABLE_AFTER_S else self.deaths + 1
         if self.deaths > MOST_DEATHS:
             return None
-        delay_s = min(FIRST_DELAY_S * 2 ** (self.deaths - 1), LONGEST_DELAY_S)
+        delay_s: float = min(FIRST_DELAY_S * 2.0 ** (self.deaths - 1), LONGEST_DELAY_S)
         return delay_s * (1 + _JITTER * random.random())  # noqa: S311 - spreading restarts, not keeping secrets

@@ -1,4 +1,4 @@
-"""Which process holds which ranges of the pool, and when the range of a dead one may be given to another. Pure bookkeeping."""
+"""Which process holds which ranges of the pool, and when those of a dead one come free. Pure bookkeeping."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ class Grants:
 
     def __init__(self, pool_bytes: int, frontends: int) -> None:
         share = pool_bytes // 2 // frontends
-        share -= share % _SMALLEST_GRANT_BYTES or 0
+        share -= share % _SMALLEST_GRANT_BYTES
         self._frontend_bytes: Final = max(share, _SMALLEST_GRANT_BYTES)
         end = pool_bytes - pool_bytes % GRANULE_BYTES
         self._rest = BuddyAllocator(self._frontend_bytes * frontends, end, GRANULE_BYTES)

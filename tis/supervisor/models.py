@@ -7,10 +7,10 @@ from typing import Final
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
 from tis.config.resolve import Surroundings
 from tis.contracts import messages as m
-from tis.errors import TisError, internal
+from tis.errors import TisError, unavailable
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition, read_definition
-from tis.repository.layout import scan
+from tis.repository.layout import DUPLICATE_REASON, scan
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
 from tis.supervisor.machine import backend_uses_gpu
@@ -39,9 +39,9 @@ class Models:
             TisError: a repository cannot be read.
         """
         scanned = scan([Path(each) for each in self._settings.model_repositories])
-        for name, reason in scanned.unavailable.items():
-            self._cannot_load(name, internal(reason))
-        for directory in scanned.models:
+        for name in scanned.duplicates:
+            self._cannot_load(name, unavailable(DUPLICATE_REASON))
+        for directory in scanned.models.values():
             try:
                 self._add(read_definition(directory, auto_complete=self._settings.auto_complete_config))
             except TisError as error:

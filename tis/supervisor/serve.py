@@ -15,7 +15,7 @@ _log = get_logger(__name__)
 
 
 def run(settings: ServerSettings) -> int:
-    """Serve until told to stop. Returns the exit code: 0 after an orderly stop, 1 where the server could not start or drain."""
+    """Serve until told to stop. Returns the exit code: 0 after an orderly stop, else 1."""
     configure(settings.log)
     runtime_dir: RuntimeDir | None = None
     ports: list[ReservedPort] = []

@@ -33,7 +33,9 @@ class State(Enum):
 class VersionHost(Host, Protocol):
     """What a version needs of the supervisor."""
 
-    machine: Machine
+    @property
+    def machine(self) -> Machine:
+        """Cores and GPUs."""
 
     def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
         """Start a worker process."""

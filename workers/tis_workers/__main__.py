@@ -38,7 +38,6 @@ def main() -> None:
     arguments = begin_child("worker")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     faulthandler.enable()
-    faulthandler.register(signal.SIGABRT, chain=True)
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from tis.contracts.inference import Answer
@@ -30,8 +30,14 @@ class InferProtocol(HttpToolsProtocol):
     #: True once the server is on its way out: infer calls are left to the routes that refuse them.
     stopping = False
 
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        super().__init__(config, server_state, app_state)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
         #: The call whose turn it is to answer; `cycle` is the newest one, which may wait behind it.
         self._current: InferCall | None = None
         #: Answers whose bytes the socket has not taken yet.
@@ -81,7 +87,7 @@ class InferProtocol(HttpToolsProtocol):
         if route is None or self.parser.should_upgrade():
             super().on_headers_complete()
             return
-        before = self.cycle
+        before: RequestResponseCycle | InferCall | None = self.cycle
         call = InferCall(
             self.core,
             self.table,
@@ -104,17 +110,19 @@ class InferProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
-        if isinstance(self.cycle, InferCall):
-            if not self.cycle.response_complete:
-                self.cycle.feed(body)
+        cycle: RequestResponseCycle | InferCall = self.cycle
+        if isinstance(cycle, InferCall):
+            if not cycle.response_complete:
+                cycle.feed(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A body has ended."""
-        if isinstance(self.cycle, InferCall):
-            if not self.cycle.response_complete:
-                self.cycle.finish()
+        cycle: RequestResponseCycle | InferCall = self.cycle
+        if isinstance(cycle, InferCall):
+            if not cycle.response_complete:
+                cycle.finish()
         else:
             super().on_message_complete()
 

@@ -47,7 +47,10 @@ class SchedulerLoop:
         self._gone: set[int] = set()
         self._stopping = False
         self._poll = select.epoll()
-        for fd in (self._mailbox.fileno(), self._requests.fileno(), control.socket.fileno()):
+        self._mailbox_fd = self._mailbox.fileno()
+        self._requests_fd = self._requests.fileno()
+        self._control_fd = control.socket.fileno()
+        for fd in (self._mailbox_fd, self._requests_fd, self._control_fd):
             self._poll.register(fd, select.EPOLLIN)
         self._polled_for_writing: set[int] = set()
         self._next_heartbeat_ns = 0
@@ -55,18 +58,21 @@ class SchedulerLoop:
     def run(self) -> None:
         """Work until told to stop."""
         self._control.send(m.Up(self._peer))
-        busy = False
+        more = False
         while not self._stopping:
-            self._wait(0.0 if busy else self._timeout_s())
-            busy = self._receive_requests()
-            for message in self._mailbox.receive():
-                self._on_worker(message)
-            for message in self._control.receive():
-                self._on_control(message)
+            readable = self._wait(0.0 if more else self._timeout_s())
+            # A ZeroMQ descriptor signals changes: what it announced is read to the end, here or in the next turn.
+            if more or self._requests_fd in readable:
+                more = self._receive_requests()
+            if self._mailbox_fd in readable:
+                for message in self._mailbox.receive():
+                    self._on_worker(message)
+            if self._control_fd in readable or self._heartbeat():
+                for message in self._control.receive():
+                    self._on_control(message)
             self._dispatch()
             self._outbox.flush()
             self._poll_blocked()
-            self._heartbeat()
         self._close()
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
@@ -75,12 +81,17 @@ class SchedulerLoop:
         wake_ns = min(self._wake_at.values(), default=self._next_heartbeat_ns)
         return max(min(wake_ns, self._next_heartbeat_ns) - time.monotonic_ns(), 0) / 1e9
 
-    def _wait(self, timeout_s: float) -> None:
-        for fd, events in self._poll.poll(timeout_s):
-            if events & ~select.EPOLLIN and fd in self._polled_for_writing:
+    def _wait(self, timeout_s: float) -> list[int]:
+        """Descriptors that are readable; those that have become writable are seen to here."""
+        readable = []
+        for fd, _ in self._poll.poll(timeout_s):
+            if fd in self._polled_for_writing:
                 self._poll.unregister(fd)
                 self._polled_for_writing.discard(fd)
                 self._outbox.resume(fd)
+            else:
+                readable.append(fd)
+        return readable
 
     def _poll_blocked(self) -> None:
         for fd in self._outbox.blocked():
@@ -88,12 +99,15 @@ class SchedulerLoop:
                 self._poll.register(fd, select.EPOLLOUT)
                 self._polled_for_writing.add(fd)
 
-    def _heartbeat(self) -> None:
+    def _heartbeat(self) -> bool:
+        """Beat once a second. True where something was sent, after which the socket must be read: see its descriptor."""
         now_ns = time.monotonic_ns()
-        if now_ns >= self._next_heartbeat_ns:
-            self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
-            self._control.send(m.Heartbeat(self._peer, pending=sum(model.queued for model in self._models.values())))
-            self._report_quiesced()
+        if now_ns < self._next_heartbeat_ns:
+            return False
+        self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
+        self._control.send(m.Heartbeat(self._peer, pending=sum(model.queued for model in self._models.values())))
+        self._report_quiesced()
+        return True
 
     # ---- from frontends --------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The supervisor itself: which processes there are, what they tell it, what it tells them, and the order of a stop."""
 
 import signal
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -24,6 +25,7 @@ from tis.supervisor.place import Place
 from tis_shm.pool import Pool
 
 _STOP_PATIENCE_S: Final = 5.0
+_SECOND_SIGNAL_AFTER_S: Final = 0.5
 
 _log = get_logger(__name__)
 
@@ -62,6 +64,7 @@ class Supervisor:
         self._started = False
         self._stopping = False
         self._undrained: set[int] = set()
+        self._stop_asked_s = 0.0
         self._exit_code = 0
 
     def run(self) -> int:
@@ -274,11 +277,16 @@ class Supervisor:
     # ---- stopping: no new connections, drain, stop workers and scheduler, leave ------------------------------------
 
     def _on_stop_signal(self, number: signal.Signals) -> None:
+        now_s = time.monotonic()
         if self._stopping:
+            # `timeout` and some shells send a signal to the process and to its group: that is one wish, not two.
+            if now_s - self._stop_asked_s < _SECOND_SIGNAL_AFTER_S:
+                return
             _log.info("Signal (%d) received again: what is in flight is given up.", number)
             self._undrained.clear()
             self._continue_stop()
             return
+        self._stop_asked_s = now_s
         _log.info("Signal (%d) received.", number)
         self._begin_stop()
 

@@ -16,11 +16,11 @@ import zmq
 from tis.carrier.datagram import Mailbox
 from tis.contracts import messages as m
 from tis.contracts.control import requests_address
-from tis.contracts.inference import Answer, InferRequest, OutputTensor, id_prefix
-from tis.contracts.model_spec import ModelSpec
-from tis.contracts.validation import batch_key, check_bytes_elements, check_request
+from tis.contracts.inference import Answer, InputTensor, OutputTensor, id_prefix
+from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
+from tis_frontend.plan import Plan
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -121,45 +121,33 @@ class Core:
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
-    def submit(self, spec: ModelSpec, request: InferRequest, block: Block, arrival_ns: int, deliver: Deliver) -> int:
-        """Check a request and send it off; the block belongs to the ledger from here on, unless this raises.
+    def submit(self, plan: Plan, client_id: str, block: Block, arrival_ns: int, deliver: Deliver) -> int:
+        """Send a request off; its block belongs to the ledger from here on, unless this raises.
 
         Returns the number to cancel it by. `deliver` is called once, from the loop, unless the request is cancelled.
 
         Raises:
-            TisError: the request does not fit the model, or the server cannot take it.
+            TisError: its strings do not fit its shapes, or the server cannot take it.
         """
-        batch_size = check_request(spec, request)
-        for tensor in request.inputs:
-            if tensor.datatype == "BYTES":
-                self._check_bytes(spec, request, tensor.name, tensor.shape, block, tensor.start, tensor.size_bytes)
+        for tensor in plan.strings:
+            self._check_strings(plan.model, client_id, tensor, block)
         if len(self._pending) >= _MOST_PENDING:
-            raise unavailable(
-                f"{id_prefix(request.client_id)}the server has {_MOST_PENDING} requests in flight already"
-            )
-        positions = spec.input_positions
-        body = m.WorkBody(
-            request.client_id,
-            m.BlockRef(block.offset, block.generation),
-            tuple(
-                m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes)
-                for tensor in request.inputs
-            ),
-            tuple(spec.output_positions[name] for name in request.outputs) or None,
-        )
+            raise unavailable(f"{id_prefix(client_id)}the server has {_MOST_PENDING} requests in flight already")
         request_id = next(self._ids)
-        infer = m.Infer(
-            request_id,
-            self._peer,
-            spec.name,
-            spec.version,
-            batch_size,
-            batch_key(spec, request.inputs),
-            arrival_ns,
-            m.encode_body(body),
+        body = m.WorkBody(client_id, m.BlockRef(block[0], block[1]), plan.inputs, plan.outputs)
+        self._pending[request_id] = _Pending(block, deliver, client_id)
+        self._post(
+            m.Infer(
+                request_id,
+                self._peer,
+                plan.model,
+                plan.version,
+                plan.batch_size,
+                plan.batch_key,
+                arrival_ns,
+                m.encode_body(body),
+            )
         )
-        self._pending[request_id] = _Pending(block, deliver, request.client_id)
-        self._post(infer)
         return request_id
 
     def cancel(self, request_id: int) -> None:
@@ -215,20 +203,12 @@ class Core:
         self._post(m.StatisticsQuery(query_id, self._peer, model, version))
         return await future
 
-    def _check_bytes(
-        self,
-        spec: ModelSpec,
-        request: InferRequest,
-        name: str,
-        shape: tuple[int, ...],
-        block: Block,
-        at: int,
-        size: int,
-    ) -> None:
+    def _check_strings(self, model: str, client_id: str, tensor: InputTensor, block: Block) -> None:
+        data = self._slab.writable(block, tensor.start, tensor.size_bytes)
         try:
-            check_bytes_elements(name, spec.name, shape, self._slab.writable(block, at, size))
+            check_bytes_elements(tensor.name, model, tensor.shape, data)
         except TisError as error:
-            raise TisError(error.code, id_prefix(request.client_id) + error.message) from None
+            raise TisError(error.code, id_prefix(client_id) + error.message) from None
 
     # ---- to the scheduler ------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The model table as this frontend last heard it: which versions exist, which are ready, and Triton's words when not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tis.config.proto import ModelConfig
@@ -16,6 +16,8 @@ class ServedModel:
     spec: ModelSpec
     ready: bool
     _config: Any = None
+    #: What a face has worked out for this version and may use again; it goes when the version goes.
+    remembered: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> Any:

@@ -56,6 +56,7 @@ class Place:
             self._host.later(0.05, self.start)
             return
         self.child = self._launch(self._host.new_peer())
+        _log.debug("%s runs as process %d, peer %d", self.title, self.child.pid, self.child.peer)
         self._host.watch(self.child, self._died)
 
     def dismiss(self) -> None:

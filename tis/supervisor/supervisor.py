@@ -198,6 +198,9 @@ class Supervisor:
             self._hub.send(message.peer, m.GrantReply(grant))
         elif isinstance(message, m.Quiesced):
             self._grants.quiesced(message.peer, message.gone)
+        elif isinstance(message, m.Heartbeat):
+            used, pending = message.used_bytes, message.pending
+            _log.debug("peer %d uses %d bytes of the pool, %d requests pending", message.peer, used, pending)
         elif isinstance(message, m.Drained):
             self._undrained.discard(message.peer)
             if self._stopping:

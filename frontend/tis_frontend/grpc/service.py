@@ -16,6 +16,7 @@ from tis.errors import TisError, invalid, unsupported
 from tis_frontend.core import now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.model_table import parse_version
+from tis_frontend.plan import make_plan
 from tis_frontend.server import Server
 
 Handler = Callable[[bytes], Awaitable[bytes]]
@@ -89,13 +90,14 @@ class InferenceService:
         if spec.decoupled:
             raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
         request, pieces, block_bytes = infer_request.parse(spec, message)
+        plan = make_plan(spec, request)
         core = self._server.core
         block = core.take(block_bytes)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         try:
             for tensor, piece in zip(request.inputs, pieces, strict=True):
                 core.writable(block, tensor.start, tensor.size_bytes)[:] = piece
-            request_id = core.submit(spec, request, block, arrival_ns, future.set_result)
+            request_id = core.submit(plan, request.client_id, block, arrival_ns, future.set_result)
         except TisError:
             core.discard(block)
             raise

@@ -137,15 +137,15 @@ class InferCall:
         if self._head_left < 0:
             self._head += body
             return
-        piece = memoryview(body)
-        if self._head_left:
-            head = piece[: self._head_left]
+        head_bytes = self._head_left
+        if head_bytes:
+            head = body[:head_bytes]
             self._head += head
             self._head_left -= len(head)
-            piece = piece[len(head) :]
-        if piece and self._block is not None:
-            self._core.writable(self._block, self._tail_at, len(piece))[:] = piece
-            self._tail_at += len(piece)
+        size_bytes = len(body) - head_bytes
+        if size_bytes > 0 and self._block is not None:
+            self._core.writable(self._block, self._tail_at, size_bytes)[:] = memoryview(body)[head_bytes:]
+            self._tail_at += size_bytes
 
     def finish(self) -> None:
         """The body is complete. If it is this call's turn to answer, submit it."""
@@ -168,10 +168,12 @@ class InferCall:
                 raise internal("an infer call without a model")
             if self._head_left < 0 and self._has_header_length:
                 self._split_collected()
-            if self._has_header_length and not self._head:
-                call = infer_request.raw_binary(model.spec, self._tail_bytes)
-            else:
-                call = infer_request.parse(model.spec, self._head, self._tail_bytes)
+            if not self._has_header_length and not self._head:
+                # An empty body is a raw binary request of no bytes, as in Triton.
+                self._tail_bytes = 0
+            call = infer_request.planned(model, bytes(self._head), self._tail_bytes)
+            if call.plan is None:
+                raise internal("a call without a plan")
             self._place_json(call)
             self._call = call
             block = self._block
@@ -179,7 +181,9 @@ class InferCall:
                 block = self._core.take(1)
             self._block = None
             try:
-                self._request_id = self._core.submit(model.spec, call.request, block, self._arrival_ns, self._deliver)
+                self._request_id = self._core.submit(
+                    call.plan, call.request.client_id, block, self._arrival_ns, self._deliver
+                )
             except TisError:
                 self._core.discard(block)
                 raise

@@ -13,8 +13,12 @@ from tis.contracts.model_spec import ModelSpec
 from tis.contracts.validation import check_output_names
 from tis.errors import TisError, internal, invalid
 from tis_frontend.http import json_tensor, json_text
+from tis_frontend.model_table import ServedModel
+from tis_frontend.plan import Plan, make_plan
 
 _ALIGNMENT_BYTES = 64
+_MOST_REMEMBERED = 256
+_LONGEST_REMEMBERED_BYTES = 4096
 _PARSE_FAILED = "failed to parse the request JSON buffer"
 
 
@@ -30,6 +34,31 @@ class HttpInfer:
     json_data: list[tuple[InputTensor, bytes]]
     #: Bytes of the block that the tensors take in all.
     block_bytes: int
+    #: The checked request; None until it is checked.
+    plan: Plan | None = None
+    #: The last response's outputs and how they were written, for the next response of the same form.
+    rendered: tuple[Any, bytes, bytes] | None = None
+
+
+def planned(model: ServedModel, head: bytes, tail_bytes: int) -> HttpInfer:
+    """The parsed and checked call; a head that was seen before is not parsed again.
+
+    Raises:
+        TisError: as `parse` and `make_plan`.
+    """
+    key = (head, tail_bytes)
+    call: HttpInfer | None = model.remembered.get(key)
+    if call is not None:
+        return call
+    spec = model.spec
+    call = parse(spec, head, tail_bytes) if head else raw_binary(spec, tail_bytes)
+    call.plan = make_plan(spec, call.request)
+    # A head with an id or with data in it will not come again.
+    if not call.request.client_id and not call.json_data and len(head) <= _LONGEST_REMEMBERED_BYTES:
+        if len(model.remembered) >= _MOST_REMEMBERED:
+            model.remembered.clear()
+        model.remembered[key] = call
+    return call
 
 
 def parse(spec: ModelSpec, head: bytes | bytearray | memoryview, tail_bytes: int) -> HttpInfer:

@@ -17,12 +17,16 @@ def render(call: HttpInfer, answer: Answer) -> tuple[bytes, bytes, list[memoryvi
     Raises:
         TisError: an output cannot be written as JSON.
     """
+    form = [(tensor.name, tensor.datatype, tensor.shape) for tensor in answer.outputs]
+    if call.rendered is not None and call.rendered[0] == form:
+        return call.rendered[1], call.rendered[2], [tensor.data for tensor in answer.outputs if tensor.data]
     request = call.request
     document: dict[str, Any] = {"id": request.client_id} if request.client_id else {}
     document["model_name"] = request.model
     document["model_version"] = str(request.version)
     outputs: list[dict[str, Any]] = []
     blobs: list[memoryview] = []
+    all_binary = True
     for tensor in answer.outputs:
         entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
         if call.binary.get(tensor.name, call.all_binary):
@@ -30,6 +34,7 @@ def render(call: HttpInfer, answer: Answer) -> tuple[bytes, bytes, list[memoryvi
             if len(tensor.data):
                 blobs.append(tensor.data)
         else:
+            all_binary = False
             entry["data"] = _json_data(tensor)
         outputs.append(entry)
     document["outputs"] = outputs
@@ -37,6 +42,8 @@ def render(call: HttpInfer, answer: Answer) -> tuple[bytes, bytes, list[memoryvi
     if not blobs:
         return b"Content-Type: application/json\r\n", text, blobs
     head = b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n" % len(text)
+    if all_binary and not any(tensor.datatype == "BYTES" for tensor in answer.outputs):
+        call.rendered = (form, head, text)
     return head, text, blobs
 
 

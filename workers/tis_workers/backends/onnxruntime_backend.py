@@ -44,6 +44,7 @@ _DATATYPES: Final = {
     "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }
+_BF16: Final = "tensor(bfloat16)"
 _BF16_ONNX_TYPE: Final = 16
 #: From this size on an answer is written by ONNX Runtime into the pool directly.
 _IN_PLACE_BYTES: Final = 64 << 10
@@ -76,7 +77,13 @@ class OnnxRuntimeBackend(TensorBackend):
             raise internal(f"onnx runtime error: {error}") from error
         self._declared = {node.name: node for node in (*self._session.get_inputs(), *self._session.get_outputs())}
         self._on_cpu = self._session.get_providers()[0] == "CPUExecutionProvider"
-        self._has_bf16 = any(node.type == "tensor(bfloat16)" for node in self._declared.values())
+        self._has_bf16 = any(node.type == _BF16 for node in self._declared.values())
+        self._answers_bf16 = any(node.type == _BF16 for node in self._session.get_outputs())
+        if self._answers_bf16 and any(node.type == "tensor(string)" for node in self._session.get_inputs()):
+            raise unsupported(
+                f"model '{context.spec.name}' takes strings and gives BF16, which ONNX Runtime's Python interface cannot "
+                "pass in one run; cast the outputs to FP32 in the model"
+            )
         #: Output shapes seen for input shapes; None once an output's shape was seen to depend on more than that.
         self._shapes: dict[tuple[Any, ...], list[tuple[int, ...]]] | None = {}
 
@@ -91,9 +98,17 @@ class OnnxRuntimeBackend(TensorBackend):
         """One session run."""
         feeds = {name: self._feed(name, array) for name, array in inputs.items()}
         try:
-            if self._has_bf16:
-                values = self._session.run_with_ort_values(list(outputs), _as_ort_values(feeds, self._declared))
+            if self._answers_bf16:
+                values = self._session.run_with_ort_values(
+                    list(outputs), {name: _as_ort_value(array, self._declared[name]) for name, array in feeds.items()}
+                )
                 results = [_from_ort_value(value) for value in values]
+            elif self._has_bf16:
+                mixed = {
+                    name: _as_ort_value(array, self._declared[name]) if self._declared[name].type == _BF16 else array
+                    for name, array in feeds.items()
+                }
+                results = self._session.run(list(outputs), mixed)
             else:
                 results = self._session.run(list(outputs), feeds)
         except Exception as error:
@@ -170,14 +185,11 @@ def _signature(node: Any) -> TensorSignature:
     return TensorSignature(node.name, datatype, shape)
 
 
-def _as_ort_values(feeds: Arrays, declared: dict[str, Any]) -> dict[str, Any]:
-    """Inputs of a model that has BF16 tensors, for which numpy has no type."""
-    return {
-        name: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), _BF16_ONNX_TYPE)
-        if declared[name].type == "tensor(bfloat16)"
-        else ort.OrtValue.ortvalue_from_numpy(array)
-        for name, array in feeds.items()
-    }
+def _as_ort_value(array: npt.NDArray[Any], declared: Any) -> Any:
+    """An input of a model that has BF16 tensors, for which numpy has no type."""
+    if declared.type == _BF16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(np.ascontiguousarray(array), _BF16_ONNX_TYPE)
+    return ort.OrtValue.ortvalue_from_numpy(array)
 
 
 def _from_ort_value(value: Any) -> npt.NDArray[Any]:

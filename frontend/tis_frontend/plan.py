@@ -1,0 +1,47 @@
+"""A request that fits its model, reduced to what stays the same when it is sent again with other data.
+
+Clients send the same head with new tensors again and again; a face may keep the plan of a head it has seen.
+"""
+
+from dataclasses import dataclass
+
+from tis.contracts import messages as m
+from tis.contracts.inference import InferRequest, InputTensor
+from tis.contracts.model_spec import ModelSpec
+from tis.contracts.validation import batch_key, check_request
+
+
+@dataclass(slots=True, frozen=True)
+class Plan:
+    """What the scheduler and the worker need to know of a request, but for where its data lie and who asks."""
+
+    model: str
+    version: int
+    batch_size: int
+    batch_key: bytes
+    inputs: tuple[m.TensorRef, ...]
+    outputs: tuple[int, ...] | None
+    #: BYTES inputs, whose elements are to be counted in each request's data.
+    strings: tuple[InputTensor, ...]
+
+
+def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
+    """Check a request against its model and reduce it.
+
+    Raises:
+        TisError: INVALID_ARG where it does not fit.
+    """
+    batch_size = check_request(spec, request)
+    positions = spec.input_positions
+    return Plan(
+        spec.name,
+        spec.version,
+        batch_size,
+        batch_key(spec, request.inputs),
+        tuple(
+            m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes)
+            for tensor in request.inputs
+        ),
+        tuple(spec.output_positions[name] for name in request.outputs) or None,
+        tuple(tensor for tensor in request.inputs if tensor.datatype == "BYTES"),
+    )

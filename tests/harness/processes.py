@@ -1,0 +1,89 @@
+"""Processes as /proc shows them: who belongs to a server, what each one is, and what they hold."""
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+_STAT_STATE: Final = 0
+_STAT_SESSION: Final = 3
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A child of a server and the module that it runs."""
+
+    pid: int
+    module: str
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def alive(self) -> bool:
+        """False once it has ended, reaped or not."""
+        return _state(self.pid) not in ("", "Z", "X")
+
+
+def session_pids(session: int) -> list[int]:
+    """Living processes of a session. A server under test leads one, so these are the server and all it started."""
+    return [
+        int(entry.name)
+        for entry in _PROC.iterdir()
+        if entry.name.isdigit() and _session(int(entry.name)) == session and _state(int(entry.name)) not in ("Z", "X")
+    ]
+
+
+def children_of(session: int, module: str) -> list[ServerProcess]:
+    """Living processes of a session that run a module of the server, oldest first."""
+    found = [ServerProcess(pid, module) for pid in session_pids(session) if _runs(pid, module)]
+    return sorted(found, key=lambda each: each.pid)
+
+
+def open_sockets(pid: int) -> int:
+    """How many sockets a process holds."""
+    count = 0
+    for entry in (_PROC / str(pid) / "fd").iterdir():
+        try:
+            count += str(entry.readlink()).startswith("socket:")
+        except OSError:
+            continue
+    return count
+
+
+def pss_bytes(pids: list[int]) -> int:
+    """Memory of some processes together; pages that several share are divided among them."""
+    return sum(_pss_bytes(pid) for pid in pids)
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _runs(pid: int, module: str) -> bool:
+    try:
+        return module in (_PROC / str(pid) / "cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return False
+
+
+def _state(pid: int) -> str:
+    return _stat(pid, _STAT_STATE)
+
+
+def _session(pid: int) -> int:
+    return int(_stat(pid, _STAT_SESSION) or 0)
+
+
+def _stat(pid: int, field: int) -> str:
+    """A field of /proc/PID/stat, counted behind the name, which may hold spaces; empty where the process is gone."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[field]
+    except OSError:
+        return ""

@@ -1,0 +1,21 @@
+"""Waiting for a condition with a deadline: the only pause in the tests against real processes."""
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+_LOOK_S: Final = 0.01
+
+_T = TypeVar("_T")
+
+
+def eventually(look: Callable[[], _T], what: str, deadline_s: float = 10.0) -> _T:
+    """What `look` gives once it gives something true; fails the test when the deadline passes before."""
+    end_s = time.monotonic() + deadline_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end_s:
+            raise AssertionError(f"not within {deadline_s:g} s: {what} (last seen: {found!r})")
+        time.sleep(_LOOK_S)

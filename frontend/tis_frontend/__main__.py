@@ -12,7 +12,6 @@ import zmq
 
 from tis.contracts import messages as m
 from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
-from tis.errors import unavailable
 from tis.log import configure
 from tis.process import ChildArguments, begin_child, settle
 from tis_frontend.core import Core
@@ -32,11 +31,10 @@ _BACKLOG: Final = 2048
 class Frontend:
     """The process."""
 
-    def __init__(self, arguments: ChildArguments, control: ControlLink, server: Server, scheduler: int) -> None:
+    def __init__(self, arguments: ChildArguments, control: ControlLink, server: Server) -> None:
         self._arguments = arguments
         self._control = control
         self._server = server
-        self._scheduler = scheduler
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
@@ -52,6 +50,7 @@ class Frontend:
             serving = asyncio.ensure_future(self._http.serve(sockets=[listening]))
         if settings.allow_grpc:
             self._grpc = await start_grpc(InferenceService(self._server), settings.grpc_address, settings.grpc_port)
+        self._server.core.connect()
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))
         settle()
@@ -108,10 +107,8 @@ class Frontend:
             server.ready = message.ready
             server.stopping = message.stopping
         elif isinstance(message, m.SchedulerChanged):
-            self._scheduler = message.peer
+            server.core.connect()
         elif isinstance(message, m.PeerDown):
-            if message.peer == self._scheduler:
-                server.core.fail_all(unavailable("the scheduler has died and has lost this request; try again"))
             gone = message.peer
             server.core.when_quiesced(lambda: self._control.send(m.Quiesced(self._control.peer, gone)))
         elif isinstance(message, m.Drain):
@@ -136,9 +133,9 @@ async def _main(arguments: ChildArguments) -> None:
     configure(boot.settings.log, "frontend")
     pool = Pool.attach(arguments.pool_fd)
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
-    core = Core(arguments.runtime_dir, arguments.peer, pool, slab, context, loop)
+    core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)
     server = Server(boot.settings, core, ModelTable())
-    await Frontend(arguments, control, server, boot.scheduler).run()
+    await Frontend(arguments, control, server).run()
     control.close()
     context.term()
 

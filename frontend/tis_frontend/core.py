@@ -11,11 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-import zmq
-
 from tis.carrier.datagram import Mailbox
+from tis.carrier.zmtp import PushSocket
 from tis.contracts import messages as m
-from tis.contracts.control import requests_address
+from tis.contracts.control import requests_path
 from tis.contracts.inference import Answer, InputTensor, OutputTensor, id_prefix
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
@@ -28,7 +27,6 @@ Deliver = Callable[[Answer], None]
 
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
-_SEND_HIGH_WATER: Final = 100_000
 _QUIESCE_LOOK_S: Final = 0.02
 
 _log = get_logger(__name__)
@@ -54,7 +52,6 @@ class Core:
         peer: int,
         pool: Pool,
         slab: Slab,
-        context: "zmq.Context[zmq.Socket[bytes]]",
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._peer = peer
@@ -67,12 +64,8 @@ class Core:
         self._outgoing: list[m.Message] = []
         self._flushing = False
         self._mailbox = Mailbox(runtime_dir, peer)
-        self._requests = context.socket(zmq.PUSH)
-        # Without IMMEDIATE, messages would pile up for a scheduler that is not there.
-        self._requests.setsockopt(zmq.IMMEDIATE, 1)
-        self._requests.setsockopt(zmq.SNDHWM, _SEND_HIGH_WATER)
-        self._requests.setsockopt(zmq.LINGER, 0)
-        self._requests.connect(requests_address(runtime_dir))
+        self._requests = PushSocket(requests_path(runtime_dir))
+        self._requests_fd = -1
         self._when_idle: asyncio.Future[None] | None = None
         #: Blocks of answers that have not been released yet.
         self._held: set[tuple[int, int]] = set()
@@ -133,8 +126,13 @@ class Core:
             self._check_strings(plan.model, client_id, tensor, block)
         if len(self._pending) >= _MOST_PENDING:
             raise unavailable(f"{id_prefix(client_id)}the server has {_MOST_PENDING} requests in flight already")
+        body = m.encode_body(m.WorkBody(client_id, m.BlockRef(block[0], block[1]), plan.inputs, plan.outputs))
+        if len(memoryview(body)) > m.MOST_BODY_BYTES:
+            raise invalid(
+                f"the request's id and the shapes of its tensors take {len(memoryview(body))} bytes; "
+                f"{m.MOST_BODY_BYTES} are allowed: give a shorter id"
+            )
         request_id = next(self._ids)
-        body = m.WorkBody(client_id, m.BlockRef(block[0], block[1]), plan.inputs, plan.outputs)
         self._pending[request_id] = _Pending(block, deliver, client_id)
         self._post(
             m.Infer(
@@ -145,7 +143,7 @@ class Core:
                 plan.batch_size,
                 plan.batch_key,
                 arrival_ns,
-                m.encode_body(body),
+                body,
             )
         )
         return request_id
@@ -223,14 +221,54 @@ class Core:
         self._flushing = False
         outgoing, self._outgoing = self._outgoing, []
         try:
-            self._requests.send(m.encode(outgoing), zmq.DONTWAIT)
-        except zmq.Again:
-            error = unavailable("the scheduler is not reachable at the moment; try again")
-            for message in outgoing:
-                if isinstance(message, m.Infer):
-                    self._answer(m.Failure(message.request_id, error.code, error.message))
-                elif isinstance(message, m.StatisticsQuery):
-                    self._queries.pop(message.request_id).set_exception(error)
+            self._requests.send(m.encode(outgoing))
+            if self._requests.blocked:
+                self._loop.add_writer(self._requests_fd, self._resume)
+        except TisError as error:
+            self._refuse(outgoing, error)
+
+    def _refuse(self, messages: list[m.Message], error: TisError) -> None:
+        for message in messages:
+            if isinstance(message, m.Infer):
+                self._answer(m.Failure(message.request_id, error.code, error.message))
+            elif isinstance(message, m.StatisticsQuery):
+                self._queries.pop(message.request_id).set_exception(error)
+
+    def connect(self) -> None:
+        """Connect to the scheduler: at start, and whenever there is a new one. What was in flight is lost."""
+        self._disconnect()
+        try:
+            self._requests.connect()
+        except TisError:
+            # It is not there yet; the supervisor says when it is.
+            return
+        self._requests_fd = self._requests.fileno()
+        self._loop.add_reader(self._requests_fd, self._hear)
+
+    def _disconnect(self) -> None:
+        if self._requests_fd >= 0:
+            self._loop.remove_reader(self._requests_fd)
+            self._loop.remove_writer(self._requests_fd)
+            self._requests_fd = -1
+        self._requests.disconnect()
+        self.fail_all(unavailable("the scheduler has died and has lost this request; try again"))
+
+    def _hear(self) -> None:
+        try:
+            alive = self._requests.heard()
+        except TisError:
+            alive = False
+        if not alive:
+            self._disconnect()
+
+    def _resume(self) -> None:
+        try:
+            self._requests.resume()
+        except TisError:
+            self._disconnect()
+            return
+        if not self._requests.blocked:
+            self._loop.remove_writer(self._requests_fd)
 
     # ---- from workers and the scheduler ----------------------------------------------------------------------------
 
@@ -291,7 +329,7 @@ class Core:
         """Stop listening."""
         self._loop.remove_reader(self._mailbox.fileno())
         self._mailbox.close()
-        self._requests.close()
+        self._disconnect()
 
 
 def now_ns() -> int:

@@ -104,6 +104,8 @@ def parse_version(text: str) -> int | None:
             f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
             "integral value > 0"
         ) from None
+    if version < 0:
+        raise invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
     if version < 1:
         raise invalid(
             f"failed to get model version from specified version string '{text}', version should be an integral value > 0"

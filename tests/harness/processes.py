@@ -9,6 +9,7 @@ from typing import Final
 _PROC: Final = Path("/proc")
 _STAT_STATE: Final = 0
 _STAT_SESSION: Final = 3
+_STAT_USER_TIME: Final = 11
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def open_sockets(pid: int) -> int:
         except OSError:
             continue
     return count
+
+
+def cpu_ticks(pid: int) -> int:
+    """How long a process has computed, in the kernel's ticks (hundredths of a second); 0 where it is gone."""
+    return int(_stat(pid, _STAT_USER_TIME) or 0)
 
 
 def pss_bytes(pids: list[int]) -> int:

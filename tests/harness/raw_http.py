@@ -141,10 +141,6 @@ class Connection:
         """A first piece of whatever comes."""
         return self._socket.recv(1024)
 
-    def end_sending(self) -> None:
-        """Close the sending half."""
-        self._socket.shutdown(socket.SHUT_WR)
-
     def close(self, *, reset: bool = False) -> None:
         """Close, or let the kernel reset the connection."""
         if reset:

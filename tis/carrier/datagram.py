@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tis.contracts import messages
+from tis.log import get_logger
 
 #: Asked of the kernel for each sending socket; it grants at most net.core.wmem_max, 212,992 on most machines.
 _SEND_BUFFER_BYTES: Final = 4 << 20
@@ -19,6 +20,8 @@ _SEND_BUFFER_BYTES: Final = 4 << 20
 PACKET_BYTES: Final = 128 << 10
 _LARGEST_DATAGRAM_BYTES: Final = 4 << 20
 _PACKETS_A_TURN: Final = 256
+
+_log = get_logger(__name__)
 
 
 def mailbox_path(runtime_dir: Path, peer: int) -> Path:
@@ -66,7 +69,11 @@ class _Peer:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self.turn: list[Any] = []
         self.held: deque[bytes] = deque()
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
 
 
 class Outbox:
@@ -82,7 +89,7 @@ class Outbox:
         self._peers: dict[int, _Peer] = {}
         self._this_turn: list[_Peer] = []
         self._blocked: dict[int, _Peer] = {}
-        #: Messages thrown away because their peer had gone.
+        #: Packets thrown away because their peer had gone or they were too large to send.
         self.dropped = 0
 
     def post(self, peer: int, message: messages.Message) -> None:
@@ -139,11 +146,19 @@ class Outbox:
         held = peer.held
         while held:
             try:
+                if len(held[0]) > _LARGEST_DATAGRAM_BYTES:
+                    raise OSError(errno.EMSGSIZE, "larger than a mailbox can receive")
                 peer.socket.send(held[0])
             except (BlockingIOError, InterruptedError):
                 self._blocked[peer.socket.fileno()] = peer
                 return
             except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    # Senders bound what they say, so this is a mistake of theirs; it must not end their process.
+                    _log.error("a message of %d bytes is too large to send and is dropped", len(held[0]))
+                    self.dropped += 1
+                    held.popleft()
+                    continue
                 if error.errno not in (errno.ECONNREFUSED, errno.ENOENT, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF):
                     raise
                 self.dropped += len(held)

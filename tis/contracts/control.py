@@ -21,9 +21,9 @@ def control_address(runtime_dir: Path) -> str:
     return f"ipc://{runtime_dir}/control"
 
 
-def requests_address(runtime_dir: Path) -> str:
-    """Where the scheduler listens for requests."""
-    return f"ipc://{runtime_dir}/requests"
+def requests_path(runtime_dir: Path) -> Path:
+    """The socket on which the scheduler listens for requests, ZeroMQ's `ipc://` transport."""
+    return runtime_dir / "requests"
 
 
 _M = TypeVar("_M", bound=messages.Message)
@@ -60,24 +60,39 @@ class ControlLink:
                 return arrived
             arrived += messages.decode(packet)
 
+    def wait_for_or_stop(self, kind: type[_M], deadline_s: float) -> _M | None:
+        """The same as `wait_for`; None where the supervisor says stop instead.
+
+        Raises:
+            TimeoutError: neither came in time.
+        """
+        found = self._wait((kind, messages.Stop), deadline_s)
+        return found if isinstance(found, kind) else None
+
     def wait_for(self, kind: type[_M], deadline_s: float) -> _M:
         """The next message of a kind; others that come before it are kept for `receive`.
 
         Raises:
             TimeoutError: none came in time.
         """
+        found = self._wait((kind,), deadline_s)
+        if not isinstance(found, kind):
+            raise TypeError(found)
+        return found
+
+    def _wait(self, kinds: tuple[type[messages.Message], ...], deadline_s: float) -> messages.AnyMessage:
         end_s = time.monotonic() + deadline_s
         passed: list[messages.AnyMessage] = []
         while True:
             arrived = self.receive()
             for position, message in enumerate(arrived):
-                if isinstance(message, kind):
+                if isinstance(message, kinds):
                     self._early = passed + arrived[position + 1 :]
                     return message
                 passed.append(message)
             left_s = end_s - time.monotonic()
             if left_s <= 0 or not self._socket.poll(int(left_s * 1000) + 1):
-                raise TimeoutError(f"the supervisor sent no {kind.__name__} within {deadline_s:.0f} s")
+                raise TimeoutError(f"the supervisor sent no {kinds[0].__name__} within {deadline_s:.0f} s")
 
     def close(self) -> None:
         """Close, after what was sent has left or a moment has passed."""

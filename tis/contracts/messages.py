@@ -18,6 +18,12 @@ from tis.settings import ServerSettings
 PROTOCOL_VERSION: Final = 1
 
 
+#: The body of one request may have this many bytes, and the bodies of a batch together twice as many, so that a batch
+#: always fits one packet of the carrier.
+MOST_BODY_BYTES: Final = 64 << 10
+MOST_BATCH_BODY_BYTES: Final = 2 * MOST_BODY_BYTES
+
+
 class Message(msgspec.Struct, array_like=True, gc=False):
     """Base of all messages."""
 
@@ -372,7 +378,11 @@ def decode(packet: bytes) -> list[AnyMessage]:
     Raises:
         msgspec.DecodeError: the packet is not a list of known messages.
     """
-    return _decoder.decode(packet)
+    try:
+        return _decoder.decode(packet)
+    except (UnicodeDecodeError, RecursionError) as error:
+        # msgspec lets these through as they are.
+        raise msgspec.DecodeError(str(error)) from None
 
 
 def encode_body(body: WorkBody) -> msgspec.Raw:
@@ -381,5 +391,12 @@ def encode_body(body: WorkBody) -> msgspec.Raw:
 
 
 def decode_body(raw: msgspec.Raw) -> WorkBody:
-    """The body of a request, in the worker."""
-    return _body_decoder.decode(raw)
+    """The body of a request, in the worker.
+
+    Raises:
+        msgspec.DecodeError: it is no body.
+    """
+    try:
+        return _body_decoder.decode(raw)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None

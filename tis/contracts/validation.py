@@ -101,16 +101,28 @@ def _check_tensor(spec: ModelSpec, expected: TensorSpec, tensor: InputTensor) ->
             f"'{expected.datatype}'"
         )
     dims = tensor.shape[1:] if spec.max_batch_size else tensor.shape
-    if dims != expected.shape:
+    if dims != expected.shape or min(tensor.shape, default=0) < 0:
         _check_dims(spec, expected, tensor, dims)
     element_bytes = ELEMENT_BYTES[tensor.datatype]
+    if not tensor.size_bytes and tensor.shape != dims and not tensor.shape[0] and prod(dims):
+        raise invalid(_empty_batch(spec, tensor, prod(dims), element_bytes))
     if element_bytes:
-        size_bytes = prod(tensor.shape) * element_bytes
+        size_bytes = prod([*tensor.shape, element_bytes])
         if size_bytes != tensor.size_bytes:
             raise invalid(
                 f"input byte size mismatch for input '{tensor.name}' for model '{spec.name}'. "
                 f"Expected {size_bytes}, got {tensor.size_bytes}"
             )
+
+
+def _empty_batch(spec: ModelSpec, tensor: InputTensor, elements: int, element_bytes: int) -> str:
+    """Triton sees a batch size of 0 as no batch, and misses the bytes of one item."""
+    if element_bytes:
+        return (
+            f"input byte size mismatch for input '{tensor.name}' for model '{spec.name}'. "
+            f"Expected {elements * element_bytes}, got 0"
+        )
+    return f"expected {elements} string elements for inference input '{tensor.name}' for model '{spec.name}', got 0"
 
 
 def _check_dims(spec: ModelSpec, expected: TensorSpec, tensor: InputTensor, dims: tuple[int, ...]) -> None:

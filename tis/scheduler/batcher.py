@@ -8,6 +8,7 @@ Priorities, queue policies and timeouts will live beside this, not in it.
 from collections import deque
 from dataclasses import dataclass
 
+from tis.contracts.messages import MOST_BATCH_BODY_BYTES
 from tis.scheduler.queued import QueuedRequest
 
 #: Requests in one batch at most, whatever their sizes, so that a batch fits one packet of the carrier.
@@ -38,6 +39,7 @@ class Batcher:
         # The head of the queue that is gathered for the next batch.
         self._gathered = 0
         self._items = 0
+        self._body_bytes = 0
         self._marked = 0  # requests of the gathered head that make up a preferred size; 0 for none
         self._closed = False  # the request behind the gathered head cannot join
 
@@ -109,10 +111,12 @@ class Batcher:
         """Let the request behind the gathered head join it, or close the head."""
         policy = self._policy
         items = self._items + request.items
+        body_bytes = self._body_bytes + len(memoryview(request.infer.body))
         if self._gathered and (
             policy.one_request
             or items > policy.max_items
             or self._gathered >= MOST_REQUESTS
+            or body_bytes > MOST_BATCH_BODY_BYTES
             or request.infer.batch_key != self._queue[0].infer.batch_key
         ):
             self._closed = True
@@ -121,9 +125,10 @@ class Batcher:
             self._marked = self._gathered
         self._gathered += 1
         self._items = items
+        self._body_bytes = body_bytes
         if items in policy.preferred_items:
             self._marked = self._gathered
 
     def _reset(self) -> None:
-        self._gathered = self._items = self._marked = 0
+        self._gathered = self._items = self._body_bytes = self._marked = 0
         self._closed = False

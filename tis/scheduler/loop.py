@@ -8,19 +8,16 @@ import time
 from pathlib import Path
 from typing import Final
 
-import zmq
-
 from tis.carrier.datagram import Mailbox, Outbox
+from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
-from tis.contracts.control import ControlLink, requests_address
+from tis.contracts.control import ControlLink, requests_path
 from tis.errors import Code
 from tis.log import get_logger
 from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest
 
 _HEARTBEAT_NS: Final = 1_000_000_000
-_PACKETS_A_TURN: Final = 256
-_REQUESTS_HIGH_WATER: Final = 100_000
 
 _log = get_logger(__name__)
 
@@ -28,29 +25,27 @@ _log = get_logger(__name__)
 class SchedulerLoop:
     """The scheduler process."""
 
-    def __init__(
-        self, runtime_dir: Path, peer: int, context: "zmq.Context[zmq.Socket[bytes]]", control: ControlLink
-    ) -> None:
+    def __init__(self, runtime_dir: Path, peer: int, control: ControlLink) -> None:
         self._peer = peer
         self._control = control
         self._mailbox = Mailbox(runtime_dir, peer)
         self._outbox = Outbox(runtime_dir)
-        self._requests = context.socket(zmq.PULL)
-        self._requests.setsockopt(zmq.RCVHWM, _REQUESTS_HIGH_WATER)
-        self._requests.setsockopt(zmq.LINGER, 0)
-        self._requests.bind(requests_address(runtime_dir))
+        self._requests = PullSocket(requests_path(runtime_dir))
         self._models: dict[tuple[str, int], ModelScheduler] = {}
         self._model_of_instance: dict[int, ModelScheduler] = {}
         #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
         self._changed: set[ModelScheduler] = set()
         self._wake_at: dict[ModelScheduler, int] = {}
+        #: Model versions that the table calls ready, and those that it once did and does not any more.
+        self._ready: set[tuple[str, int]] = set()
+        self._failed: set[tuple[str, int]] = set()
         self._gone: set[int] = set()
         self._stopping = False
         self._poll = select.epoll()
         self._mailbox_fd = self._mailbox.fileno()
-        self._requests_fd = self._requests.fileno()
+        self._listener_fd = self._requests.fileno()
         self._control_fd = control.socket.fileno()
-        for fd in (self._mailbox_fd, self._requests_fd, self._control_fd):
+        for fd in (self._mailbox_fd, self._listener_fd, self._control_fd):
             self._poll.register(fd, select.EPOLLIN)
         self._polled_for_writing: set[int] = set()
         self._next_heartbeat_ns = 0
@@ -58,16 +53,20 @@ class SchedulerLoop:
     def run(self) -> None:
         """Work until told to stop."""
         self._control.send(m.Up(self._peer))
-        more = False
         while not self._stopping:
-            readable = self._wait(0.0 if more else self._timeout_s())
-            # A ZeroMQ descriptor signals changes: what it announced is read to the end, here or in the next turn.
-            if more or self._requests_fd in readable:
-                more = self._receive_requests()
-            if self._mailbox_fd in readable:
-                for message in self._mailbox.receive():
-                    self._on_worker(message)
-            if self._control_fd in readable or self._heartbeat():
+            control = self._heartbeat()
+            for fd in self._wait():
+                if fd == self._mailbox_fd:
+                    for message in self._mailbox.receive():
+                        self._on_worker(message)
+                elif fd == self._control_fd:
+                    control = True
+                elif fd == self._listener_fd:
+                    self._accept()
+                else:
+                    self._receive_requests(fd)
+            if control:
+                # A ZeroMQ descriptor signals changes: it is read to the end after every signal, and after every send.
                 for message in self._control.receive():
                     self._on_control(message)
             self._dispatch()
@@ -81,10 +80,10 @@ class SchedulerLoop:
         wake_ns = min(self._wake_at.values(), default=self._next_heartbeat_ns)
         return max(min(wake_ns, self._next_heartbeat_ns) - time.monotonic_ns(), 0) / 1e9
 
-    def _wait(self, timeout_s: float) -> list[int]:
+    def _wait(self) -> list[int]:
         """Descriptors that are readable; those that have become writable are seen to here."""
         readable = []
-        for fd, _ in self._poll.poll(timeout_s):
+        for fd, _ in self._poll.poll(self._timeout_s()):
             if fd in self._polled_for_writing:
                 self._poll.unregister(fd)
                 self._polled_for_writing.discard(fd)
@@ -111,14 +110,15 @@ class SchedulerLoop:
 
     # ---- from frontends --------------------------------------------------------------------------------------------
 
-    def _receive_requests(self) -> bool:
-        """Read what frontends have sent; True where more may be waiting."""
-        for _ in range(_PACKETS_A_TURN):
-            try:
-                packet = self._requests.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                return False
-            now_ns = time.monotonic_ns()
+    def _accept(self) -> None:
+        fd = self._requests.accept()
+        if fd is not None:
+            self._poll.register(fd, select.EPOLLIN)
+
+    def _receive_requests(self, fd: int) -> None:
+        """Read what a frontend has sent."""
+        now_ns = time.monotonic_ns()
+        for packet in self._requests.receive(fd):
             for message in m.decode(packet):
                 if isinstance(message, m.Infer):
                     self._on_infer(message, now_ns)
@@ -126,13 +126,15 @@ class SchedulerLoop:
                     self._on_cancel(message, now_ns)
                 elif isinstance(message, m.StatisticsQuery):
                     self._on_statistics(message)
-        return True
 
     def _on_infer(self, infer: m.Infer, now_ns: int) -> None:
         model = self._models.get((infer.model, infer.version))
         if model is None:
             text = f"Request for unknown model: '{infer.model}' version {infer.version} is not found"
             self._outbox.post(infer.asker, m.Failure(infer.request_id, Code.NOT_FOUND, text))
+        elif model.spec.key in self._failed:
+            text = f"Request for unknown model: '{infer.model}' version {infer.version} is not at ready state"
+            self._outbox.post(infer.asker, m.Failure(infer.request_id, Code.UNAVAILABLE, text))
         elif infer.asker not in self._gone:
             model.add(infer, now_ns)
             self._changed.add(model)
@@ -170,6 +172,7 @@ class SchedulerLoop:
             if model is not None:
                 model.instances.add(message.peer)
                 self._model_of_instance[message.peer] = model
+                self._failed.discard(model.spec.key)
                 self._changed.add(model)
         elif isinstance(message, m.PeerDown):
             self._on_peer_down(message)
@@ -184,6 +187,10 @@ class SchedulerLoop:
                 self._models[key] = ModelScheduler(entry.spec)
             elif not entry.ready:
                 self._refuse_waiting(self._models[key])
+        ready = {key for key, entry in listed.items() if entry.ready}
+        # A frontend may send for a version that has failed before it hears of it.
+        self._failed = (self._failed | self._ready) & listed.keys() - ready
+        self._ready = ready
         for key in [key for key in self._models if key not in listed]:
             self._refuse_waiting(self._models.pop(key))
 
@@ -209,6 +216,8 @@ class SchedulerLoop:
             each.cancel_all_of(down.peer, now_ns)
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
+        # The next socket may get the descriptor that has just been closed.
+        self._polled_for_writing.intersection_update(self._outbox.blocked())
         self._report_quiesced()
 
     def _fail(self, requests: list[QueuedRequest], code: Code, text: str) -> None:

@@ -28,6 +28,8 @@ class Machine:
     def environment(self, instance: InstanceSpec, threads: int) -> dict[str, str]:
         """What a worker's environment adds: a GPU instance sees its GPU and no other, a CPU instance none."""
         environment = {name: os.environ.get(name, str(threads)) for name in _THREAD_VARIABLES}
+        # ONNX Runtime writes usage data below the home directory and can send them, unless told before it is imported.
+        environment["ORT_DISABLE_TELEMETRY"] = "1"
         environment["CUDA_DEVICE_ORDER"] = os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         environment["CUDA_VISIBLE_DEVICES"] = self.gpus[instance.device_id] if instance.kind == "GPU" else ""
         if instance.kind == "MODEL":

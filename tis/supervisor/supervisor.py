@@ -53,6 +53,8 @@ class Supervisor:
         self._loop.add_reader(self._hub.fileno(), self._on_control)
         self._peers = count(1)
         self._children: dict[int, Child] = {}
+        #: Children that have said hello: what is sent to others is lost.
+        self._greeted: set[int] = set()
         frontends = settings.frontend_count(self.machine.cores)
         self._grants = Grants(pool.data_bytes, frontends)
         self._scheduler = Place(self, "the scheduler", self._launch_scheduler)
@@ -101,6 +103,7 @@ class Supervisor:
             self._on_control()
             reason = child.reap()
             del self._children[child.peer]
+            self._greeted.discard(child.peer)
             self._peer_down(child.peer, reason)
             died(reason)
             self._after_death()
@@ -159,7 +162,11 @@ class Supervisor:
         return everybody_up and self.models.settled and models_ready and not self._stopping
 
     def _peer_down(self, peer: int, reason: str) -> None:
-        holders = {each for each in self._children if each != self._scheduler.peer or self._scheduler.up}
+        # Only these can hold anything of the dead one: a worker that still loads has not seen a request yet.
+        holders = {place.peer for place in self._frontends if place.peer in self._greeted}
+        holders.update(each for version in self.models.versions for each in version.peers_up())
+        if self._scheduler.up:
+            holders.add(self._scheduler.peer)
         for each in self._children:
             self._hub.send(each, m.PeerDown(peer, reason))
         self._grants.peer_died(peer, holders)
@@ -211,6 +218,7 @@ class Supervisor:
         if hello.protocol_version != m.PROTOCOL_VERSION:
             _log.error("process %d speaks another version of the server's protocol", hello.pid)
             return
+        self._greeted.add(peer)
         scheduler = self._scheduler.peer
         if peer == scheduler:
             self._hub.send(peer, m.Boot(self._settings), self.models.table())
@@ -298,7 +306,7 @@ class Supervisor:
             return
         self._stopping = True
         self._publish_state()
-        self._undrained = set(self._frontend_peers())
+        self._undrained = self._greeted.intersection(self._frontend_peers())
         for peer in self._undrained:
             self._hub.send(peer, m.Drain())
         self._loop.later(self._settings.exit_timeout_s, self._drain_timed_out)
@@ -320,8 +328,11 @@ class Supervisor:
                 place.dismiss()
             for version in self.models.versions:
                 version.stop()
-            for peer in self._children:
-                self._hub.send(peer, m.Stop())
+            for peer, child in self._children.items():
+                if peer in self._greeted:
+                    self._hub.send(peer, m.Stop())
+                else:
+                    child.kill()
             self._loop.later(_STOP_PATIENCE_S, self._kill_rest)
         if not self._children:
             self._loop.stop()

@@ -38,12 +38,14 @@ def _serve(place: Place, *, once: bool) -> int:
         server.wait_until_ready(say)
         _ask(place)
         if once:
-            return server.stop()
+            return min(abs(server.stop()), 1)
         _tell_where(place)
-        return server.wait()
+        raise ServerEndedError(f"the server ended by itself with status {server.wait()}")
     except KeyboardInterrupt:
         say("\nStopping the server ...")
-        return server.stop()
+        status = server.stop()
+        say(f"The server ended with status {status}.")
+        return min(abs(status), 1)
     except ServerEndedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

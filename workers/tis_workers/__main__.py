@@ -51,7 +51,14 @@ def main() -> None:
         context.term()
         sys.exit(_EXIT_LOAD_FAILED)
     control.send(m.Loaded(arguments.peer, backend.signature()))
-    backend.serve(control.wait_for(m.ServeModel, _SERVE_DEADLINE_S).spec)
+    serve = control.wait_for_or_stop(m.ServeModel, _SERVE_DEADLINE_S)
+    if serve is None:
+        # The config does not agree with the file, another instance failed, or the server stops.
+        backend.finalize()
+        control.close()
+        context.term()
+        return
+    backend.serve(serve.spec)
     pool = Pool.attach(arguments.pool_fd)
     outbox = Outbox(arguments.runtime_dir)
     writer = OutputWriter(pool, [Grant(*grant) for grant in boot.grants], outbox, control)

@@ -92,13 +92,19 @@ class Runner:
                 self._poll.register(fd, select.EPOLLOUT)
                 self._polled_for_writing.add(fd)
 
+    def _unwatch_closed(self) -> None:
+        """The outbox has closed a socket; the next one may get its descriptor."""
+        self._polled_for_writing.intersection_update(self._outbox.blocked())
+
     def _receive_control(self) -> None:
         for message in self._control.receive():
             if isinstance(message, m.PeerDown):
                 self._writer.forget(message.peer)
+                self._unwatch_closed()
                 self._control.send(m.Quiesced(self._control.peer, message.peer))
             elif isinstance(message, m.SchedulerChanged):
                 self._outbox.forget(self._scheduler)
+                self._unwatch_closed()
                 self._scheduler = message.peer
                 self._waiting.clear()
             elif isinstance(message, m.Stop):

@@ -92,5 +92,6 @@ def _from_contents(spec: ModelSpec, entry: Any) -> bytes:
         elements = np.empty(len(values), dtype=np.object_)
         elements[:] = list(values)
         return encode_bytes(elements)
-    wide = np.array(values, dtype=np.int64 if descriptor.name == "int_contents" else None)
+    # Without its type numpy would make doubles of unsigned numbers, some of which are beyond 63 bits.
+    wide = np.array(values, dtype=NUMPY[_DATATYPE_OF_FIELD[descriptor.name]])
     return wide.astype(NUMPY[datatype]).tobytes()

@@ -98,7 +98,7 @@ class InferenceService:
             for tensor, piece in zip(request.inputs, pieces, strict=True):
                 core.writable(block, tensor.start, tensor.size_bytes)[:] = piece
             request_id = core.submit(plan, request.client_id, block, arrival_ns, future.set_result)
-        except TisError:
+        except Exception:
             core.discard(block)
             raise
         try:

@@ -178,15 +178,12 @@ class InferCall:
             self._call = call
             block = self._block
             if block is None:
-                block = self._core.take(1)
+                block = self._block = self._core.take(1)
+            self._request_id = self._core.submit(
+                call.plan, call.request.client_id, block, self._arrival_ns, self._deliver
+            )
+            # It is the core's now.
             self._block = None
-            try:
-                self._request_id = self._core.submit(
-                    call.plan, call.request.client_id, block, self._arrival_ns, self._deliver
-                )
-            except TisError:
-                self._core.discard(block)
-                raise
         except TisError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
@@ -231,6 +228,11 @@ class InferCall:
         except TisError as error:
             self._core.release(answer)
             self._fail(error)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
+            _log.exception("an answer could not be written")
+            self._core.release(answer)
+            self._fail(internal(f"{type(error).__name__}: {error}"))
             return
         size_bytes = len(text) + sum(map(len, blobs))
         start = b"%s%sContent-Length: %d\r\n%s\r\n" % (_STATUS_LINES[200], headers, size_bytes, self._connection())

@@ -49,8 +49,12 @@ def encode(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> bytes
         _require(types <= {int}, "unsigned-integer")
         return _integers(flat, np.uint64, "unsigned-integer").astype(NUMPY[datatype]).tobytes()
     _require(types <= {int, float}, "double")
+    try:
+        doubles = np.array(flat, dtype=np.float64)
+    except OverflowError:
+        raise _type_error("double") from None
     with np.errstate(over="ignore"):
-        return np.array(flat, dtype=np.float64).astype(NUMPY[datatype]).tobytes()
+        return doubles.astype(NUMPY[datatype]).tobytes()
 
 
 def decode(tensor: OutputTensor) -> bytes:
@@ -77,9 +81,23 @@ def decode(tensor: OutputTensor) -> bytes:
 
 
 def _flatten(values: list[Any]) -> list[Any]:
-    while any(type(value) is list for value in values):
-        values = [inner for value in values for inner in (value if type(value) is list else (value,))]
-    return values
+    """The elements in order, in time by their number, however unevenly they are nested."""
+    if list not in set(map(type, values)):
+        return values
+    flat: list[Any] = []
+    levels = [iter(values)]
+    while levels:
+        for value in levels[-1]:
+            if type(value) is not list:
+                flat.append(value)
+            elif list in set(map(type, value)):
+                levels.append(iter(value))
+                break
+            else:
+                flat += value
+        else:
+            levels.pop()
+    return flat
 
 
 def _require(ok: bool, what: str) -> None:

@@ -23,7 +23,7 @@ def parse(text: bytes | bytearray | memoryview, what: str) -> Any:
     """
     try:
         return _decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
         return rapidjson.loads(bytes(text))

@@ -109,7 +109,7 @@ def test_a_lent_block_is_freed_only_after_its_release_word_names_its_generation(
     block = taken(slab)
     loans.lend(block, reader=7)
     assert loans.collect() == 0
-    pool.release(Block(block.offset, block.generation - 2))
+    pool.release(Block(block.offset, block.generation + 2))
     assert loans.collect() == 0
     assert len(loans) == 1
     pool.release(block)

@@ -1,0 +1,55 @@
+"""What a running server says of itself: statistics over HTTP, use of the pool in its verbose log."""
+
+import json
+import re
+from typing import Any
+
+from tests.harness.raw_http import Connection
+from tests.harness.server import Server
+from tests.harness.waiting import eventually
+
+_HEARTBEAT = re.compile(r"peer (\d+) uses (\d+) bytes of the pool, (\d+) requests pending")
+_PEER = re.compile(r'"([^"]+) runs as process (\d+), peer (\d+)"')
+
+
+def statistics(server: Server, model: str) -> dict[str, Any]:
+    """Statistics of the only version of a model."""
+    status, body = server.get(f"/v2/models/{model}/stats")
+    assert status == 200, body
+    (stats,) = json.loads(body)["model_stats"]
+    found: dict[str, Any] = stats
+    return found
+
+
+def batch_counts(server: Server, model: str) -> dict[int, int]:
+    """How many executions of each size there were."""
+    return {each["batch_size"]: each["compute_infer"]["count"] for each in statistics(server, model)["batch_stats"]}
+
+
+def pool_use(server: Server, since: int = 0) -> dict[int, tuple[int, int]]:
+    """Bytes used and requests pending by peer, from the newest heartbeat of each behind a place in the log."""
+    beats = _HEARTBEAT.finditer(server.log(), since)
+    return {int(beat[1]): (int(beat[2]), int(beat[3])) for beat in beats}
+
+
+def living_peers(server: Server) -> set[int]:
+    """Peer ids of the processes that live; needs --log-verbose=1."""
+    living = set(server.processes())
+    return {int(peer) for _, pid, peer in _PEER.findall(server.log()) if int(pid) in living}
+
+
+def wait_pool_empty(server: Server, deadline_s: float = 10.0) -> None:
+    """Wait until every living process says, in a heartbeat from now on, that it uses nothing of the pool."""
+    since = len(server.log())
+
+    def look() -> bool:
+        use = pool_use(server, since)
+        return living_peers(server) <= set(use) and all(value == (0, 0) for value in use.values())
+
+    eventually(look, f"the pool is unused (last seen: {pool_use(server, since)})", deadline_s)
+
+
+def call_once(server: Server, data: bytes) -> int:
+    """The status of one request on a connection of its own."""
+    with Connection(server) as connection:
+        return connection.call(data).status

@@ -104,8 +104,10 @@ def _check_tensor(spec: ModelSpec, expected: TensorSpec, tensor: InputTensor) ->
     if dims != expected.shape or min(tensor.shape, default=0) < 0:
         _check_dims(spec, expected, tensor, dims)
     element_bytes = ELEMENT_BYTES[tensor.datatype]
-    if not tensor.size_bytes and tensor.shape != dims and not tensor.shape[0] and prod(dims):
-        raise invalid(_empty_batch(spec, tensor, prod(dims), element_bytes))
+    if not tensor.size_bytes and tensor.shape != dims and tensor.shape[0] == 0:
+        items = prod(dims)
+        if items:
+            raise invalid(_empty_batch(spec, tensor, items, element_bytes))
     if element_bytes:
         size_bytes = prod([*tensor.shape, element_bytes])
         if size_bytes != tensor.size_bytes:

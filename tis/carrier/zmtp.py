@@ -8,7 +8,6 @@ tests pair each end here with libzmq's.
 """
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -149,7 +148,8 @@ class PullConnection:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._socket.setblocking(False)
-        self._buffer = bytearray()
+        #: The beginning of a frame whose end has not come yet.
+        self._rest = b""
         self._greeted = False
         # Small enough for any socket buffer, so that it cannot block on a fresh connection.
         self._socket.sendall(_GREETING + _ready(b"PULL"))
@@ -158,50 +158,51 @@ class PullConnection:
         """For polling."""
         return self._socket.fileno()
 
-    def receive(self) -> tuple[list[bytes], bool]:
-        """The messages that have arrived, and whether the sender is still there.
+    def receive(self, room: memoryview) -> tuple[list[bytes], bool]:
+        """The messages that have arrived, read through `room`, and whether the sender is still there.
 
         Raises:
             ZmtpError: the sender does not speak the protocol; close the connection.
         """
-        alive = True
+        messages: list[bytes] = []
         for _ in range(_READS_A_TURN):
             try:
-                data = self._socket.recv(_READ_BYTES)
+                size_bytes = self._socket.recv_into(room)
             except BlockingIOError:
                 break
             except OSError:
-                data = b""
-            if not data:
-                alive = False
+                size_bytes = 0
+            if not size_bytes:
+                return messages, False
+            data = bytes(room[:size_bytes])
+            self._take(self._rest + data if self._rest else data, messages)
+            if size_bytes < len(room):
                 break
-            self._buffer += data
-            if len(data) < _READ_BYTES:
-                break
-        return list(self._messages()), alive
+        return messages, True
 
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
 
-    def _messages(self) -> Iterator[bytes]:
-        buffer = self._buffer
+    def _take(self, data: bytes, messages: list[bytes]) -> None:
+        """Append the whole messages in `data` and keep the rest."""
         at = 0
+        size = len(data)
         if not self._greeted:
-            if len(buffer) < len(_GREETING):
+            if size < len(_GREETING):
+                self._rest = data
                 return
-            _check_greeting(buffer)
+            _check_greeting(data)
             self._greeted = True
             at = len(_GREETING)
-        size = len(buffer)
-        parts: list[bytes] = []
         whole_at = at
+        parts: list[bytes] = []
         while size - at >= 2:
-            flags = buffer[at]
+            flags = data[at]
             head_bytes = 9 if flags & _LONG else 2
             if size - at < head_bytes:
                 break
-            body_bytes = int.from_bytes(buffer[at + 1 : at + 9], "big") if flags & _LONG else buffer[at + 1]
+            body_bytes = int.from_bytes(data[at + 1 : at + 9], "big") if flags & _LONG else data[at + 1]
             if body_bytes > _LONGEST_FRAME_BYTES:
                 raise ZmtpError(f"a frame of {body_bytes} bytes")
             end = at + head_bytes + body_bytes
@@ -211,12 +212,12 @@ class PullConnection:
             if flags & _COMMAND:
                 whole_at = at
                 continue
-            parts.append(bytes(memoryview(buffer)[end - body_bytes : end]))
+            parts.append(data[end - body_bytes : end])
             if not flags & _MORE:
-                yield b"".join(parts)
+                messages.append(parts[0] if len(parts) == 1 else b"".join(parts))
                 parts.clear()
                 whole_at = at
-        del buffer[:whole_at]
+        self._rest = data[whole_at:]
 
 
 class PullSocket:
@@ -229,6 +230,7 @@ class PullSocket:
         self._listener.bind(str(path))
         self._listener.listen(_BACKLOG)
         self._connections: dict[int, PullConnection] = {}
+        self._room = memoryview(bytearray(_READ_BYTES))
 
     def fileno(self) -> int:
         """The listening socket: when it polls readable, call `accept`."""
@@ -250,7 +252,7 @@ class PullSocket:
         if connection is None:
             return []
         try:
-            received, alive = connection.receive()
+            received, alive = connection.receive(self._room)
         except ZmtpError:
             received, alive = [], False
         if not alive:
@@ -280,7 +282,7 @@ def _ready(socket_type: bytes) -> bytes:
     return _frame_head(len(body), _COMMAND) + body
 
 
-def _check_greeting(greeting: bytearray) -> None:
+def _check_greeting(greeting: bytes) -> None:
     if greeting[0] != 0xFF or not greeting[9] & 1 or greeting[10] < 3 or not greeting[12:32].startswith(b"NULL\x00"):
         raise ZmtpError("not a ZMTP 3 greeting with the NULL mechanism")
 

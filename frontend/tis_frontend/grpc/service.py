@@ -110,9 +110,10 @@ class InferenceService:
             raise
         if answer.error is not None:
             raise answer.error
-        response = _render(request, answer)
-        core.release(answer)
-        return response
+        try:
+            return _render(request, answer)
+        finally:
+            core.release(answer)
 
 
 def _render(request: InferRequest, answer: Answer) -> bytes:

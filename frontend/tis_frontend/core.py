@@ -182,6 +182,7 @@ class Core:
             self._slab.free(each.block)
             if each.deliver is not None:
                 each.deliver(Answer([], TisError(error.code, id_prefix(each.client_id) + error.message)))
+        self._tell_idle()
         queries, self._queries = self._queries, {}
         for future in queries.values():
             if not future.done():
@@ -192,6 +193,10 @@ class Core:
         if self._pending:
             self._when_idle = self._loop.create_future()
             await self._when_idle
+
+    def _tell_idle(self) -> None:
+        if self._when_idle is not None and not self._pending and not self._when_idle.done():
+            self._when_idle.set_result(None)
 
     async def statistics(self, model: str, version: int) -> tuple[m.ModelStatistics, ...]:
         """Statistics of a model version (version 0: of all versions; empty name: of all models)."""
@@ -232,7 +237,9 @@ class Core:
             if isinstance(message, m.Infer):
                 self._answer(m.Failure(message.request_id, error.code, error.message))
             elif isinstance(message, m.StatisticsQuery):
-                self._queries.pop(message.request_id).set_exception(error)
+                future = self._queries.pop(message.request_id, None)
+                if future is not None and not future.done():
+                    future.set_exception(error)
 
     def connect(self) -> None:
         """Connect to the scheduler: at start, and whenever there is a new one. What was in flight is lost."""
@@ -260,6 +267,9 @@ class Core:
             alive = False
         if not alive:
             self._disconnect()
+        elif self._requests.blocked:
+            # What waited for the handshake is more than the socket took.
+            self._loop.add_writer(self._requests_fd, self._resume)
 
     def _resume(self) -> None:
         try:
@@ -292,8 +302,7 @@ class Core:
             self.late_answers += 1
         else:
             self._slab.free(pending.block)
-            if self._when_idle is not None and not self._pending and not self._when_idle.done():
-                self._when_idle.set_result(None)
+            self._tell_idle()
             if pending.deliver is not None:
                 pending.deliver(self._as_answer(message, lent, pending.client_id))
                 return

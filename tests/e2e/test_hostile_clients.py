@@ -84,7 +84,9 @@ def test_a_request_whose_client_has_gone_is_not_run(own_server: Server) -> None:
         for connection in waiting:
             connection.close()
         assert running.response().status == 200
-    eventually(lambda: statistics(own_server, "slow")["inference_stats"]["fail"]["count"] >= 3, "the rest was cancelled")
+    eventually(
+        lambda: statistics(own_server, "slow")["inference_stats"]["fail"]["count"] >= 3, "the rest was cancelled"
+    )
     assert statistics(own_server, "slow")["inference_count"] <= 3
     wait_pool_empty(own_server)
 
@@ -155,7 +157,11 @@ def test_random_bytes_harm_only_their_own_connection(server: Server) -> None:
 def test_a_grpc_message_that_is_none_is_refused(server: Server, message: bytes) -> None:
     with grpc.insecure_channel(server.grpc_address) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(_METHOD)(message, timeout=10)
-    assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INTERNAL)
+    assert caught.value.code() in (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.INTERNAL,
+    )
     serves(server)
 
 

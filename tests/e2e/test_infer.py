@@ -56,7 +56,9 @@ def test_every_datatype_comes_back_to_the_last_bit(face: Face, datatype: str) ->
 
 def test_tensors_without_elements_are_answered_alike(face: Face) -> None:
     answer = face.infer(Call("types", every_type()))
-    assert {name: array.shape for name, array in answer.outputs.items()} == {f"OUTPUT{name}": (0,) for name in DATATYPES}
+    assert {name: array.shape for name, array in answer.outputs.items()} == {
+        f"OUTPUT{name}": (0,) for name in DATATYPES
+    }
 
 
 def test_bf16_comes_back_to_the_last_bit(face: Face) -> None:

@@ -74,9 +74,7 @@ class Model:
         )
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
 
-    def write(
-        self, repository: Path, name: str, *, max_batch_size: int = 0, extra: str = "", version: int = 1
-    ) -> None:
+    def write(self, repository: Path, name: str, *, max_batch_size: int = 0, extra: str = "", version: int = 1) -> None:
         """Add it to a repository with a full config; `extra` is appended (instances, batching and so on)."""
         self.write_version(repository, name, version)
         batched = max_batch_size > 0

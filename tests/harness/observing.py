@@ -4,11 +4,11 @@ import json
 import re
 from typing import Any
 
-from tests.harness.raw_http import Connection
 from tests.harness.server import Server
 from tests.harness.waiting import eventually
 
 _HEARTBEAT = re.compile(r"peer (\d+) uses (\d+) bytes of the pool, (\d+) requests pending")
+_DEATH = re.compile(r'"([^"]+ \(pid (\d+)\) (?:exited|was killed)[^"]*)"')
 _PEER = re.compile(r'"([^"]+) runs as process (\d+), peer (\d+)"')
 
 
@@ -24,6 +24,11 @@ def statistics(server: Server, model: str) -> dict[str, Any]:
 def batch_counts(server: Server, model: str) -> dict[int, int]:
     """How many executions of each size there were."""
     return {each["batch_size"]: each["compute_infer"]["count"] for each in statistics(server, model)["batch_stats"]}
+
+
+def deaths(server: Server) -> dict[int, str]:
+    """What the log says of processes that ended without being asked to, by process id."""
+    return {int(pid): text for text, pid in _DEATH.findall(server.log())}
 
 
 def pool_use(server: Server, since: int = 0) -> dict[int, tuple[int, int]]:
@@ -47,9 +52,3 @@ def wait_pool_empty(server: Server, deadline_s: float = 10.0) -> None:
         return living_peers(server) <= set(use) and all(value == (0, 0) for value in use.values())
 
     eventually(look, f"the pool is unused (last seen: {pool_use(server, since)})", deadline_s)
-
-
-def call_once(server: Server, data: bytes) -> int:
-    """The status of one request on a connection of its own."""
-    with Connection(server) as connection:
-        return connection.call(data).status

@@ -89,7 +89,9 @@ def post(path: str, headers: Mapping[str, str], body: bytes = b"", version: str 
 
 def infer_post(model: str, body: Body, **more: str) -> bytes:
     """The bytes of an infer call."""
-    return post(f"/v2/models/{model}/infer", body.headers | {k.replace("_", "-"): v for k, v in more.items()}, body.data)
+    return post(
+        f"/v2/models/{model}/infer", body.headers | {k.replace("_", "-"): v for k, v in more.items()}, body.data
+    )
 
 
 class Connection:

@@ -41,6 +41,10 @@ def write_shared_repository(folder: Path) -> Path:
     for version in (1, 2, 3):
         add_constant(version).write_version(folder, "versioned", version)
     add_constant(3).write(
-        folder, "versioned", max_batch_size=4, version=3, extra=one + "version_policy { specific { versions: [1, 3] } }\n"
+        folder,
+        "versioned",
+        max_batch_size=4,
+        version=3,
+        extra=one + "version_policy { specific { versions: [1, 3] } }\n",
     )
     return folder

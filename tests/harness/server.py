@@ -51,7 +51,7 @@ class Server:
             "--frontends": "--frontends=1",
         }
         own = [text for name, text in defaults.items() if name not in chosen]
-        with self.log_path.open("ab") as log:
+        with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     *limited,
@@ -182,6 +182,9 @@ class Server:
         finally:
             killed = self.process.poll() in (None, -signal.SIGKILL)
             self._check_nothing_left(killed)
+        assert "Traceback (most recent call last)" not in self.log(), (
+            "a process of the server failed in a way of its own"
+        )
 
     def _check_nothing_left(self, killed: bool) -> None:
         try:

@@ -38,7 +38,9 @@ def fails_with(server: Server, *texts: str, address_space_bytes: int | None = No
 
 def test_a_corrupt_model_file_is_named(new_server: StartServer, repository: Path) -> None:
     (repository / "echo" / "1" / "model.onnx").write_bytes(b"this is not ONNX")
-    log = fails_with(new_server(repository), "failed to load 'echo' version 1: Internal: onnx runtime error", "model.onnx")
+    log = fails_with(
+        new_server(repository), "failed to load 'echo' version 1: Internal: onnx runtime error", "model.onnx"
+    )
     assert "creating server: Internal - failed to load all models" in log
 
 
@@ -50,7 +52,9 @@ def test_a_missing_model_file_is_named(new_server: StartServer, repository: Path
 def test_a_model_without_versions_is_named(new_server: StartServer, repository: Path) -> None:
     (repository / "echo" / "1" / "model.onnx").unlink()
     (repository / "echo" / "1").rmdir()
-    fails_with(new_server(repository), "at least one version must be available under the version policy of model 'echo'")
+    fails_with(
+        new_server(repository), "at least one version must be available under the version policy of model 'echo'"
+    )
 
 
 def _replace(old: str, new: str) -> Callable[[str], str]:

@@ -118,6 +118,22 @@ def test_a_frontend_that_dies_while_a_worker_starts_is_replaced(server: Server) 
     wait_pool_empty(server)
 
 
+def test_a_frontend_killed_under_load_leaves_nothing_with_the_workers(server: Server) -> None:
+    for turn in range(3):
+        (frontend,) = server.frontends()
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(Connection(server)) for _ in range(8)]
+            for connection in connections:
+                connection.send(echo_call(turn) * 100)
+            # Some are answered, some run, some wait at a worker, some wait for the scheduler.
+            assert is_echo(connections[0].response(), turn)
+            frontend.kill()
+        eventually(lambda dead=frontend: server.frontends() not in ([], [dead]), "a new frontend")  # type: ignore[misc]
+        with Connection(server) as connection:
+            assert is_echo(connection.call(echo_call(-turn)), -turn)
+    wait_pool_empty(server)
+
+
 def test_the_other_frontend_serves_on(new_server: StartServer, repository: Path) -> None:
     server = new_server(repository, "--frontends=2").start()
     with contextlib.ExitStack() as stack:

@@ -44,7 +44,10 @@ def test_good_models_are_served_beside_bad_ones(new_server: StartServer, reposit
     for name in ("corrupt", "nobody", "torch"):
         assert server.get(f"/v2/models/{name}/ready")[0] == 400
         status, body = server.get(f"/v2/models/{name}")
-        assert (status, json.loads(body)["error"]) == (404, f"Request for unknown model: '{name}' has no available versions")
+        assert (status, json.loads(body)["error"]) == (
+            404,
+            f"Request for unknown model: '{name}' has no available versions",
+        )
         assert f"failed to load '{name}'" in server.log()
     assert server.stop() == 0
 

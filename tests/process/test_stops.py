@@ -101,7 +101,9 @@ def test_a_second_signal_gives_up_what_is_in_flight(new_server: StartServer, rep
         server.signal(signal.SIGTERM)
         server.wait_for_log(r"Signal \(15\) received\.")
         # Signals that come within a moment of the first count as the same one.
-        eventually(lambda: server.signal(signal.SIGTERM) or "received again" in server.log(), "it counts as a second one")
+        eventually(
+            lambda: server.signal(signal.SIGTERM) or "received again" in server.log(), "it counts as a second one"
+        )
         began_s = time.monotonic()
         server.wait_ended()
         assert time.monotonic() - began_s < 8.0

@@ -156,7 +156,9 @@ def test_a_worker_that_dies_again_and_again_is_given_up_and_its_requests_are_ref
             )
             if "not started again" in server.log():
                 break
-        server.wait_for_log("instance 'slow_0_0' of model 'slow' version 1 died 7 times in a row; it is not started again")
+        server.wait_for_log(
+            "instance 'slow_0_0' of model 'slow' version 1 died 7 times in a row; it is not started again"
+        )
         with Connection(server) as connection:
             answer = connection.call(slow_call(1))
             assert answer.status in (404, 503)

@@ -3,12 +3,12 @@
 One turn reads everything that has arrived, then dispatches every model that changed, then sends one packet a peer.
 """
 
-import select
 import time
 from pathlib import Path
 from typing import Final
 
 from tis.carrier.datagram import Mailbox, Outbox
+from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
@@ -41,13 +41,12 @@ class SchedulerLoop:
         self._failed: set[tuple[str, int]] = set()
         self._gone: set[int] = set()
         self._stopping = False
-        self._poll = select.epoll()
+        self._poller = Poller(self._outbox)
         self._mailbox_fd = self._mailbox.fileno()
         self._listener_fd = self._requests.fileno()
         self._control_fd = control.socket.fileno()
         for fd in (self._mailbox_fd, self._listener_fd, self._control_fd):
-            self._poll.register(fd, select.EPOLLIN)
-        self._polled_for_writing: set[int] = set()
+            self._poller.watch(fd)
         self._next_heartbeat_ns = 0
 
     def run(self) -> None:
@@ -55,7 +54,7 @@ class SchedulerLoop:
         self._control.send(m.Up(self._peer))
         while not self._stopping:
             control = self._heartbeat()
-            for fd in self._wait():
+            for fd in self._poller.wait(self._timeout_s()):
                 if fd == self._mailbox_fd:
                     for message in self._mailbox.receive():
                         self._on_worker(message)
@@ -71,7 +70,6 @@ class SchedulerLoop:
                     self._on_control(message)
             self._dispatch()
             self._outbox.flush()
-            self._poll_blocked()
         self._close()
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
@@ -79,24 +77,6 @@ class SchedulerLoop:
     def _timeout_s(self) -> float:
         wake_ns = min(self._wake_at.values(), default=self._next_heartbeat_ns)
         return max(min(wake_ns, self._next_heartbeat_ns) - time.monotonic_ns(), 0) / 1e9
-
-    def _wait(self) -> list[int]:
-        """Descriptors that are readable; those that have become writable are seen to here."""
-        readable = []
-        for fd, _ in self._poll.poll(self._timeout_s()):
-            if fd in self._polled_for_writing:
-                self._poll.unregister(fd)
-                self._polled_for_writing.discard(fd)
-                self._outbox.resume(fd)
-            else:
-                readable.append(fd)
-        return readable
-
-    def _poll_blocked(self) -> None:
-        for fd in self._outbox.blocked():
-            if fd not in self._polled_for_writing:
-                self._poll.register(fd, select.EPOLLOUT)
-                self._polled_for_writing.add(fd)
 
     def _heartbeat(self) -> bool:
         """Beat once a second. True where something was sent, after which the socket must be read: see its descriptor."""
@@ -113,7 +93,7 @@ class SchedulerLoop:
     def _accept(self) -> None:
         fd = self._requests.accept()
         if fd is not None:
-            self._poll.register(fd, select.EPOLLIN)
+            self._poller.watch(fd)
 
     def _receive_requests(self, fd: int) -> None:
         """Read what a frontend has sent."""
@@ -216,10 +196,7 @@ class SchedulerLoop:
             each.cancel_all_of(down.peer, now_ns)
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
-        # The next socket may get the descriptor that has just been closed.
-        self._polled_for_writing.intersection_update(self._outbox.blocked())
         self._report_quiesced()
-
     def _fail(self, requests: list[QueuedRequest], code: Code, text: str) -> None:
         for request in requests:
             self._outbox.post(request.infer.asker, m.Failure(request.infer.request_id, code, text))
@@ -250,7 +227,7 @@ class SchedulerLoop:
         self._changed.clear()
 
     def _close(self) -> None:
-        self._poll.close()
+        self._poller.close()
         self._mailbox.close()
         self._outbox.close()
         self._requests.close()

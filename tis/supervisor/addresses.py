@@ -25,8 +25,12 @@ class ReservedPort:
             raise _in_use(service, address, port, error) from error
         finally:
             probe.close()
-        # Bound but not listening: it takes no connection and keeps the port.
-        self._holder = self._bind()
+        # Bound but not listening: it takes no connection and keeps the port. Without SO_REUSEADDR it also refuses the
+        # probe of another server while nothing listens yet, but the last connections of a stranger may forbid that.
+        try:
+            self._holder = self._bind(reuse_address=False)
+        except OSError:
+            self._holder = self._bind()
 
     def listen(self) -> socket.socket:
         """A listening socket for one frontend. It outlives the frontend, so connections wait for the next one."""
@@ -38,11 +42,15 @@ class ReservedPort:
         """Give the port up."""
         self._holder.close()
 
-    def _bind(self) -> socket.socket:
+    def _bind(self, *, reuse_address: bool = True) -> socket.socket:
         bound = socket.socket(self._family, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse_address))
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind((self.address, self.port))
+        try:
+            bound.bind((self.address, self.port))
+        except OSError:
+            bound.close()
+            raise
         return bound
 
 

@@ -3,7 +3,6 @@
 The next batch usually lies in the mailbox already when one ends. Heartbeats come from this loop, so that they prove it.
 """
 
-import select
 import time
 import traceback
 from collections import deque
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tis.carrier.datagram import Mailbox, Outbox
+from tis.carrier.poller import Poller
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink
 from tis.errors import TisError, internal
@@ -47,64 +47,51 @@ class Runner:
         self._mailbox = Mailbox(runtime_dir, control.peer)
         self._waiting: deque[m.Batch] = deque()
         self._stopping = False
-        self._poll = select.epoll()
-        self._poll.register(self._mailbox.fileno(), select.EPOLLIN)
-        self._poll.register(control.socket.fileno(), select.EPOLLIN)
-        self._polled_for_writing: set[int] = set()
+        self._mailbox_fd = self._mailbox.fileno()
+        self._control_fd = control.socket.fileno()
+        self._poller = Poller(outbox)
+        self._poller.watch(self._mailbox_fd)
+        self._poller.watch(self._control_fd)
         self._next_heartbeat_s = 0.0
 
     def run(self) -> None:
         """Work until told to stop."""
         self._control.send(m.Up(self._control.peer))
         while not self._stopping:
-            self._wait()
-            for message in self._mailbox.receive():
-                if isinstance(message, m.Batch):
-                    self._waiting.append(message)
+            control = self._heartbeat()
+            timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - time.monotonic(), 0.0)
+            readable = self._poller.wait(timeout_s)
+            if control or self._control_fd in readable:
+                self._receive_control()
+            if self._mailbox_fd in readable:
+                for message in self._mailbox.receive():
+                    if isinstance(message, m.Batch):
+                        self._waiting.append(message)
             if self._waiting:
                 self._execute(self._waiting.popleft())
                 self._outbox.flush()
-            self._poll_blocked()
         self._backend.finalize()
         self._mailbox.close()
         self._outbox.close()
-        self._poll.close()
+        self._poller.close()
 
-    def _wait(self) -> None:
+    def _heartbeat(self) -> bool:
+        """Beat once a second. True where something was sent, after which the control socket must be read."""
         now_s = time.monotonic()
-        if now_s >= self._next_heartbeat_s:
-            self._next_heartbeat_s = now_s + _HEARTBEAT_S
-            self._writer.collect()
-            self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
-            self._receive_control()
-        timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - now_s, 0.0)
-        for fd, _ in self._poll.poll(timeout_s):
-            if fd in self._polled_for_writing:
-                self._poll.unregister(fd)
-                self._polled_for_writing.discard(fd)
-                self._outbox.resume(fd)
-            elif fd == self._control.socket.fileno():
-                self._receive_control()
-
-    def _poll_blocked(self) -> None:
-        for fd in self._outbox.blocked():
-            if fd not in self._polled_for_writing:
-                self._poll.register(fd, select.EPOLLOUT)
-                self._polled_for_writing.add(fd)
-
-    def _unwatch_closed(self) -> None:
-        """The outbox has closed a socket; the next one may get its descriptor."""
-        self._polled_for_writing.intersection_update(self._outbox.blocked())
+        if now_s < self._next_heartbeat_s:
+            return False
+        self._next_heartbeat_s = now_s + _HEARTBEAT_S
+        self._writer.collect()
+        self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
+        return True
 
     def _receive_control(self) -> None:
         for message in self._control.receive():
             if isinstance(message, m.PeerDown):
                 self._writer.forget(message.peer)
-                self._unwatch_closed()
                 self._control.send(m.Quiesced(self._control.peer, message.peer))
             elif isinstance(message, m.SchedulerChanged):
                 self._outbox.forget(self._scheduler)
-                self._unwatch_closed()
                 self._scheduler = message.peer
                 self._waiting.clear()
             elif isinstance(message, m.Stop):

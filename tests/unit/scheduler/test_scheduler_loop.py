@@ -14,7 +14,7 @@ import zmq
 
 from tis.carrier.datagram import Mailbox, Outbox
 from tis.contracts import messages as m
-from tis.contracts.control import ControlLink, control_address, requests_address
+from tis.contracts.control import ControlLink, control_address, requests_path
 from tis.contracts.model_spec import DynamicBatcherSpec, ModelSpec
 from tis.scheduler.loop import SchedulerLoop
 
@@ -32,7 +32,7 @@ class Bench:
         self.hub = self.context.socket(zmq.ROUTER)
         self.hub.bind(control_address(runtime_dir))
         control = ControlLink(self.context, runtime_dir, SCHEDULER)
-        self.loop = SchedulerLoop(runtime_dir, SCHEDULER, self.context, control)
+        self.loop = SchedulerLoop(runtime_dir, SCHEDULER, control)
         self.boxes = {peer: Mailbox(runtime_dir, peer) for peer in (FRONTEND, OTHER_FRONTEND, WORKER, OTHER_WORKER)}
         self._from_worker = Outbox(runtime_dir)
         self._said: list[m.AnyMessage] = []
@@ -48,7 +48,6 @@ class Bench:
         """What a turn of the loop does after it has received."""
         self.loop._dispatch()
         self.loop._outbox.flush()
-        self.loop._poll_blocked()
 
     def control(self, *messages: m.AnyMessage) -> None:
         for message in messages:
@@ -303,7 +302,7 @@ def read_until_empty(bench: Bench, peer: int) -> list[int]:
     found: list[int] = []
     while True:
         arrived = bench.failures(peer)
-        bench.loop._wait(0.0)
+        bench.loop._poller.wait(0.0)
         if not arrived:
             return found
         found += [number for number, _ in arrived]
@@ -319,6 +318,7 @@ def test_a_frontend_that_reads_late_still_gets_every_answer(bench: Bench) -> Non
 def test_a_blocked_peer_is_watched_though_its_descriptor_was_that_of_a_dead_one(bench: Bench) -> None:
     fill(bench, FRONTEND)
     [fd] = bench.loop._outbox.blocked()
+    bench.loop._poller.wait(0.0)
     bench.control(m.PeerDown(FRONTEND))
     fill(bench, OTHER_FRONTEND)
     assert list(bench.loop._outbox.blocked()) == [fd], "the descriptor was not used again: the test tests nothing"
@@ -357,7 +357,7 @@ def test_statistics_are_given_for_what_is_asked(
 
 def test_the_running_loop_says_that_it_is_up_works_and_stops_when_told(bench: Bench) -> None:
     push = bench.context.socket(zmq.PUSH)
-    push.connect(requests_address(bench.runtime_dir))
+    push.connect(f"ipc://{requests_path(bench.runtime_dir)}")
     infer = m.Infer(1, FRONTEND, "nowhere", 1, 1, b"", 0, msgspec.Raw(b"\xc0"))
     push.send(m.encode([infer]))
 

@@ -85,7 +85,7 @@ class _Reaper:
         self._plan = plan
         self._server = server
         self._show_progress = show_progress
-        self._random = random.Random(plan.seed)  # noqa: S311 - reproducible, not secret
+        self._random = random.Random(plan.seed)
         self._next_kill_s = self._next()
         self._next_news_s = time.monotonic()
         self.kills = dict.fromkeys(plan.victims, 0)

@@ -64,7 +64,7 @@ class SoakClient:
         self._address = address
         self._model = model
         self._count = connections
-        self._random = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        self._random = random.Random(seed)
         self._poll = select.epoll()
         self._connections: dict[int, _Connection] = {}
         self._heads = [self._head(items, with_id=False) for items in range(1, _MOST_ITEMS + 1)]

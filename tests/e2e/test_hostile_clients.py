@@ -136,12 +136,11 @@ def test_a_deadline_that_passes_ends_the_call_for_the_client(own_server: Server)
 )
 @pytest.mark.parametrize("port", ["http_port", "grpc_port"])
 def test_garbage_harms_only_its_own_connection(server: Server, port: str, garbage: bytes) -> None:
-    with socket.create_connection((HOST, getattr(server, port)), timeout=10) as stranger:
-        with contextlib.suppress(OSError):
-            stranger.sendall(garbage)
-            stranger.shutdown(socket.SHUT_WR)
-            while stranger.recv(65536):
-                pass
+    with socket.create_connection((HOST, getattr(server, port)), timeout=10) as stranger, contextlib.suppress(OSError):
+        stranger.sendall(garbage)
+        stranger.shutdown(socket.SHUT_WR)
+        while stranger.recv(65536):
+            pass
     serves(server)
 
 

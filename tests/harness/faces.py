@@ -5,7 +5,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 import tritonclient.grpc
 import tritonclient.grpc.aio

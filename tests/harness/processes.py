@@ -2,9 +2,13 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from tests.harness.waiting import eventually
 
 _PROC: Final = Path("/proc")
 _STAT_STATE: Final = 0
@@ -26,6 +30,25 @@ class ServerProcess:
     def alive(self) -> bool:
         """False once it has ended, reaped or not."""
         return _state(self.pid) not in ("", "Z", "X")
+
+    def kill_and_wait(self) -> None:
+        """Kill it and wait until it is dead."""
+        self.kill()
+        eventually(lambda: not self.alive(), f"process {self.pid} ({self.module}) is dead")
+
+
+def successor(look: Callable[[], list[ServerProcess]], old: ServerProcess) -> ServerProcess:
+    """Wait for a process in the place of one that was killed."""
+    return eventually(lambda: [each for each in look() if each != old], f"a successor of process {old.pid}")[-1]
+
+
+@contextmanager
+def computing(process: ServerProcess) -> Iterator[None]:
+    """Give a worker something to do inside; leaves once it has begun with it."""
+    before = cpu_ticks(process.pid)
+    yield
+    # More ticks than its heartbeats explain.
+    eventually(lambda: cpu_ticks(process.pid) > before + 3, f"process {process.pid} computes")
 
 
 def session_pids(session: int) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from tests.harness.pace import rounds
 from tests.harness.raw_http import Connection, Response, binary_body, infer_post
 from tests.harness.server import Server
+from tests.harness.waiting import eventually
 
 
 def slow_call(milliseconds: float) -> bytes:
@@ -48,6 +49,11 @@ class Chatter:
         self._stop.set()
         self._thread.join(30)
         assert not self._thread.is_alive(), "a request was never answered"
+
+    def wait_right(self, count: int) -> None:
+        """Wait for so many more right answers."""
+        enough = self.outcomes[200] + count
+        eventually(lambda: self.outcomes[200] >= enough, f"{count} more right answers, not {self.outcomes}")
 
     def _run(self) -> None:
         value = 0

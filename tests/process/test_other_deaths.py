@@ -11,7 +11,7 @@ import pytest
 from tests.harness.fixtures import StartServer
 from tests.harness.models import identity, slow
 from tests.harness.observing import wait_pool_empty
-from tests.harness.processes import cpu_ticks
+from tests.harness.processes import computing, successor
 from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import Server
@@ -32,11 +32,6 @@ def server(new_server: StartServer, repository: Path) -> Server:
     return new_server(repository).start()
 
 
-def wait_computing(pid: int) -> None:
-    before = cpu_ticks(pid)
-    eventually(lambda: cpu_ticks(pid) > before + 3, "the worker computes")
-
-
 # ---- the scheduler -------------------------------------------------------------------------------------------------
 
 
@@ -44,8 +39,8 @@ def test_a_killed_scheduler_fails_what_was_in_flight_and_is_back_soon(server: Se
     workers = {worker.pid for worker in server.workers()}
     scheduler = server.scheduler()
     with Connection(server) as connection:
-        connection.send(slow_call(2000))
-        wait_computing(server.worker_of("slow").pid)
+        with computing(server.worker_of("slow")):
+            connection.send(slow_call(1000))
         scheduler.kill()
         killed_s = time.monotonic()
         answer = connection.response()
@@ -63,12 +58,9 @@ def test_a_killed_scheduler_fails_what_was_in_flight_and_is_back_soon(server: Se
 def test_requests_during_the_absence_of_the_scheduler_are_refused_and_not_lost(server: Server) -> None:
     with Chatter(server) as chatter:
         for _ in range(3):
-            eventually(lambda: chatter.outcomes[200] > 50, "requests are answered")
-            scheduler = server.scheduler()
-            scheduler.kill()
-            eventually(lambda dead=scheduler: server.scheduler() != dead, "a new scheduler")  # type: ignore[misc]
-            seen = chatter.outcomes[200]
-            eventually(lambda seen=seen: chatter.outcomes[200] > seen + 50, "requests are answered again")  # type: ignore[misc]
+            chatter.wait_right(50)
+            server.scheduler().kill_and_wait()
+            chatter.wait_right(50)
     assert set(chatter.outcomes) <= {200, 503}, chatter.outcomes
     wait_pool_empty(server)
 
@@ -95,9 +87,9 @@ def test_what_a_killed_frontend_had_of_the_pool_is_free_again(new_server: StartS
     for _ in range(4):
         (frontend,) = server.frontends()
         with Connection(server) as connection, Connection(server) as slow_one:
-            slow_one.send(slow_call(200))
-            connection.send(infer_post("echo", large)[:5_000_000])
-            wait_computing(server.worker_of("slow").pid)
+            with computing(server.worker_of("slow")):
+                slow_one.send(slow_call(200))
+                connection.send(infer_post("echo", large)[:5_000_000])
             frontend.kill()
             assert connection.closed_by_server()
         with Connection(server) as connection:
@@ -128,7 +120,7 @@ def test_a_frontend_killed_under_load_leaves_nothing_with_the_workers(server: Se
             # Some are answered, some run, some wait at a worker, some wait for the scheduler.
             assert is_echo(connections[0].response(), turn)
             frontend.kill()
-        eventually(lambda dead=frontend: server.frontends() not in ([], [dead]), "a new frontend")  # type: ignore[misc]
+        successor(server.frontends, frontend)
         with Connection(server) as connection:
             assert is_echo(connection.call(echo_call(-turn)), -turn)
     wait_pool_empty(server)
@@ -157,8 +149,8 @@ def test_the_other_frontend_serves_on(new_server: StartServer, repository: Path)
 def test_nothing_survives_a_killed_supervisor(new_server: StartServer, repository: Path) -> None:
     server = new_server(repository, "--frontends=2").start()
     with Connection(server) as connection:
-        connection.send(slow_call(5000))
-        wait_computing(server.worker_of("slow").pid)
+        with computing(server.worker_of("slow")):
+            connection.send(slow_call(5000))
         server.signal(signal.SIGKILL)
         assert server.wait_ended() == -signal.SIGKILL
         eventually(lambda: not server.processes(), "no process is left", 2)

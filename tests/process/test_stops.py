@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2
 from tests.harness.fixtures import StartServer
 from tests.harness.models import identity, slow
 from tests.harness.pace import rounds
-from tests.harness.processes import cpu_ticks
+from tests.harness.processes import computing
 from tests.harness.raw_http import Connection
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import HOST, Server
@@ -40,10 +40,8 @@ def refuses_connections(port: int) -> bool:
 
 def begin_slow(server: Server, connection: Connection, milliseconds: float) -> None:
     """Send a slow request and wait until the worker computes."""
-    pid = server.worker_of("slow").pid
-    before = cpu_ticks(pid)
-    connection.send(slow_call(milliseconds))
-    eventually(lambda: cpu_ticks(pid) > before + 3, "the worker computes")
+    with computing(server.worker_of("slow")):
+        connection.send(slow_call(milliseconds))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -83,11 +81,11 @@ def test_a_grpc_call_in_flight_is_answered_during_a_stop(new_server: StartServer
     message = service_pb2.ModelInferRequest(model_name="slow")
     message.inputs.add(name="ROUNDS", datatype="INT64", shape=[1, 1])
     message.raw_input_contents.append(np.array([[rounds(1000)]], np.int64).tobytes())
-    pid = server.worker_of("slow").pid
-    before = cpu_ticks(pid)
     with grpc.insecure_channel(server.grpc_address) as channel:
-        future = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer").future(message.SerializeToString())
-        eventually(lambda: cpu_ticks(pid) > before + 3, "the worker computes")
+        with computing(server.worker_of("slow")):
+            future = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer").future(
+                message.SerializeToString()
+            )
         server.signal(signal.SIGTERM)
         answer = service_pb2.ModelInferResponse.FromString(future.result(timeout=30))
     assert answer.raw_output_contents[0] == message.raw_input_contents[0]
@@ -100,10 +98,13 @@ def test_a_second_signal_gives_up_what_is_in_flight(new_server: StartServer, rep
         begin_slow(server, busy, 30_000)
         server.signal(signal.SIGTERM)
         server.wait_for_log(r"Signal \(15\) received\.")
-        # Signals that come within a moment of the first count as the same one.
-        eventually(
-            lambda: server.signal(signal.SIGTERM) or "received again" in server.log(), "it counts as a second one"
-        )
+
+        def second_signal_counts() -> bool:
+            # Signals that come within a moment of the first are the same wish.
+            server.signal(signal.SIGTERM)
+            return "received again" in server.log()
+
+        eventually(second_signal_counts, "a later signal counts as a second one")
         began_s = time.monotonic()
         server.wait_ended()
         assert time.monotonic() - began_s < 8.0

@@ -1,7 +1,7 @@
 """A worker dies: exactly its requests fail, at once; everybody else is served; it is back soon, but not for ever."""
 
+import concurrent.futures
 import contextlib
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from tests.harness.fixtures import StartServer
 from tests.harness.models import identity, slow
 from tests.harness.observing import wait_pool_empty
 from tests.harness.pace import rounds
-from tests.harness.processes import cpu_ticks
+from tests.harness.processes import computing, successor
 from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import Server
@@ -38,19 +38,13 @@ def server(new_server: StartServer, repository: Path) -> Server:
     return new_server(repository).start()
 
 
-def wait_computing(pid: int) -> None:
-    """Wait until a worker has begun with what it was sent."""
-    before = cpu_ticks(pid)
-    eventually(lambda: cpu_ticks(pid) > before + 3, "the worker computes")
-
-
 def test_the_requests_of_a_killed_worker_fail_at_once_over_http(server: Server) -> None:
     worker = server.worker_of("slow")
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(Connection(server)) for _ in range(3)]
-        for connection in connections:
-            connection.send(slow_call(_LONG_MS))
-        wait_computing(worker.pid)
+        with computing(worker):
+            for connection in connections:
+                connection.send(slow_call(_LONG_MS))
         worker.kill()
         killed_s = time.monotonic()
         first = connections[0].response()
@@ -66,16 +60,15 @@ def test_the_requests_of_a_killed_worker_fail_at_once_over_http(server: Server) 
 def test_the_request_of_a_killed_worker_fails_with_unavailable_over_grpc(server: Server) -> None:
     worker = server.worker_of("slow")
     call = Call("slow", {"ROUNDS": np.array([[rounds(_LONG_MS)]], np.int64)}, request_id="mine")
-    with contextlib.closing(GrpcFace(server)) as face, Connection(server) as beside:
-        # The gRPC client blocks, so that somebody else has to end the worker: a thread is enough.
-        def kill_when_busy() -> None:
-            wait_computing(worker.pid)
-            worker.kill()
-
-        killer = threading.Thread(target=kill_when_busy)
-        killer.start()
-        error = refusal(face, call)
-        killer.join()
+    with (
+        contextlib.closing(GrpcFace(server)) as face,
+        Connection(server) as beside,
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+    ):
+        with computing(worker):
+            refused = pool.submit(refusal, face, call)
+        worker.kill()
+        error = refused.result(10)
         assert error.status == "UNAVAILABLE"
         assert error.text.startswith("[request id: mine] the instance of model 'slow'")
         assert is_echo(beside.call(echo_call(2)), 2)
@@ -103,15 +96,13 @@ def test_a_second_instance_serves_while_the_first_is_away(new_server: StartServe
     first, second = server.workers()
     for worker in (first, second):
         with Chatter(server) as chatter:
-            asked = chatter.outcomes
-            eventually(lambda asked=asked: asked[200] > 20, "requests are answered")  # type: ignore[misc]
-            worker.kill()
-            eventually(lambda: server.log().count("was killed by SIGKILL") >= 1, "the death is noticed")
+            chatter.wait_right(20)
+            worker.kill_and_wait()
+            chatter.wait_right(20)
             eventually(lambda: len(server.workers()) == 2, "there are two workers again")
-            seen = asked[200]
-            eventually(lambda asked=asked, seen=seen: asked[200] > seen + 20, "requests are answered")  # type: ignore[misc]
-        assert asked["wrong"] == asked["lost"] == 0
-        assert asked[503] <= 1, "only the request that the dead worker had"
+            chatter.wait_right(20)
+        assert set(chatter.outcomes) <= {200, 503}, chatter.outcomes
+        assert chatter.outcomes[503] <= 1, "only the request that the dead worker had"
 
 
 def test_two_workers_that_die_in_one_moment_are_both_replaced(server: Server) -> None:
@@ -136,26 +127,17 @@ def test_what_a_dead_worker_had_of_the_pool_is_granted_again(new_server: StartSe
                 answer = connection.call(infer_post("echo", binary_body({"INPUT0": large})))
                 assert answer.status == 200, answer
                 assert answer.body.endswith(large.tobytes())
-        worker = server.worker_of("echo")
-        worker.kill()
-        eventually(lambda dead=worker: not dead.alive(), "the worker is dead")  # type: ignore[misc]
+        server.worker_of("echo").kill_and_wait()
     wait_pool_empty(server)
 
 
 def test_a_worker_that_dies_again_and_again_is_given_up_and_its_requests_are_refused(server: Server) -> None:
     with Chatter(server) as chatter:
-        for _ in range(7):
+        for deaths in range(1, 8):
             worker = server.worker_of("slow")
-            eventually(worker.alive, "a worker runs", 20)
-            worker.kill()
-            eventually(lambda dead=worker: not dead.alive(), "the worker is dead")  # type: ignore[misc]
-            eventually(
-                lambda dead=worker: server.worker_of("slow").pid != dead.pid or "not started again" in server.log(),  # type: ignore[misc]
-                "it is started again or given up",
-                20,
-            )
-            if "not started again" in server.log():
-                break
+            worker.kill_and_wait()
+            if deaths < 7:
+                successor(lambda: [server.worker_of("slow")], worker)
         server.wait_for_log(
             "instance 'slow_0_0' of model 'slow' version 1 died 7 times in a row; it is not started again"
         )

@@ -3,8 +3,10 @@
 Facts: a process that sleeps in epoll on an otherwise idle core lets the core halt; waking it costs 25 to 50 us on a virtual
 machine, and what it runs next finds its caches cold, which made the same code three times as slow here. A request crosses
 three processes, each of which waits some hundred microseconds for the next one. Decision: after work, look again for a
-moment before sleeping, and give the core away between two looks, so that nothing that could run is kept from it.
-Cost: LINGER_NS of an idle core after each piece of work, nothing on a busy machine, nothing on an idle server.
+moment before sleeping, and give the core away between two looks, so that nothing that could run is kept from it. How long
+is learnt as KVM's halt polling learns it: longer when a sleep turned out short, shorter when it turned out long. Cost: an
+idle core stays awake between requests that follow each other within LONGEST_LINGER_NS; nothing on a busy machine, nothing
+on a server with little to do.
 """
 
 import os
@@ -14,9 +16,9 @@ from typing import Final
 
 from tis.carrier.datagram import Outbox
 
-#: How long to look before sleeping. Longer than a request takes through the other processes, so that a single client's
-#: requests find everybody awake.
-LINGER_NS: Final = 100_000
+#: Sleeps up to this long are worth avoiding: a single client's requests come back sooner.
+LONGEST_LINGER_NS: Final = 300_000
+_SHORTEST_LINGER_NS: Final = 20_000
 
 
 class Poller:
@@ -27,7 +29,8 @@ class Poller:
         self._epoll: Final = select.epoll()
         #: Peers by the descriptors that are polled for writing.
         self._for_writing: dict[int, object] = {}
-        self._lingers: Final = len(os.sched_getaffinity(0)) > 1
+        self._longest_ns: Final = LONGEST_LINGER_NS if len(os.sched_getaffinity(0)) > 1 else 0
+        self._linger_ns = 0
 
     def watch(self, fd: int) -> None:
         """Report the descriptor when it is readable. Closing it ends that."""
@@ -38,7 +41,7 @@ class Poller:
         self._follow_outbox()
         events = self._epoll.poll(0)
         if not events and timeout_s > 0:
-            events = (self._linger() if self._lingers else events) or self._epoll.poll(timeout_s)
+            events = self._linger() or self._sleep(timeout_s)
         readable: list[int] = []
         for fd, _ in events:
             if fd in self._for_writing:
@@ -54,7 +57,8 @@ class Poller:
         self._epoll.close()
 
     def _linger(self) -> list[tuple[int, int]]:
-        end_ns = time.monotonic_ns() + LINGER_NS
+        """Look again and again for the learnt time."""
+        end_ns = time.monotonic_ns() + self._linger_ns
         poll = self._epoll.poll
         while time.monotonic_ns() < end_ns:
             os.sched_yield()
@@ -62,6 +66,16 @@ class Poller:
             if events:
                 return events
         return []
+
+    def _sleep(self, timeout_s: float) -> list[tuple[int, int]]:
+        """Sleep, and learn from how long it was."""
+        began_ns = time.monotonic_ns()
+        events = self._epoll.poll(timeout_s)
+        if events and time.monotonic_ns() - began_ns + self._linger_ns <= self._longest_ns:
+            self._linger_ns = min(max(self._linger_ns * 2, _SHORTEST_LINGER_NS), self._longest_ns)
+        else:
+            self._linger_ns = self._linger_ns // 2 if self._linger_ns > _SHORTEST_LINGER_NS else 0
+        return events
 
     def _follow_outbox(self) -> None:
         """Poll exactly the sockets that block. One that was closed has left the epoll, and its number may be used anew."""

@@ -240,8 +240,12 @@ class PullSocket:
         """Take a new sender in; returns its descriptor, to be polled, or None where it has gone again."""
         try:
             connected, _ = self._listener.accept()
+        except OSError:
+            return None
+        try:
             connection = PullConnection(connected)
         except OSError:
+            connected.close()
             return None
         self._connections[connection.fileno()] = connection
         return connection.fileno()

@@ -197,6 +197,7 @@ class SchedulerLoop:
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
         self._report_quiesced()
+
     def _fail(self, requests: list[QueuedRequest], code: Code, text: str) -> None:
         for request in requests:
             self._outbox.post(request.infer.asker, m.Failure(request.infer.request_id, code, text))

@@ -86,7 +86,7 @@ class _Reaper:
         self._server = server
         self._show_progress = show_progress
         self._random = random.Random(plan.seed)
-        self._next_kill_s = self._next()
+        self._next_kill_s = float("inf")
         self._next_news_s = time.monotonic()
         self.kills = dict.fromkeys(plan.victims, 0)
         self.killed: set[int] = set()
@@ -96,7 +96,9 @@ class _Reaper:
         """Called some times a second."""
         now_s = time.monotonic()
         if not self.warm_bytes and outcomes.done >= self._plan.requests * _WARM_SHARE:
+            # Everybody lives yet: killing begins when the measure has been taken.
             self.warm_bytes = pss_bytes(self._server.processes())
+            self._next_kill_s = self._next()
         if now_s >= self._next_kill_s:
             self._next_kill_s = self._next()
             self._kill()

@@ -9,6 +9,7 @@ import pytest
 from tests.harness.faces import Call, Face
 from tests.harness.raw_http import Connection
 from tests.harness.server import Server
+from tests.harness.waiting import eventually
 from tis import TRITON_VERSION
 
 
@@ -88,7 +89,9 @@ def test_statistics_count_a_request(face: Face) -> None:
 
     before = counted()
     face.infer(Call("versioned", {"INPUT0": np.zeros((3, 4), np.int32)}, version="1"))
-    after = counted()
+    # A request is counted just after its answer has been sent.
+    after = eventually(lambda: now if (now := counted()) != before else None, "the request is counted")
+    assert after is not None
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 3, 1]
 
 

@@ -21,9 +21,22 @@ def statistics(server: Server, model: str) -> dict[str, Any]:
     return found
 
 
-def batch_counts(server: Server, model: str) -> dict[int, int]:
+def settled(server: Server, model: str, requests: int) -> dict[str, Any]:
+    """Statistics once so many requests have succeeded. A request is counted just after its answer has been sent."""
+
+    def look() -> dict[str, Any] | None:
+        stats = statistics(server, model)
+        return stats if stats["inference_stats"]["success"]["count"] >= requests else None
+
+    found = eventually(look, f"{requests} requests of '{model}' are counted")
+    assert found is not None
+    assert found["inference_stats"]["success"]["count"] == requests
+    return found
+
+
+def batch_counts(stats: dict[str, Any]) -> dict[int, int]:
     """How many executions of each size there were."""
-    return {each["batch_size"]: each["compute_infer"]["count"] for each in statistics(server, model)["batch_stats"]}
+    return {each["batch_size"]: each["compute_infer"]["count"] for each in stats["batch_stats"]}
 
 
 def deaths(server: Server) -> dict[int, str]:

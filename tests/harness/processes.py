@@ -31,11 +31,6 @@ class ServerProcess:
         """False once it has ended, reaped or not."""
         return _state(self.pid) not in ("", "Z", "X")
 
-    def kill_and_wait(self) -> None:
-        """Kill it and wait until it is dead."""
-        self.kill()
-        eventually(lambda: not self.alive(), f"process {self.pid} ({self.module}) is dead")
-
 
 def successor(look: Callable[[], list[ServerProcess]], old: ServerProcess) -> ServerProcess:
     """Wait for a process in the place of one that was killed."""

@@ -156,6 +156,11 @@ class Server:
 
     # ---- ending ----------------------------------------------------------------------------------------------------
 
+    def kill(self, victim: ServerProcess) -> None:
+        """Kill one of its processes and wait until it has noticed."""
+        victim.kill()
+        self.wait_for_log(rf"\(pid {victim.pid}\) was killed by SIGKILL")
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the supervisor."""
         self.process.send_signal(number)

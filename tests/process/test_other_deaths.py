@@ -59,7 +59,7 @@ def test_requests_during_the_absence_of_the_scheduler_are_refused_and_not_lost(s
     with Chatter(server) as chatter:
         for _ in range(3):
             chatter.wait_right(50)
-            server.scheduler().kill_and_wait()
+            server.kill(server.scheduler())
             chatter.wait_right(50)
     assert set(chatter.outcomes) <= {200, 503}, chatter.outcomes
     wait_pool_empty(server)

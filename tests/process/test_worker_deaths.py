@@ -77,9 +77,8 @@ def test_the_request_of_a_killed_worker_fails_with_unavailable_over_grpc(server:
 def test_others_notice_nothing_and_the_model_is_back_soon(server: Server) -> None:
     worker = server.worker_of("slow")
     with Chatter(server) as chatter:
-        worker.kill()
+        server.kill(worker)
         killed_s = time.monotonic()
-        server.wait_for_log("of model 'slow' version 1 .* was killed by SIGKILL")
         with Connection(server) as connection:
             answer = connection.call(slow_call(1))
             assert answer.status == 200, "a request that comes meanwhile waits for the new worker"
@@ -97,7 +96,7 @@ def test_a_second_instance_serves_while_the_first_is_away(new_server: StartServe
     for worker in (first, second):
         with Chatter(server) as chatter:
             chatter.wait_right(20)
-            worker.kill_and_wait()
+            server.kill(worker)
             chatter.wait_right(20)
             eventually(lambda: len(server.workers()) == 2, "there are two workers again")
             chatter.wait_right(20)
@@ -109,7 +108,8 @@ def test_two_workers_that_die_in_one_moment_are_both_replaced(server: Server) ->
     before = server.workers()
     for worker in before:
         worker.kill()
-    eventually(lambda: not any(worker.alive() for worker in before), "both are dead")
+    for worker in before:
+        server.wait_for_log(rf"\(pid {worker.pid}\) was killed by SIGKILL")
     with Connection(server) as connection:
         assert is_echo(connection.call(echo_call(5)), 5)
         assert connection.call(slow_call(1)).status == 200
@@ -127,7 +127,7 @@ def test_what_a_dead_worker_had_of_the_pool_is_granted_again(new_server: StartSe
                 answer = connection.call(infer_post("echo", binary_body({"INPUT0": large})))
                 assert answer.status == 200, answer
                 assert answer.body.endswith(large.tobytes())
-        server.worker_of("echo").kill_and_wait()
+        server.kill(server.worker_of("echo"))
     wait_pool_empty(server)
 
 
@@ -135,7 +135,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up_and_its_requests_are_ref
     with Chatter(server) as chatter:
         for deaths in range(1, 8):
             worker = server.worker_of("slow")
-            worker.kill_and_wait()
+            server.kill(worker)
             if deaths < 7:
                 successor(lambda: [server.worker_of("slow")], worker)
         server.wait_for_log(

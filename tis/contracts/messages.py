@@ -391,11 +391,7 @@ def encode_body(body: WorkBody) -> msgspec.Raw:
 
 
 def decode_body(raw: msgspec.Raw) -> WorkBody:
-    """The body of a request, in the worker.
-
-    Raises:
-        msgspec.DecodeError: it is no body.
-    """
+    """The body of a request, in the worker. Raises as `decode` does."""
     try:
         return _body_decoder.decode(raw)
     except (UnicodeDecodeError, RecursionError) as error:

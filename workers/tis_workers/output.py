@@ -17,6 +17,8 @@ from tis_shm.slab import Grant, Loans, Slab
 _ALIGNMENT_BYTES: Final = 64
 _GRANT_DEADLINE_S: Final = 5.0
 _SMALLEST_GRANT_BYTES: Final = 4 << 20
+#: Characters of an error's text; longer ones, such as a model's whole input in a message, would not fit a packet.
+_LONGEST_TEXT: Final = 32 << 10
 
 _DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
 
@@ -108,7 +110,7 @@ class OutputWriter:
 
     def fail(self, asker: int, request_id: int, error: TisError) -> None:
         """Post an error."""
-        self._outbox.post(asker, m.Failure(request_id, error.code, error.message))
+        self._outbox.post(asker, m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT]))
 
     def _post(self, asker: int, request_id: int, block: Block, refs: tuple[m.OutputRef, ...]) -> None:
         self._loans.lend(block, asker)

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts import messages as m
 from tis.contracts.inference import Answer, InferRequest
-from tis.errors import TisError, invalid, unsupported
+from tis.errors import invalid, unsupported
 from tis_frontend.core import now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.model_table import parse_version

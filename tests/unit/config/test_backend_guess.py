@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,8 @@ def guess(text: str = "", name: str = "m", **files: bool) -> tuple[str, str, str
 def test_a_known_file_gives_backend_platform_and_filename(
     suffix: str, is_directory: bool, expected: tuple[str, str, str]
 ) -> None:
-    assert guess(**{suffix: is_directory}) == expected
+    files: dict[str, Any] = {suffix: is_directory}
+    assert guess(**files) == expected
 
 
 def test_among_several_known_files_the_order_is_tritons() -> None:

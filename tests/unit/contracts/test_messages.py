@@ -82,7 +82,9 @@ def test_random_bytes_raise_a_decode_error_and_nothing_else(packet: bytes) -> No
 
 
 @given(st.sampled_from(KINDS).flatmap(values), st.data())
-def test_a_damaged_packet_raises_a_decode_error_or_is_another_valid_one(message: m.Message, data: st.DataObject) -> None:
+def test_a_damaged_packet_raises_a_decode_error_or_is_another_valid_one(
+    message: m.Message, data: st.DataObject
+) -> None:
     packet = bytearray(m.encode([message]))
     at = data.draw(st.integers(0, len(packet) - 1))
     packet[at] = data.draw(st.integers(0, 255))

@@ -1,118 +1,20 @@
 """The ledger of requests in flight: every block comes back once, every client is told, late answers harm nobody."""
 
 import asyncio
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tis.carrier.datagram import Outbox
+from tests.unit.frontend.core_bench import FRONTEND, HALF, PLAN, STRINGS, Bench
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
-from tis.contracts.control import requests_path
-from tis.contracts.inference import Answer, InputTensor
 from tis.errors import Code, TisError, unavailable
-from tis_frontend.core import Core
-from tis_frontend.plan import Plan
-from tis_shm.pool import Block, Pool, StaleBlockError
-from tis_shm.slab import Grant, Loans, Slab
-
-FRONTEND, WORKER = 2, 10
-HALF = 1 << 20
-PLAN = Plan("m", 1, 1, b"key", (m.TensorRef(0, (4,), 0, 16),), None, ())
-STRINGS = Plan("m", 1, 0, b"", (m.TensorRef(0, (2,), 0, 9),), (0,), (InputTensor("S", "BYTES", (2,), 9),))
-
-
-class Bench:
-    """A core between a scheduler's socket and a worker's slab."""
-
-    def __init__(self, runtime_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.pool = Pool.create(2 * HALF)
-        self.worker_slab = Slab(self.pool, [Grant(HALF, HALF)])
-        self.loans = Loans(self.pool, self.worker_slab)
-        self.scheduler: PullSocket | None = PullSocket(requests_path(runtime_dir))
-        self._connection = -1
-        slab = Slab(self.pool, [Grant(0, HALF)])
-        self.core = Core(runtime_dir, FRONTEND, self.pool, slab, loop)
-        self.outbox = Outbox(runtime_dir)
-        self.answers: list[Answer] = []
-
-    def close(self) -> None:
-        self.core.close()
-        self.outbox.close()
-        self.stop_scheduler()
-        self.answers.clear()
-        self.pool.close()
-        os.close(self.pool.fd)
-
-    def turn(self, times: int = 3) -> None:
-        for _ in range(times):
-            self.loop.run_until_complete(asyncio.sleep(0))
-
-    def connect(self) -> None:
-        """The core and the scheduler meet."""
-        self.core.connect()
-        assert self.scheduler is not None
-        connection = self.scheduler.accept()
-        assert connection is not None
-        self._connection = connection
-        self.packets()
-        self.turn()
-
-    def stop_scheduler(self) -> None:
-        """It closes its sockets, as when it dies."""
-        if self.scheduler is not None:
-            self.scheduler.close()
-            self.scheduler = None
-
-    def packets(self) -> list[list[m.AnyMessage]]:
-        """What the scheduler has got, packet by packet."""
-        assert self.scheduler is not None
-        return [m.decode(packet) for packet in self.scheduler.receive(self._connection)]
-
-    def submit(self, data: bytes = bytes(16), plan: Plan = PLAN, client_id: str = "x") -> int:
-        block = self.core.take(len(data))
-        self.core.writable(block, 0, len(data))[:] = data
-        try:
-            return self.core.submit(plan, client_id, block, 123, self.answers.append)
-        except TisError:
-            self.core.discard(block)
-            raise
-
-    def sent(self) -> list[m.AnyMessage]:
-        """The one packet that the scheduler has got."""
-        [packet] = self.packets()
-        return packet
-
-    def receive(self, *messages: m.Message) -> None:
-        """Something comes into the core's mailbox."""
-        for message in messages:
-            self.outbox.post(FRONTEND, message)
-        self.outbox.flush()
-        self.turn()
-
-    def lend(self, data: bytes) -> Block:
-        """A worker's output block."""
-        block = self.worker_slab.take(len(data))
-        assert block is not None
-        self.worker_slab.writable(block, 0, len(data))[:] = data
-        self.loans.lend(block, FRONTEND)
-        return block
-
-    def reply(self, request_id: int, data: bytes = b"abcd") -> Block:
-        block = self.lend(data)
-        self.receive(m.Reply(request_id, m.BlockRef(*block), (m.OutputRef("Y", "INT8", (4,), 0, len(data)),)))
-        return block
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = self.loop.create_task(work)
-        self.turn()
-        return task
+from tis_shm.pool import Block, StaleBlockError
 
 
 @pytest.fixture
@@ -256,7 +158,10 @@ def test_an_answer_whose_block_was_freed_meanwhile_is_an_error_and_never_other_b
 def test_strings_that_do_not_fit_their_shape_are_refused_with_the_requests_id(bench: Bench) -> None:
     with pytest.raises(TisError) as caught:
         bench.submit(b"\5\0\0\0abcde", STRINGS)
-    assert caught.value.message == "[request id: x] expected 2 string elements for inference input 'S' for model 'm', got 1"
+    assert (
+        caught.value.message
+        == "[request id: x] expected 2 string elements for inference input 'S' for model 'm', got 1"
+    )
     assert bench.core.pending == 0
 
 
@@ -333,7 +238,9 @@ def test_idleness_is_told_when_the_last_answer_is_in(bench: Bench) -> None:
     assert idle.done()
 
 
-def test_when_the_connection_to_the_scheduler_breaks_everything_in_flight_fails_without_being_told(bench: Bench) -> None:
+def test_when_the_connection_to_the_scheduler_breaks_everything_in_flight_fails_without_being_told(
+    bench: Bench,
+) -> None:
     bench.submit()
     bench.turn()
     idle = bench.start(bench.core.idle())
@@ -423,7 +330,9 @@ def test_a_query_gets_its_reply(bench: Bench) -> None:
 # ---- a worker's death ----------------------------------------------------------------------------------------------
 
 
-def test_a_dead_workers_memory_is_reported_quiet_only_when_its_last_answer_is_released(bench: Bench) -> None:
+def test_a_dead_workers_memory_is_reported_quiet_only_when_its_last_answer_is_released(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     number = bench.submit()
     # The reply still lies in the mailbox when the death is heard of.
     block = bench.lend(b"abcd")
@@ -431,7 +340,11 @@ def test_a_dead_workers_memory_is_reported_quiet_only_when_its_last_answer_is_re
     bench.outbox.flush()
     reported: list[bool] = []
     later: list[Callable[[], None]] = []
-    bench.loop.call_later = lambda _delay, callback, *arguments, **_: later.append(lambda: callback(*arguments))  # type: ignore[assignment,method-assign,misc,return-value]
+
+    def call_later(_delay_s: float, callback: Callable[..., None], *arguments: Any) -> None:
+        later.append(lambda: callback(*arguments))
+
+    monkeypatch.setattr(bench.core, "_loop", SimpleNamespace(call_later=call_later))
     bench.core.when_quiesced(lambda: reported.append(True))
     [answer] = bench.answers
     assert not reported
@@ -441,6 +354,7 @@ def test_a_dead_workers_memory_is_reported_quiet_only_when_its_last_answer_is_re
     later.pop()()
     assert reported == [True]
     assert later == []
+    monkeypatch.undo()
 
 
 def test_where_nothing_is_held_it_is_quiet_at_once(bench: Bench) -> None:

@@ -34,6 +34,12 @@ def request(*inputs: Any, raw: tuple[bytes, ...] = (), **fields: Any) -> Any:
     return pb.ModelInferRequest(model_name="m", inputs=inputs, raw_input_contents=raw, **fields)
 
 
+def typed(datatype: str, field: str, values: list[Any]) -> Any:
+    """An input with its data in a field of `contents`."""
+    contents: dict[str, Any] = {field: values}
+    return tensor(datatype=datatype, **contents)
+
+
 def tensor(name: str = "A", datatype: str = "FP32", shape: tuple[int, ...] = (2,), **contents: Any) -> Any:
     made = pb.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=shape)
     if contents:
@@ -105,7 +111,7 @@ def test_typed_and_raw_contents_together_are_refused() -> None:
 @pytest.mark.parametrize("datatype", list(FIELDS))
 def test_each_datatype_has_its_field(datatype: str) -> None:
     values: list[Any] = [b"x", b""] if datatype == "BYTES" else [True, False] if datatype == "BOOL" else [3, 0]
-    parsed, [data], _ = parse(SPEC, request(tensor(datatype=datatype, **{FIELDS[datatype]: values})))
+    parsed, [data], _ = parse(SPEC, request(typed(datatype, FIELDS[datatype], values)))
     assert parsed.inputs[0].size_bytes == len(data)
     if datatype == "BYTES":
         assert decode_bytes(data, (2,)).tolist() == values
@@ -122,14 +128,16 @@ def test_any_other_field_is_refused_with_what_came_and_what_was_expected(datatyp
         if FIELDS.get(datatype) == field:
             continue
         value = b"x" if came == "BYTES" else 1
-        assert fault(request(tensor(datatype=datatype, **{field: [value]}))) == (
+        assert fault(request(typed(datatype, field, [value]))) == (
             f"unexpected explicit tensor data for input tensor 'A' for model 'm' of type '{came}', expected datatype "
             f"'{datatype}'"
         )
 
 
 def test_two_fields_are_refused() -> None:
-    assert fault(request(tensor(fp32_contents=[1.0], fp64_contents=[1.0]))).endswith("binary data was already supplied.")
+    assert fault(request(tensor(fp32_contents=[1.0], fp64_contents=[1.0]))).endswith(
+        "binary data was already supplied."
+    )
 
 
 def test_an_empty_contents_message_is_data_of_no_bytes() -> None:
@@ -148,14 +156,14 @@ def test_an_empty_contents_message_is_data_of_no_bytes() -> None:
     ],
 )
 def test_the_extremes_of_integers_keep_every_bit(datatype: str, values: list[int]) -> None:
-    [data] = parse(SPEC, request(tensor(datatype=datatype, **{FIELDS[datatype]: values})))[1]
+    [data] = parse(SPEC, request(typed(datatype, FIELDS[datatype], values)))[1]
     assert np.frombuffer(data, NUMPY[datatype]).tolist() == values
 
 
 @pytest.mark.parametrize("datatype", ["FP32", "FP64"])
 def test_floats_keep_nan_and_infinity(datatype: str) -> None:
     values = [float("nan"), float("inf"), float("-inf"), -0.0]
-    [data] = parse(SPEC, request(tensor(datatype=datatype, **{FIELDS[datatype]: values})))[1]
+    [data] = parse(SPEC, request(typed(datatype, FIELDS[datatype], values)))[1]
     assert str(np.frombuffer(data, NUMPY[datatype]).tolist()) == str(values)
 
 

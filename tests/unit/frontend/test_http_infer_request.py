@@ -1,6 +1,7 @@
 """The body of an infer call is read in Triton's order and refused in Triton's words."""
 
 import json
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -17,6 +18,9 @@ from tis_frontend.model_table import ServedModel
 A = TensorSpec("A", "FP32", (4,))
 B = TensorSpec("B", "INT32", (2,))
 Y, Z = TensorSpec("Y", "FP32", (4,)), TensorSpec("Z", "FP32", (4,))
+
+PARSE_FAILED = "failed to parse the request JSON buffer"
+MISSING = "attempt to access non-existing object member"
 
 
 def model(*inputs: TensorSpec, max_batch_size: int = 0) -> ModelSpec:
@@ -58,18 +62,24 @@ def test_unknown_members_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        ([], "failed to parse the request JSON buffer: a JSON object is expected"),
-        ({}, "Unable to parse 'inputs': attempt to access non-existing object member 'inputs'"),
+        ([], f"{PARSE_FAILED}: a JSON object is expected"),
+        ({}, f"Unable to parse 'inputs': {MISSING} 'inputs'"),
         ({"id": 5, "inputs": []}, "Unable to parse 'id': attempt to access JSON non-string as string"),
         ({"inputs": 5}, "Unable to parse 'inputs': attempt to access JSON non-array as array"),
-        ({"inputs": [{"data": [1], "datatype": "FP32", "shape": [1]}]}, "Unable to parse 'name': attempt to access non-existing object member 'name'"),
-        ({"inputs": [{"data": [1], "name": "A", "shape": [1]}]}, "Unable to parse 'datatype': attempt to access non-existing object member 'datatype'"),
-        ({"inputs": [{"data": [1], "name": "A", "datatype": "FP32"}]}, "Unable to parse 'shape': attempt to access non-existing object member 'shape'"),
-        ({"inputs": [], "parameters": {"binary_data_output": 1}}, "Unable to parse 'binary_data_output': attempt to access JSON non-boolean as boolean"),
-        ({"inputs": [], "outputs": [{}]}, "Unable to parse 'name': attempt to access non-existing object member 'name'"),
-        ({"inputs": [], "outputs": [{"name": "Y", "parameters": {"binary_data": "yes"}}]}, "Unable to parse 'binary_data': attempt to access JSON non-boolean as boolean"),
+        ({"inputs": [{"data": [1], "datatype": "FP32", "shape": [1]}]}, f"Unable to parse 'name': {MISSING} 'name'"),
+        ({"inputs": [{"data": [1], "name": "A", "shape": [1]}]}, f"Unable to parse 'datatype': {MISSING} 'datatype'"),
+        ({"inputs": [{"data": [1], "name": "A", "datatype": "FP32"}]}, f"Unable to parse 'shape': {MISSING} 'shape'"),
+        (
+            {"inputs": [], "parameters": {"binary_data_output": 1}},
+            "Unable to parse 'binary_data_output': attempt to access JSON non-boolean as boolean",
+        ),
+        ({"inputs": [], "outputs": [{}]}, f"Unable to parse 'name': {MISSING} 'name'"),
+        (
+            {"inputs": [], "outputs": [{"name": "Y", "parameters": {"binary_data": "yes"}}]},
+            "Unable to parse 'binary_data': attempt to access JSON non-boolean as boolean",
+        ),
     ],
-)  # fmt: skip
+)
 def test_json_of_the_wrong_form_is_an_internal_error(document: Any, text: str) -> None:
     assert fault(document, code=Code.INTERNAL) == text
 
@@ -77,7 +87,9 @@ def test_json_of_the_wrong_form_is_an_internal_error(document: Any, text: str) -
 @pytest.mark.parametrize("dim", [-1, 1.5, "4", None, True, 2.0])
 def test_dimensions_are_non_negative_integers(dim: Any) -> None:
     entry = plain(shape=[dim])
-    assert fault({"inputs": [entry]}, code=Code.INTERNAL).endswith("attempt to access JSON non-unsigned-integer as unsigned-integer")
+    assert fault({"inputs": [entry]}, code=Code.INTERNAL).endswith(
+        "attempt to access JSON non-unsigned-integer as unsigned-integer"
+    )
 
 
 # ---- where the data are --------------------------------------------------------------------------------------------
@@ -104,7 +116,9 @@ def test_binary_inputs_are_sliced_from_the_tail_in_the_order_they_appear() -> No
 
 
 def test_a_tail_too_short_says_how_much_is_missing() -> None:
-    assert fault({"inputs": [binary()]}, 10) == "unexpected size for input 'A', expecting 6 additional bytes for model 'm'"
+    assert (
+        fault({"inputs": [binary()]}, 10) == "unexpected size for input 'A', expecting 6 additional bytes for model 'm'"
+    )
 
 
 def test_bytes_left_over_in_the_tail_are_an_error() -> None:
@@ -252,20 +266,27 @@ def test_an_empty_head_is_a_raw_request() -> None:
 # ---- anything at all -----------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 70) | st.floats() | st.sampled_from(["A", "B", "Y", "FP32", "INT32", ""]),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 70)
+    | st.floats()
+    | st.sampled_from(["A", "B", "Y", "FP32", "INT32", ""]),
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=5,
 )
 
 
 def members(names: str) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional={name: JSON for name in names.split()})
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names.split(), JSON))
 
 
-INPUT = members("name datatype shape data") | st.builds(
-    lambda fields, options: fields | {"parameters": options}, members("name datatype shape data"), members("binary_data_size") | JSON
-)
-OUTPUT = st.builds(lambda fields, options: fields | {"parameters": options}, members("name"), members("binary_data") | JSON)
+def with_parameters(fields: str, parameters: str) -> st.SearchStrategy[dict[str, Any]]:
+    options = members(parameters) | JSON
+    return st.builds(lambda fields, options: fields | {"parameters": options}, members(fields), options)
+
+
+INPUT = members("name datatype shape data") | with_parameters("name datatype shape data", "binary_data_size")
+OUTPUT = with_parameters("name", "binary_data")
 DOCUMENT = JSON | st.fixed_dictionaries(
     {},
     optional={
@@ -288,5 +309,7 @@ def test_whatever_the_document_is_nothing_but_a_tis_error_is_raised(
     for tensor in call.request.inputs:
         assert tensor.start + tensor.size_bytes <= call.block_bytes
         assert prod(tensor.shape) >= 0
-    spans = sorted((tensor.start, tensor.start + tensor.size_bytes) for tensor in call.request.inputs if tensor.size_bytes)
-    assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+    spans = sorted(
+        (tensor.start, tensor.start + tensor.size_bytes) for tensor in call.request.inputs if tensor.size_bytes
+    )
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))

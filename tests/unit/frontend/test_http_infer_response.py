@@ -49,9 +49,7 @@ def test_binary_outputs_follow_the_json_in_the_order_they_have_there() -> None:
     ]
     assert all("data" not in each for each in outputs)
     assert [bytes(blob) for blob in blobs] == [bytes(Y.data), bytes(Z.data)]
-    assert headers == (
-        b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n" % len(text)
-    )
+    assert headers == (b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n" % len(text))
 
 
 def test_binary_parts_are_views_and_no_copies() -> None:
@@ -104,7 +102,13 @@ def test_the_next_answer_of_the_same_form_has_its_own_data() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [[output("Y", [[1.0], [2.0]])], [output("Y", [[1, 2]], "<i4", "INT32")], [Y, Z], [], [output("Y", np.empty((0, 2)))]],
+    [
+        [output("Y", [[1.0], [2.0]])],
+        [output("Y", [[1, 2]], "<i4", "INT32")],
+        [Y, Z],
+        [],
+        [output("Y", np.empty((0, 2)))],
+    ],
 )
 def test_an_answer_of_another_form_is_described_anew(other: list[OutputTensor]) -> None:
     again = call(all_binary=True)

@@ -3,192 +3,15 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any, cast
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from tis.contracts import messages as m
-from tis.contracts.inference import Answer, OutputTensor
-from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tests.unit.frontend.connection import DATA, GET, REQUESTS, Connection, FakeCore, binary, plain, post
 from tis.errors import TisError, internal, unavailable
-from tis_frontend.core import Core
-from tis_frontend.http.protocol import InferProtocol, protocol_class
-from tis_frontend.model_table import ModelTable
-from tis_frontend.plan import Plan
-from tis_shm.pool import Block
 
-SPEC = ModelSpec("m", 1, "", "onnxruntime", 0, (TensorSpec("A", "FP32", (4,)),), (TensorSpec("Y", "FP32", (4,)),))
-TWO = ModelSpec("two", 2, "", "onnxruntime", 0, (*SPEC.inputs, TensorSpec("B", "INT32", (1,))), SPEC.outputs)
-FAILED = ModelSpec("failed", 1, "", "onnxruntime", 0, SPEC.inputs, SPEC.outputs)
-DATA = np.arange(4, dtype="<f4").tobytes()
-
-
-class Submitted:
-    """A request that the core was given."""
-
-    def __init__(self, plan: Plan, client_id: str, block: Block, deliver: Callable[[Answer], None]) -> None:
-        self.plan = plan
-        self.client_id = client_id
-        self.block = block
-        self.deliver: Callable[[Answer], None] | None = deliver
-        self.cancelled = False
-
-
-class FakeCore:
-    """Blocks in a dict, requests in a list."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[int, bytearray] = {}
-        self.submitted: list[Submitted] = []
-        self.released: list[Answer] = []
-        self.refusal: Exception | None = None
-        self.room_bytes = 1 << 20
-        self._offset = 0
-
-    def take(self, size_bytes: int) -> Block:
-        if size_bytes > self.room_bytes:
-            raise unavailable("no room")
-        self._offset += 1024
-        self.blocks[self._offset] = bytearray(max(size_bytes, 1))
-        return Block(self._offset, 1)
-
-    def writable(self, block: Block, start: int, size_bytes: int) -> memoryview:
-        view = memoryview(self.blocks[block.offset])[start : start + size_bytes]
-        assert len(view) == size_bytes
-        return view
-
-    def discard(self, block: Block) -> None:
-        del self.blocks[block.offset]
-
-    def submit(self, plan: Plan, client_id: str, block: Block, _arrival_ns: int, deliver: Callable[[Answer], None]) -> int:
-        if self.refusal is not None:
-            raise self.refusal
-        assert block.offset in self.blocks
-        self.submitted.append(Submitted(plan, client_id, block, deliver))
-        return len(self.submitted)
-
-    def cancel(self, request_id: int) -> None:
-        self.submitted[request_id - 1].cancelled = True
-
-    def release(self, answer: Answer) -> None:
-        assert not any(each is answer for each in self.released)
-        self.released.append(answer)
-
-    def tensor(self, number: int, index: int = 0) -> bytes:
-        """The bytes of an input of a submitted request."""
-        request = self.submitted[number]
-        ref = next(ref for ref in request.plan.inputs if ref.index == index)
-        return bytes(self.blocks[request.block.offset][ref.start : ref.start + ref.size_bytes])
-
-    def answer(self, number: int, outcome: bytes | TisError = DATA, datatype: str = "FP32") -> Answer:
-        """What a real core does when the reply is in."""
-        request = self.submitted[number]
-        assert request.deliver is not None, "answered twice"
-        self.discard(request.block)
-        if isinstance(outcome, TisError):
-            answer = Answer([], outcome)
-        else:
-            answer = Answer([OutputTensor("Y", datatype, (len(outcome) // 4,), memoryview(outcome))], block=(0, 1))
-        deliver, request.deliver = request.deliver, None
-        if not request.cancelled:
-            deliver(answer)
-        return answer
-
-
-class FakeTransport(asyncio.Transport):
-    """Takes what is written; how much of it has left is up to the test."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.unsent_bytes = 0
-        self.closed = self.reading_paused = False
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 8000)}.get(name, default)
-
-    def write(self, data: "bytes | bytearray | memoryview[Any]") -> None:
-        assert not self.closed, "written after close"
-        self.written += data
-
-    def writelines(self, list_of_data: Any) -> None:
-        self.write(b"".join(list_of_data))
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        assert high == 0
-
-    def get_write_buffer_size(self) -> int:
-        return self.unsent_bytes
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def pause_reading(self) -> None:
-        self.reading_paused = True
-
-    def resume_reading(self) -> None:
-        self.reading_paused = False
-
-
-class Connection:
-    """A client's end."""
-
-    def __init__(self, core: FakeCore, loop: asyncio.AbstractEventLoop) -> None:
-        table = ModelTable()
-        table.replace(m.Table(1, tuple(m.TableEntry(spec, spec is not FAILED) for spec in (SPEC, TWO, FAILED))))
-        config = uvicorn.Config(plain_app, lifespan="off", ws="none", log_config=None, access_log=False)
-        made = protocol_class(cast("Core", core), table)(config=config, server_state=ServerState(), app_state={}, _loop=loop)
-        assert isinstance(made, InferProtocol)
-        self.protocol = made
-        self.transport = FakeTransport()
-        self.loop = loop
-        made.connection_made(self.transport)
-
-    def send(self, data: bytes, piece_bytes: int = 0) -> None:
-        """All at once, or in pieces of some size."""
-        for at in range(0, len(data), piece_bytes or len(data)):
-            self.protocol.data_received(data[at : at + (piece_bytes or len(data))])
-
-    def lose(self) -> None:
-        self.transport.closed = True
-        self.protocol.connection_lost(None)
-
-    def turn(self) -> None:
-        """Let the ASGI application do its part."""
-        for _ in range(5):
-            self.loop.run_until_complete(asyncio.sleep(0))
-
-    def responses(self) -> list[tuple[int, dict[str, str], bytes]]:
-        """Everything answered since the last call: status, headers, body."""
-        found = []
-        data = bytes(self.transport.written)
-        self.transport.written.clear()
-        while data:
-            head, _, rest = data.partition(b"\r\n\r\n")
-            status, *lines = head.decode().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            size_bytes = int(headers.get("content-length", 0))
-            assert len(rest) >= size_bytes
-            found.append((int(status.split()[1]), headers, rest[:size_bytes]))
-            data = rest[size_bytes:]
-        return found
-
-    def response(self) -> tuple[int, dict[str, str], bytes]:
-        [only] = self.responses()
-        return only
-
-
-async def plain_app(_scope: Any, _receive: Any, send: Any) -> None:
-    """Stands for the Starlette application."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"plain"})
+LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.fixture
@@ -203,45 +26,7 @@ def connection(core: FakeCore) -> Iterator[Connection]:
     loop.close()
 
 
-def post(body: bytes, *headers: str, model: str = "m", version: str = "HTTP/1.1", chunked: int = 0) -> bytes:
-    """An infer request."""
-    lines = [f"POST /v2/models/{model}/infer {version}", "Host: x", *headers]
-    if chunked:
-        pieces = [body[at : at + chunked] for at in range(0, len(body), chunked)]
-        sent = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
-        return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + sent
-    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
-
-
-def document(client_id: str = "", **more: Any) -> bytes:
-    entry = {"name": "A", "datatype": "FP32", "shape": [4], "parameters": {"binary_data_size": 16}}
-    text = {"inputs": [entry], "parameters": {"binary_data_output": True}} | more
-    return json.dumps(text | {"id": client_id} if client_id else text).encode()
-
-
-def binary(client_id: str = "", data: bytes = DATA, *headers: str, **options: Any) -> bytes:
-    """An infer request with a binary tail."""
-    head = document(client_id)
-    return post(head + data, f"Inference-Header-Content-Length: {len(head)}", *headers, **options)
-
-
-def plain(client_id: str = "") -> bytes:
-    """An infer request with its data in JSON."""
-    entry = {"name": "A", "datatype": "FP32", "shape": [4], "data": [0, 1, 2, 3]}
-    return post(json.dumps({"id": client_id, "inputs": [entry]}).encode())
-
-
-GET = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"
-
 # ---- one request ---------------------------------------------------------------------------------------------------
-
-REQUESTS = {
-    "binary": binary("x"),
-    "plain": plain("x"),
-    "chunked binary": binary("x", chunked=7),
-    "raw": post(DATA, "Inference-Header-Content-Length: 0"),
-    "chunked raw": post(DATA, "Inference-Header-Content-Length: 0", chunked=3),
-}
 
 
 @pytest.mark.parametrize("piece_bytes", [0, 1, 2, 7])
@@ -320,14 +105,14 @@ def test_a_client_that_waits_for_100_continue_gets_it_before_its_body(connection
         (binary(data=DATA[:10]), 400, "unexpected size for input 'A', expecting 6 additional bytes for model 'm'"),
         (binary(data=DATA + b"x"), 400, "unexpected additional input data for model 'm'"),
         (post(b"{"), 500, "failed to parse the request JSON buffer: Missing a name for object member. at 1"),
-        (post(b"{}" * 3, "Inference-Header-Content-Length: 7"), 400, "inference header size should be in range (0, 6), got: 7"),
-        (post(b"{}" * 3, "Inference-Header-Content-Length: 7", chunked=4), 400, "inference header size should be in range (0, 6), got: 7"),
-        (post(b"{}", "Inference-Header-Content-Length: abc"), 400, "Unable to parse Inference-Header-Content-Length, got: abc"),
+        (post(b"{}" * 3, f"{LENGTH}: 7"), 400, "inference header size should be in range (0, 6), got: 7"),
+        (post(b"{}" * 3, f"{LENGTH}: 7", chunked=4), 400, "inference header size should be in range (0, 6), got: 7"),
+        (post(b"{}", f"{LENGTH}: abc"), 400, f"Unable to parse {LENGTH}, got: abc"),
         (post(b"{}", "Content-Encoding: br"), 501, "Unsupported compression type"),
         (binary(data=bytes(2 << 20)), 503, "no room"),
         (binary("x", model="two"), 400, "[request id: x] expected 2 inputs but got 1 inputs for model 'two'."),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_run_is_refused_with_its_text_and_the_connection_goes_on(
     connection: Connection, core: FakeCore, request_bytes: bytes, status: int, text: str, piece_bytes: int
 ) -> None:
@@ -346,7 +131,9 @@ def test_what_cannot_run_is_refused_with_its_text_and_the_connection_goes_on(
     assert connection.response()[0] == 200
 
 
-@pytest.mark.parametrize("refusal", [unavailable("full"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"), OverflowError()])
+@pytest.mark.parametrize(
+    "refusal", [unavailable("full"), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"), OverflowError()]
+)
 @pytest.mark.parametrize("request_bytes", [binary(), plain()], ids=["binary", "plain"])
 def test_whatever_goes_wrong_in_submitting_is_an_answer_and_the_block_comes_back(
     connection: Connection, core: FakeCore, refusal: Exception, request_bytes: bytes, caplog: pytest.LogCaptureFixture
@@ -418,12 +205,11 @@ def test_pipelined_requests_are_answered_in_order_each_with_its_own_data(
 def test_reading_pauses_while_a_pipelined_request_waits_and_goes_on_afterwards(
     connection: Connection, core: FakeCore
 ) -> None:
-    connection.send(binary())
-    assert not connection.transport.reading_paused
-    connection.send(binary())
-    assert connection.transport.reading_paused
-    core.answer(0)
-    assert not connection.transport.reading_paused
+    paused = []
+    for step in (lambda: connection.send(binary()), lambda: connection.send(binary()), lambda: core.answer(0)):
+        step()
+        paused.append(connection.transport.reading_paused)
+    assert paused == [False, True, False]
 
 
 def test_a_refused_request_waits_its_turn_too(connection: Connection, core: FakeCore) -> None:
@@ -513,7 +299,9 @@ def test_a_connection_that_ends_after_its_answer_cancels_nothing(connection: Con
 LARGE = np.zeros(100_000, "<f4").tobytes()
 
 
-def test_the_block_of_a_large_answer_is_held_until_its_last_byte_has_left(connection: Connection, core: FakeCore) -> None:
+def test_the_block_of_a_large_answer_is_held_until_its_last_byte_has_left(
+    connection: Connection, core: FakeCore
+) -> None:
     connection.send(binary())
     connection.transport.unsent_bytes = 1
     answer = core.answer(0, LARGE)
@@ -540,7 +328,9 @@ def test_a_small_answer_is_copied_and_its_block_released_though_the_client_does_
     assert core.released == [answer]
 
 
-def test_a_client_that_goes_with_an_answer_half_sent_gives_the_block_back(connection: Connection, core: FakeCore) -> None:
+def test_a_client_that_goes_with_an_answer_half_sent_gives_the_block_back(
+    connection: Connection, core: FakeCore
+) -> None:
     connection.send(binary())
     connection.transport.unsent_bytes = 1
     answer = core.answer(0, LARGE)

@@ -23,7 +23,8 @@ JSON = st.recursive(
 
 def encoded(datatype: str, data: Any, *shape: int) -> list[Any]:
     """The elements that reach the model."""
-    return np.frombuffer(encode("A", datatype, shape, data), NUMPY[datatype]).tolist()
+    elements: list[Any] = np.frombuffer(encode("A", datatype, shape, data), NUMPY[datatype]).tolist()
+    return elements
 
 
 def fault(datatype: str, data: Any, *shape: int, code: Code = Code.INTERNAL) -> str:
@@ -180,7 +181,7 @@ def test_nan_and_infinity_are_bare_words() -> None:
 
 
 def test_bytes_are_written_as_strings() -> None:
-    assert decode(output("BYTES", b"\2\0\0\0\xc3\xa9\0\0\0\0\1\0\0\0\"", 3)) == '["é","","\\""]'.encode()
+    assert decode(output("BYTES", b'\2\0\0\0\xc3\xa9\0\0\0\0\1\0\0\0"', 3)) == '["é","","\\""]'.encode()
 
 
 def test_bytes_that_are_no_text_do_not_break_the_answer() -> None:

@@ -13,7 +13,9 @@ MS = 1_000_000
 NO_BODY = msgspec.Raw(msgspec.msgpack.encode(None))
 
 
-def request(number: int, items: int = 1, *, key: bytes = b"", at_ns: int = 0, body: msgspec.Raw = NO_BODY) -> QueuedRequest:
+def request(
+    number: int, items: int = 1, *, key: bytes = b"", at_ns: int = 0, body: msgspec.Raw = NO_BODY
+) -> QueuedRequest:
     return QueuedRequest(Infer(number, 1, "m", 1, items, key, at_ns, body), at_ns)
 
 

@@ -36,7 +36,9 @@ def dispatched(scheduler: ModelScheduler, now_ns: int = 0) -> list[tuple[int, li
     return [(peer, ids(batch)) for peer, batch in scheduler.dispatch(now_ns)]
 
 
-def finish(scheduler: ModelScheduler, batch: RunningBatch, peer: int = WORKER, *, start_ns: int = 0, end_ns: int = 1) -> None:
+def finish(
+    scheduler: ModelScheduler, batch: RunningBatch, peer: int = WORKER, *, start_ns: int = 0, end_ns: int = 1
+) -> None:
     assert scheduler.done(BatchDone(batch.batch_id, peer, start_ns, start_ns, end_ns, end_ns)) is batch
 
 

@@ -1,0 +1,129 @@
+"""The pool is divided without overlap, and a dead process's part comes free only when nobody can still read it."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tis.supervisor.grants import Grants
+from tis_shm.slab import Grant
+
+MIB = 1 << 20
+WORKER, OTHER_WORKER, FRONTEND, SCHEDULER = 10, 11, 2, 1
+
+
+def apart(grants: list[Grant]) -> bool:
+    ordered = sorted(grants)
+    return all(a.offset + a.size_bytes <= b.offset for a, b in pairwise(ordered))
+
+
+def granted(grants: Grants, peer: int, size_bytes: int = MIB) -> Grant:
+    grant = grants.grant(peer, size_bytes)
+    assert grant is not None
+    return grant
+
+
+def exhausted(grants: Grants) -> bool:
+    """Nothing is left of the smallest size; what was left goes to a process that never dies."""
+    return grants.grant(999, 1) is None
+
+
+@given(st.integers(16, 200), st.integers(1, 4), st.lists(st.integers(1, 20 * MIB), max_size=30))
+def test_all_ranges_lie_in_the_pool_and_none_overlap(pool_mib: int, frontends: int, sizes: list[int]) -> None:
+    pool_bytes = pool_mib * MIB
+    grants = Grants(pool_bytes, frontends)
+    all_of_them = [grants.frontend_range(place) for place in range(frontends)]
+    for peer, size_bytes in enumerate(sizes, 10):
+        grant = grants.grant(peer, size_bytes)
+        if grant is not None:
+            assert grant.size_bytes >= size_bytes
+            all_of_them.append(grant)
+    assert apart(all_of_them)
+    assert all(grant.offset >= 0 and grant.offset + grant.size_bytes <= pool_bytes for grant in all_of_them)
+
+
+def test_frontends_share_half_of_the_pool_and_a_restarted_one_gets_its_range_again() -> None:
+    grants = Grants(64 * MIB, 2)
+    assert grants.frontend_range(0) == grants.frontend_range(0) == Grant(0, 16 * MIB)
+    assert grants.frontend_range(1) == Grant(16 * MIB, 16 * MIB)
+
+
+def test_a_pool_with_nothing_left_of_a_size_says_so() -> None:
+    grants = Grants(16 * MIB, 1)
+    granted(grants, WORKER, 8 * MIB)
+    assert grants.grant(OTHER_WORKER, 1) is None
+
+
+def test_a_grant_is_worth_having_however_little_is_asked() -> None:
+    assert granted(Grants(64 * MIB, 1), WORKER, 1).size_bytes >= MIB
+
+
+# ---- deaths --------------------------------------------------------------------------------------------------------
+
+
+def full(peer: int = WORKER) -> Grants:
+    """Grants whose free half is all one worker's."""
+    grants = Grants(16 * MIB, 1)
+    granted(grants, peer, 8 * MIB)
+    assert exhausted(grants)
+    return grants
+
+
+def test_a_dead_workers_range_waits_for_everybody_who_may_still_read_it() -> None:
+    grants = full()
+    assert not grants.peer_died(WORKER, {SCHEDULER, FRONTEND})
+    assert grants.awaited(WORKER)
+    assert not grants.quiesced(SCHEDULER, WORKER)
+    assert exhausted(grants)
+    assert grants.quiesced(FRONTEND, WORKER)
+    assert not grants.awaited(WORKER)
+    granted(grants, OTHER_WORKER, 8 * MIB)
+
+
+def test_where_nobody_lives_it_comes_free_at_once() -> None:
+    grants = full()
+    assert grants.peer_died(WORKER, set())
+    granted(grants, OTHER_WORKER, 8 * MIB)
+
+
+def test_only_those_who_lived_at_its_death_are_waited_for() -> None:
+    grants = full()
+    grants.peer_died(WORKER, {FRONTEND})
+    assert not grants.quiesced(OTHER_WORKER, WORKER)
+    assert grants.quiesced(FRONTEND, WORKER)
+
+
+def test_one_that_dies_is_waited_for_no_longer() -> None:
+    grants = full()
+    grants.peer_died(WORKER, {FRONTEND})
+    assert grants.peer_died(FRONTEND, set())
+    assert grants.settle() == [WORKER]
+    assert grants.settle() == []
+    granted(grants, OTHER_WORKER, 8 * MIB)
+
+
+def test_two_that_die_in_one_turn_do_not_wait_for_each_other() -> None:
+    grants = full()
+    grants.peer_died(WORKER, {OTHER_WORKER, FRONTEND})
+    grants.peer_died(OTHER_WORKER, {FRONTEND})
+    assert grants.quiesced(FRONTEND, WORKER)
+    assert grants.quiesced(FRONTEND, OTHER_WORKER)
+
+
+@pytest.mark.parametrize("gone", [WORKER, 77])
+def test_a_word_about_somebody_who_is_not_awaited_changes_nothing(gone: int) -> None:
+    grants = full()
+    assert not grants.quiesced(FRONTEND, gone)
+    assert exhausted(grants)
+
+
+def test_all_ranges_of_a_dead_worker_come_free_and_no_others() -> None:
+    grants = Grants(16 * MIB, 1)
+    granted(grants, WORKER, 2 * MIB)
+    living = granted(grants, OTHER_WORKER, 2 * MIB)
+    granted(grants, WORKER, 4 * MIB)
+    grants.peer_died(WORKER, set())
+    again = [granted(grants, 12, 2 * MIB), granted(grants, 12, 4 * MIB)]
+    assert apart([living, *again])
+    assert exhausted(grants)

@@ -84,7 +84,7 @@ def test_a_killed_frontend_is_replaced_and_no_connection_attempt_is_refused(serv
 def test_what_a_killed_frontend_had_of_the_pool_is_free_again(new_server: StartServer, repository: Path) -> None:
     server = new_server(repository, "--pool-byte-size=33554432").start()
     large = binary_body({"INPUT0": np.full(2_000_000, 3, np.float32)})
-    for _ in range(4):
+    for _ in range(3):
         (frontend,) = server.frontends()
         with Connection(server) as connection, Connection(server) as slow_one:
             with computing(server.worker_of("slow")):

@@ -1,0 +1,202 @@
+"""Every message that processes of the server send each other, as one closed set of tagged MessagePack arrays.
+
+Three conversations use it: requests (frontend to scheduler, ZeroMQ), batches and replies (scheduler, workers and
+frontends, see `tis.carrier`) and control (supervisor with everybody, ZeroMQ). A packet is always a list of messages, so
+that a process that has much to say says it at once. No pickle and no exception objects: kinds and texts.
+
+Times are nanoseconds of the machine's monotonic clock, which all processes of one machine share.
+"""
+
+from typing import Any
+
+import msgspec
+
+from tis.contracts.messages.base import MOST_BATCH_BODY_BYTES, MOST_BODY_BYTES, PROTOCOL_VERSION, BlockRef, Message
+from tis.contracts.messages.batches import (
+    Batch,
+    BatchDone,
+    BatchItem,
+    Failure,
+    OutputRef,
+    Reply,
+)
+from tis.contracts.messages.calls import (
+    CallReply,
+    ChangeLog,
+    ChangeTrace,
+    LogChanged,
+    Region,
+    Regions,
+    RegisterRegion,
+    TraceChanged,
+    UnregisterRegion,
+)
+from tis.contracts.messages.control import (
+    Boot,
+    Drain,
+    Drained,
+    GrantReply,
+    GrantRequest,
+    Heartbeat,
+    Hello,
+    InstanceUp,
+    Loaded,
+    LoadFailed,
+    LoadModel,
+    PeerDown,
+    Quiesced,
+    SchedulerChanged,
+    ServeModel,
+    ServerState,
+    Stop,
+    Table,
+    TableEntry,
+    Up,
+)
+from tis.contracts.messages.requests import (
+    Cancel,
+    Infer,
+    OutputPlacement,
+    StatisticsQuery,
+    TensorRef,
+    WorkBody,
+)
+from tis.contracts.messages.statistics import (
+    BatchStatistics,
+    Duration,
+    ModelStatistics,
+    StatisticsReply,
+)
+
+__all__ = [
+    "MOST_BATCH_BODY_BYTES",
+    "MOST_BODY_BYTES",
+    "PROTOCOL_VERSION",
+    "AnyMessage",
+    "Batch",
+    "BatchDone",
+    "BatchItem",
+    "BatchStatistics",
+    "BlockRef",
+    "Boot",
+    "CallReply",
+    "Cancel",
+    "ChangeLog",
+    "ChangeTrace",
+    "Drain",
+    "Drained",
+    "Duration",
+    "Failure",
+    "GrantReply",
+    "GrantRequest",
+    "Heartbeat",
+    "Hello",
+    "Infer",
+    "InstanceUp",
+    "LoadFailed",
+    "LoadModel",
+    "Loaded",
+    "LogChanged",
+    "Message",
+    "ModelStatistics",
+    "OutputPlacement",
+    "OutputRef",
+    "PeerDown",
+    "Quiesced",
+    "Region",
+    "Regions",
+    "RegisterRegion",
+    "Reply",
+    "SchedulerChanged",
+    "ServeModel",
+    "ServerState",
+    "StatisticsQuery",
+    "StatisticsReply",
+    "Stop",
+    "Table",
+    "TableEntry",
+    "TensorRef",
+    "TraceChanged",
+    "UnregisterRegion",
+    "Up",
+    "WorkBody",
+    "decode",
+    "decode_body",
+    "encode",
+    "encode_body",
+]
+
+AnyMessage = (
+    Infer
+    | Cancel
+    | StatisticsQuery
+    | Batch
+    | BatchDone
+    | Reply
+    | Failure
+    | StatisticsReply
+    | Hello
+    | Boot
+    | Up
+    | Table
+    | ServerState
+    | LoadModel
+    | Loaded
+    | LoadFailed
+    | ServeModel
+    | InstanceUp
+    | PeerDown
+    | SchedulerChanged
+    | GrantRequest
+    | GrantReply
+    | Heartbeat
+    | Quiesced
+    | Drain
+    | Drained
+    | Stop
+    | CallReply
+    | RegisterRegion
+    | UnregisterRegion
+    | Regions
+    | ChangeLog
+    | LogChanged
+    | ChangeTrace
+    | TraceChanged
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[list[AnyMessage]] = msgspec.msgpack.Decoder(list[AnyMessage])
+_body_decoder: msgspec.msgpack.Decoder[WorkBody] = msgspec.msgpack.Decoder(WorkBody)
+
+
+def encode(messages: list[Any]) -> bytes:
+    """One packet holding these messages in order."""
+    return _encoder.encode(messages)
+
+
+def decode(packet: bytes) -> list[AnyMessage]:
+    """The messages of a packet, checked against their types.
+
+    `Raw` parts refer to `packet`, which therefore must not change.
+
+    Raises:
+        msgspec.DecodeError: the packet is not a list of known messages.
+    """
+    try:
+        return _decoder.decode(packet)
+    except (UnicodeDecodeError, RecursionError) as error:
+        # msgspec lets these through as they are.
+        raise msgspec.DecodeError(str(error)) from None
+
+
+def encode_body(body: WorkBody) -> msgspec.Raw:
+    """A body ready to travel inside an `Infer`."""
+    return msgspec.Raw(_encoder.encode(body))
+
+
+def decode_body(raw: msgspec.Raw) -> WorkBody:
+    """The body of a request, in the worker. Raises as `decode` does."""
+    try:
+        return _body_decoder.decode(raw)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None

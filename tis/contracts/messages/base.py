@@ -1,0 +1,24 @@
+"""What all messages are made of, and the limits that keep a packet inside one datagram."""
+
+from typing import Final
+
+import msgspec
+
+#: Raised when a message changes shape; a child of another version is refused at its hello.
+PROTOCOL_VERSION: Final = 2
+
+#: The body of one request may have this many bytes, and the bodies of a batch together twice as many, so that a batch
+#: always fits one packet of the carrier.
+MOST_BODY_BYTES: Final = 64 << 10
+MOST_BATCH_BODY_BYTES: Final = 2 * MOST_BODY_BYTES
+
+
+class Message(msgspec.Struct, array_like=True, gc=False):
+    """Base of all messages."""
+
+
+class BlockRef(Message):
+    """A block of the pool: where it starts and which life of it is meant."""
+
+    offset: int
+    generation: int

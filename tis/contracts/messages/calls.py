@@ -1,0 +1,88 @@
+"""Control calls: what a client may ask of the server as a whole. A frontend asks the supervisor, which alone decides.
+
+Each call is answered by one `CallReply`; what it changed has been published to everybody before that.
+"""
+
+from tis.contracts.messages.base import Message
+from tis.settings import LogSettings
+
+
+class CallReply(Message, tag=40):
+    """How a call ended: an empty code for success, else the name of a `tis.errors.Code` and a text."""
+
+    call_id: int
+    code: str = ""
+    text: str = ""
+
+
+class RegisterRegion(Message, tag=41):
+    """A client has shared memory of its own that its requests will refer to by name."""
+
+    call_id: int
+    peer: int
+    name: str
+    #: "system": a POSIX object named `key`; "cuda": the raw IPC handle in `handle` of memory on `device_id`.
+    kind: str
+    key: str
+    offset: int
+    size_bytes: int
+    device_id: int = 0
+    handle: bytes = b""
+
+
+class UnregisterRegion(Message, tag=42):
+    """Forget a region, or all regions of a kind for an empty name. Unknown names are no error."""
+
+    call_id: int
+    peer: int
+    name: str
+    kind: str
+
+
+class Region(Message):
+    """A registered region. `number` is never used again, so a request cannot meet another region of the same name."""
+
+    number: int
+    name: str
+    kind: str
+    key: str
+    offset: int
+    size_bytes: int
+    device_id: int = 0
+    handle: bytes = b""
+
+
+class Regions(Message, tag=43):
+    """All registered regions, under a rising epoch. Replaces those before; to frontends and workers."""
+
+    epoch: int
+    regions: tuple[Region, ...]
+
+
+class ChangeLog(Message, tag=44):
+    """Change the log settings of the whole server."""
+
+    call_id: int
+    peer: int
+    settings: LogSettings
+
+
+class LogChanged(Message, tag=45):
+    """The log settings from now on; to everybody."""
+
+    settings: LogSettings
+
+
+class ChangeTrace(Message, tag=46):
+    """Change trace settings: of one model, or global ones for an empty name. None clears a setting to its default."""
+
+    call_id: int
+    peer: int
+    model: str
+    settings: dict[str, tuple[str, ...] | None]
+
+
+class TraceChanged(Message, tag=47):
+    """All trace settings from now on, by model name, the global ones under the empty name; to frontends."""
+
+    settings: dict[str, dict[str, tuple[str, ...]]]

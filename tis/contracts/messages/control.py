@@ -1,0 +1,145 @@
+"""Control: the life of processes and models, between the supervisor and everybody."""
+
+from tis.contracts.messages.base import PROTOCOL_VERSION, Message
+from tis.contracts.model_spec import ModelSignature, ModelSpec
+from tis.settings import ServerSettings
+
+
+class Hello(Message, tag=20):
+    """A child's first word."""
+
+    peer: int
+    pid: int
+    protocol_version: int = PROTOCOL_VERSION
+
+
+class Boot(Message, tag=21):
+    """The answer to a hello: what the child needs to begin."""
+
+    settings: ServerSettings
+    #: Ranges of the pool: offset and size in bytes.
+    grants: tuple[tuple[int, int], ...] = ()
+    #: The scheduler's peer id.
+    scheduler: int = 0
+    #: How many threads a worker's model should use.
+    threads: int = 1
+
+
+class Up(Message, tag=22):
+    """The child does its work now."""
+
+    peer: int
+
+
+class TableEntry(Message):
+    """A model version and its state."""
+
+    spec: ModelSpec
+    ready: bool
+
+
+class Table(Message, tag=23):
+    """The model table: every version that is served or known, under a rising epoch. Replaces the one before."""
+
+    epoch: int
+    models: tuple[TableEntry, ...]
+    #: Names of models that are known but have no version to serve, with the reason.
+    unavailable: tuple[tuple[str, str], ...] = ()
+
+
+class ServerState(Message, tag=24):
+    """Whether the server as a whole is ready, and whether it is on its way out."""
+
+    ready: bool
+    stopping: bool = False
+
+
+class LoadModel(Message, tag=25):
+    """To a worker: load this model version as this instance and say what the file holds."""
+
+    spec: ModelSpec
+    instance: int  # position in spec.instances
+
+
+class Loaded(Message, tag=26):
+    """From a worker: the model is loaded; None where the format says nothing of inputs and outputs."""
+
+    peer: int
+    signature: ModelSignature | None
+
+
+class LoadFailed(Message, tag=27):
+    """From a worker: the model cannot be loaded. It exits after saying so."""
+
+    peer: int
+    code: str
+    text: str
+
+
+class ServeModel(Message, tag=28):
+    """To a worker: the completed specification; take batches from now on."""
+
+    spec: ModelSpec
+
+
+class InstanceUp(Message, tag=29):
+    """To the scheduler: this worker takes batches for this model version."""
+
+    peer: int
+    model: str
+    version: int
+
+
+class PeerDown(Message, tag=30):
+    """To everybody: this process has died or has been stopped; nothing will come from it or be read by it any more."""
+
+    peer: int
+    reason: str = ""
+
+
+class SchedulerChanged(Message, tag=31):
+    """To frontends and workers: a new scheduler; everything the old one held is lost."""
+
+    peer: int
+
+
+class GrantRequest(Message, tag=32):
+    """Ask for another range of the pool."""
+
+    peer: int
+    size_bytes: int
+
+
+class GrantReply(Message, tag=33):
+    """A range of the pool, or None where there is none left."""
+
+    grant: tuple[int, int] | None
+
+
+class Heartbeat(Message, tag=34):
+    """From the working loop of a child, not from a side thread: it turns, and this much of its slab is taken."""
+
+    peer: int
+    used_bytes: int = 0
+    pending: int = 0
+
+
+class Quiesced(Message, tag=35):
+    """A process holds and awaits nothing of a dead peer any more, so the peer's slab may be granted anew."""
+
+    peer: int
+    gone: int
+
+
+class Drain(Message, tag=36):
+    """Accept nothing new; answer `Drained` when nothing is left."""
+
+
+class Drained(Message, tag=37):
+    """Nothing is in flight here any more."""
+
+    peer: int
+
+
+class Stop(Message, tag=38):
+    """Exit now, in order."""

@@ -12,8 +12,10 @@ import zmq
 
 from tis.contracts import messages as m
 from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
+from tis.errors import unavailable
 from tis.log import configure
 from tis.process import ChildArguments, begin_child, settle
+from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.grpc.server import start_grpc
 from tis_frontend.grpc.service import InferenceService
@@ -58,6 +60,8 @@ class Frontend:
         await self._stop.wait()
         beating.cancel()
         self._loop.remove_reader(self._control.socket.fileno())
+        # After an orderly drain nothing is left; else these clients get an answer before their connections end.
+        self._server.core.fail_all(unavailable("Server exiting"))
         if self._grpc is not None:
             await self._grpc.stop(0.1)
         if self._http is not None and serving is not None:
@@ -108,6 +112,8 @@ class Frontend:
             server.stopping = message.stopping
         elif isinstance(message, m.SchedulerChanged):
             server.core.connect()
+        elif isinstance(message, m.CallReply):
+            server.calls.replied(message)
         elif isinstance(message, m.PeerDown):
             gone = message.peer
             server.core.when_quiesced(lambda: self._control.send(m.Quiesced(self._control.peer, gone)))
@@ -134,7 +140,7 @@ async def _main(arguments: ChildArguments) -> None:
     pool = Pool.attach(arguments.pool_fd)
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
     core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)
-    server = Server(boot.settings, core, ModelTable())
+    server = Server(boot.settings, core, ModelTable(), ControlCalls(control))
     await Frontend(arguments, control, server).run()
     control.close()
     context.term()

@@ -7,6 +7,7 @@ from tis import TRITON_VERSION
 from tis.contracts import messages as m
 from tis.errors import TisError, invalid, unavailable
 from tis.settings import ServerSettings
+from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.model_table import ModelTable, ServedModel
 
@@ -21,6 +22,7 @@ class Server:
     settings: ServerSettings
     core: Core
     table: ModelTable
+    calls: ControlCalls
     ready: bool = False
     stopping: bool = False
 

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,6 +59,21 @@ def children_of(session: int, module: str) -> list[ServerProcess]:
     """Living processes of a session that run a module of the server, oldest first."""
     found = [ServerProcess(pid, module) for pid in session_pids(session) if _runs(pid, module)]
     return sorted(found, key=lambda each: each.pid)
+
+
+def is_held(path: Path) -> bool:
+    """True while some process has a file mapped or open."""
+    for process in _PROC.iterdir():
+        if not process.name.isdigit():
+            continue
+        with suppress(OSError):
+            if str(path) in (process / "maps").read_text(errors="replace"):
+                return True
+            for entry in (process / "fd").iterdir():
+                with suppress(OSError):
+                    if entry.readlink() == path:
+                        return True
+    return False
 
 
 def open_sockets(pid: int) -> int:

@@ -15,6 +15,7 @@ from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
 from tis.supervisor.grants import Grants
@@ -25,6 +26,8 @@ from tis.supervisor.place import Place
 from tis_shm.pool import Pool
 
 _STOP_PATIENCE_S: Final = 5.0
+#: The same after a second signal or the exit timeout.
+_GIVEN_UP_PATIENCE_S: Final = 1.0
 _SECOND_SIGNAL_AFTER_S: Final = 0.5
 
 _log = get_logger(__name__)
@@ -61,11 +64,13 @@ class Supervisor:
         self._scheduler.on_give_up = self._cannot_go_on
         self._listening = [http.listen() if http else None for _ in range(frontends)]
         self._frontends = [self._frontend_place(place) for place in range(frontends)]
+        self.calls: Final = Calls(self.send)
         self.models: Final = Models(self, settings)
         self.models.on_settled = self._models_settled
         self._started = False
         self._stopping = False
         self._undrained: set[int] = set()
+        self._patience_s = _STOP_PATIENCE_S
         self._stop_asked_s = 0.0
         self._exit_code = 0
 
@@ -203,6 +208,8 @@ class Supervisor:
         elif isinstance(message, m.GrantRequest):
             grant = self._grants.grant(message.peer, message.size_bytes)
             self._hub.send(message.peer, m.GrantReply(grant))
+        elif self.calls.take(message):
+            return
         elif isinstance(message, m.Quiesced):
             self._grants.quiesced(message.peer, message.gone)
         elif isinstance(message, m.Heartbeat):
@@ -294,8 +301,7 @@ class Supervisor:
             if now_s - self._stop_asked_s < _SECOND_SIGNAL_AFTER_S:
                 return
             _log.info("Signal (%d) received again: what is in flight is given up.", number)
-            self._undrained.clear()
-            self._continue_stop()
+            self._give_up()
             return
         self._stop_asked_s = now_s
         _log.info("Signal (%d) received.", number)
@@ -316,8 +322,16 @@ class Supervisor:
         if self._undrained:
             _log.error("Exit timeout expired. Exiting immediately.")
             self._exit_code = 1
-            self._undrained.clear()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """What is in flight is lost, and nobody is waited for any longer than it takes to say so."""
+        self._patience_s = _GIVEN_UP_PATIENCE_S
+        self._undrained.clear()
+        if self._scheduler.wanted:
             self._continue_stop()
+        else:
+            self._kill_rest()
 
     def _continue_stop(self) -> None:
         """Go as far as the stop can go now; called again whenever something has ended."""
@@ -333,7 +347,7 @@ class Supervisor:
                     self._hub.send(peer, m.Stop())
                 else:
                     child.kill()
-            self._loop.later(_STOP_PATIENCE_S, self._kill_rest)
+            self._loop.later(self._patience_s, self._kill_rest)
         if not self._children:
             self._loop.stop()
 

@@ -1,0 +1,42 @@
+"""Control calls that clients make through a frontend: each kind has one handler, which decides, publishes, and returns.
+
+A new kind of call is a new handler registered here by whoever owns what it changes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tis.contracts import messages as m
+from tis.errors import TisError, internal
+from tis.log import get_logger
+
+_log = get_logger(__name__)
+
+
+class Calls:
+    """Handlers by kind of message."""
+
+    def __init__(self, send: Callable[[int, m.Message], None]) -> None:
+        self._send = send
+        self._handlers: dict[type[m.Message], Callable[[Any], None]] = {}
+
+    def handle(self, kind: type[m.Message], handler: Callable[[Any], None]) -> None:
+        """Let `handler` do calls of this kind; it raises TisError to refuse one."""
+        self._handlers[kind] = handler
+
+    def take(self, call: Any) -> bool:
+        """Do a call and reply to its frontend. False where the message is no call."""
+        handler = self._handlers.get(type(call))
+        if handler is None:
+            return False
+        try:
+            handler(call)
+        except TisError as error:
+            self._send(call.peer, m.CallReply(call.call_id, error.code, error.message))
+        except Exception as error:  # noqa: BLE001 - a client's call must not end the supervisor
+            _log.exception("a control call failed")
+            failed = internal(f"{type(error).__name__}: {error}")
+            self._send(call.peer, m.CallReply(call.call_id, failed.code, failed.message))
+        else:
+            self._send(call.peer, m.CallReply(call.call_id))
+        return True

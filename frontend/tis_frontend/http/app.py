@@ -13,6 +13,7 @@ from tis.config.json_form import to_json
 from tis.contracts import messages as m
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
+from tis_frontend.docs.routes import DOCS_ROUTES
 from tis_frontend.http.status import STATUS, error_body
 from tis_frontend.server import Server
 
@@ -25,7 +26,7 @@ _log = get_logger(__name__)
 def build_app(server: Server) -> Starlette:
     """The ASGI application of one frontend."""
     app = Starlette(
-        routes=_routes(),
+        routes=[*_routes(), *DOCS_ROUTES],
         exception_handlers={TisError: _on_tis_error, HTTPException: _on_http_exception, Exception: _on_exception},
     )
     app.router.redirect_slashes = False

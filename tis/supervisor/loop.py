@@ -71,10 +71,10 @@ class Loop:
         self._running = False
 
     def close(self) -> None:
-        """Give signals and descriptors back."""
-        signal.set_wakeup_fd(-1)
+        """Give descriptors back. Signals are ignored from here on: cleaning up must not be cut short by one more."""
         for number in self._on_signal:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
         self._wake.close()
         self._wake_write.close()
         self._poll.close()

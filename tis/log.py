@@ -65,6 +65,19 @@ def configure(settings: LogSettings, process_label: str = "", *, capture_foreign
     _replace_handler(root, handler if capture_foreign else None)
 
 
+def change(settings: LogSettings) -> None:
+    """Other settings from now on, for a log that has been set up before; its label stays.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    for handler in logging.getLogger(_OURS[0]).handlers:
+        if isinstance(handler, _LineHandler):
+            captures = handler in logging.getLogger().handlers
+            configure(settings, handler.process_label, capture_foreign=captures)
+            return
+
+
 def log_block(logger: logging.Logger, heading: str, block: str) -> None:
     """Logs a table or the like as information: a heading, then the block as it is, on lines of its own."""
     logger.info(heading, stacklevel=2, extra={"block": block})
@@ -94,6 +107,7 @@ class _LineHandler(logging.Handler):
     def __init__(self, settings: LogSettings, process_label: str, *, escape: bool) -> None:
         super().__init__()
         self._settings = settings
+        self.process_label = process_label
         self._label = f"{process_label}: " if process_label else ""
         self._escape = escape
         self._file = -1

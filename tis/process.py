@@ -24,6 +24,7 @@ class ChildArguments:
     pool_fd: int
     parent_pid: int
     http_fd: int
+    metrics_fd: int = -1
 
     def as_argv(self) -> list[str]:
         """The same as arguments."""
@@ -33,6 +34,7 @@ class ChildArguments:
             f"--pool-fd={self.pool_fd}",
             f"--parent-pid={self.parent_pid}",
             f"--http-fd={self.http_fd}",
+            f"--metrics-fd={self.metrics_fd}",
         ]
 
 
@@ -44,8 +46,11 @@ def parse_child_arguments(argv: list[str]) -> ChildArguments:
     parser.add_argument("--pool-fd", type=int, required=True)
     parser.add_argument("--parent-pid", type=int, required=True)
     parser.add_argument("--http-fd", type=int, default=-1)
+    parser.add_argument("--metrics-fd", type=int, default=-1)
     parsed = parser.parse_args(argv)
-    return ChildArguments(parsed.runtime_dir, parsed.peer, parsed.pool_fd, parsed.parent_pid, parsed.http_fd)
+    return ChildArguments(
+        parsed.runtime_dir, parsed.peer, parsed.pool_fd, parsed.parent_pid, parsed.http_fd, parsed.metrics_fd
+    )
 
 
 def begin_child(title: str) -> ChildArguments:

@@ -4,12 +4,39 @@ Only settings that the server acts on are here. A flag whose feature does not ex
 refuses it by name (see `tis.cli.flag_table`).
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+DEFAULT_HTTP_MAX_INPUT_BYTES: Final = 64 << 20
+
+DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
+
 LogFormat = Literal["default", "ISO8601"]
 ModelControlMode = Literal["none"]
+CompressionLevel = Literal["none", "low", "medium", "high"]
+
+
+#: Parts of the HTTP and gRPC interface that can be restricted, by Triton's names.
+RESTRICTED_CATEGORIES = (
+    "health",
+    "metadata",
+    "inference",
+    "shared-memory",
+    "model-config",
+    "model-repository",
+    "statistics",
+    "trace",
+    "logging",
+)
+
+
+class Restriction(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts of an interface that ask for a header with a certain value."""
+
+    categories: tuple[str, ...]
+    header: str
+    value: str
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,10 +68,51 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     http_address: str = "0.0.0.0"  # noqa: S104 - Triton's default: every interface
     #: 0: any free port.
     http_port: int = 8000
+    #: Bounds JSON, raw bodies and what comes out of compressed ones; tensors sent as binary data are bounded by the pool.
+    http_max_input_bytes: int = DEFAULT_HTTP_MAX_INPUT_BYTES
+    #: A regular expression; empty: no headers are passed on to models.
+    http_header_forward_pattern: str = ""
+    http_restricted_apis: tuple[Restriction, ...] = ()
     allow_grpc: bool = True
     grpc_address: str = "0.0.0.0"  # noqa: S104 - Triton's default: every interface
     #: 0: any free port.
     grpc_port: int = 8001
+    #: Metadata whose keys match become parameters of a request; empty: none.
+    grpc_header_forward_pattern: str = ""
+    grpc_use_ssl: bool = False
+    #: The same, and clients have to show a certificate.
+    grpc_use_ssl_mutual: bool = False
+    #: PEM files.
+    grpc_server_cert: str = ""
+    grpc_server_key: str = ""
+    grpc_root_cert: str = ""
+    grpc_infer_response_compression_level: CompressionLevel = "none"
+    grpc_keepalive_time_ms: int = 7_200_000
+    grpc_keepalive_timeout_ms: int = 20_000
+    grpc_keepalive_permit_without_calls: bool = False
+    #: 0: any number.
+    grpc_http2_max_pings_without_data: int = 2
+    grpc_http2_min_recv_ping_interval_without_data_ms: int = 300_000
+    #: 0: any number.
+    grpc_http2_max_ping_strikes: int = 2
+    #: 0: no limit.
+    grpc_max_connection_age_ms: int = 0
+    grpc_max_connection_age_grace_ms: int = 0
+
+    #: The headers are gRPC metadata, named `triton-grpc-protocol-<header>` there.
+    grpc_restricted_protocols: tuple[Restriction, ...] = ()
+
+    allow_metrics: bool = True
+    allow_gpu_metrics: bool = True
+    allow_cpu_metrics: bool = True
+    #: Empty: that of HTTP.
+    metrics_address: str = ""
+    #: 0: any free port.
+    metrics_port: int = 8002
+    #: How often the machine is looked at.
+    metrics_interval_ms: float = 2000.0
+    #: (setting, value) of `--metrics-config` in the order given.
+    metrics_config: tuple[tuple[str, str], ...] = ()
 
     log_verbose: int = 0
     log_info: bool = True
@@ -57,6 +125,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: (backend, key, value) in the order given; an empty backend means all of them.
     backend_config: tuple[tuple[str, str, str], ...] = ()
 
+    #: Whether clients may have their own memory registered, for tensors that travel by name.
+    allow_client_shm: bool = True
+
     #: 0: choose by the machine's cores, see `frontend_count`.
     frontends: int = 0
     #: 0: choose by the machine's memory.
@@ -67,6 +138,37 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def frontend_count(self, cores: int) -> int:
         """How many frontend processes to run on a machine with so many cores."""
         return self.frontends or max(1, min(4, cores // 2))
+
+    @property
+    def metrics_host(self) -> str:
+        """The address that metrics are served on."""
+        return self.metrics_address or self.http_address
+
+    @property
+    def metrics_counters(self) -> bool:
+        """Whether latencies are told as counters."""
+        return dict(self.metrics_config).get("counter_latencies", "true") == "true"
+
+    @property
+    def metrics_summaries(self) -> bool:
+        """Whether latencies are told as quantiles."""
+        return dict(self.metrics_config).get("summary_latencies", "false") == "true"
+
+    @property
+    def metrics_histograms(self) -> bool:
+        """Whether latencies are told as histograms."""
+        return dict(self.metrics_config).get("histogram_latencies", "false") == "true"
+
+    @property
+    def metrics_quantiles(self) -> tuple[float, ...]:
+        """The quantiles wanted, in the order given."""
+        chosen = dict(self.metrics_config).get("summary_quantiles", "")
+        return tuple(float(pair.partition(":")[0]) for pair in chosen.split(",") if pair) or DEFAULT_QUANTILES
+
+    @property
+    def grpc_encrypted(self) -> bool:
+        """Whether gRPC connections are encrypted."""
+        return self.grpc_use_ssl or self.grpc_use_ssl_mutual
 
     @property
     def log(self) -> LogSettings:

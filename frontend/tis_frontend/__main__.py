@@ -21,7 +21,11 @@ from tis_frontend.grpc.server import start_grpc
 from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.app import build_app
 from tis_frontend.http.protocol import protocol_class
+from tis_frontend.metrics.app import Metrics, serve
+from tis_frontend.metrics.app import build_app as build_metrics_app
+from tis_frontend.metrics.query import ServerQueries
 from tis_frontend.model_table import ModelTable
+from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
 from tis_shm.pool import Pool
 from tis_shm.slab import Grant, Slab
@@ -41,6 +45,7 @@ class Frontend:
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
         self._grpc: Any = None
+        self._server_queries = ServerQueries(control, self._on_control)
 
     async def run(self) -> None:
         """Serve until told to stop."""
@@ -50,8 +55,14 @@ class Frontend:
             self._http = self._build_http()
             listening = socket.socket(fileno=self._arguments.http_fd)
             serving = asyncio.ensure_future(self._http.serve(sockets=[listening]))
+        metrics: uvicorn.Server | None = None
+        if settings.allow_metrics:
+            scrapes = Metrics(settings, self._server.core, self._server_queries)
+            listening = socket.socket(fileno=self._arguments.metrics_fd)
+            metrics, serving_metrics = serve(listening, build_metrics_app(scrapes.text))
+            asyncio.ensure_future(serving_metrics)  # noqa: RUF006 - it ends before the process does
         if settings.allow_grpc:
-            self._grpc = await start_grpc(InferenceService(self._server), settings.grpc_address, settings.grpc_port)
+            self._grpc = await start_grpc(InferenceService(self._server), settings)
         self._server.core.connect()
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))
@@ -64,6 +75,8 @@ class Frontend:
         self._server.core.fail_all(unavailable("Server exiting"))
         if self._grpc is not None:
             await self._grpc.stop(0.1)
+        if metrics is not None:
+            metrics.should_exit = True
         if self._http is not None and serving is not None:
             self._http.should_exit = True
             with contextlib.suppress(TimeoutError):
@@ -74,7 +87,13 @@ class Frontend:
         server = self._server
         config = uvicorn.Config(
             build_app(server),
-            http=protocol_class(server.core, server.table),  # type: ignore[arg-type]
+            http=protocol_class(  # type: ignore[arg-type]
+                server.core,
+                server.table,
+                server.settings.http_max_input_bytes,
+                server.settings.http_header_forward_pattern,
+                expected_headers(server.settings.http_restricted_apis).get("inference"),
+            ),
             ws="none",
             lifespan="off",
             loop="none",
@@ -93,15 +112,17 @@ class Frontend:
     async def _beat(self) -> None:
         core = self._server.core
         while True:
-            self._control.send(m.Heartbeat(self._control.peer, core.used_bytes, core.pending))
+            self._control.send(m.Heartbeat(self._control.peer, core.used_bytes, core.pending, core.late_answers))
             self._on_control()
             await asyncio.sleep(_HEARTBEAT_S)
 
     # ---- from the supervisor ---------------------------------------------------------------------------------------
 
     def _on_control(self) -> None:
-        for message in self._control.receive():
-            self._follow(message)
+        # The socket's descriptor signals changes, not states, and a send may swallow one: so read until it is empty.
+        while messages := self._control.receive():
+            for message in messages:
+                self._follow(message)
 
     def _follow(self, message: m.AnyMessage) -> None:
         server = self._server
@@ -110,8 +131,18 @@ class Frontend:
         elif isinstance(message, m.ServerState):
             server.ready = message.ready
             server.stopping = message.stopping
+        elif isinstance(message, m.LogChanged):
+            server.log = message.settings
+        elif isinstance(message, m.TraceChanged):
+            server.trace.replace(message)
         elif isinstance(message, m.SchedulerChanged):
             server.core.connect()
+        elif isinstance(message, m.Regions):
+            if server.core.regions.replace(message):
+                server.table.forget_regions()
+            self._control.send(m.RegionsSeen(self._control.peer, message.epoch))
+        elif isinstance(message, m.ServerMetrics):
+            self._server_queries.answered(message)
         elif isinstance(message, m.CallReply):
             server.calls.replied(message)
         elif isinstance(message, m.PeerDown):
@@ -140,7 +171,7 @@ async def _main(arguments: ChildArguments) -> None:
     pool = Pool.attach(arguments.pool_fd)
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
     core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)
-    server = Server(boot.settings, core, ModelTable(), ControlCalls(control))
+    server = Server(boot.settings, core, ModelTable(), ControlCalls(control), log=boot.settings.log)
     await Frontend(arguments, control, server).run()
     control.close()
     context.term()

@@ -19,7 +19,10 @@ from tis.contracts.inference import Answer, InputTensor, OutputTensor, id_prefix
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
+from tis_frontend.metrics.query import MetricsQuery
 from tis_frontend.plan import Plan
+from tis_frontend.regions import RegionTable
+from tis_frontend.statistics_query import StatisticsQuery
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -28,6 +31,7 @@ Deliver = Callable[[Answer], None]
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
 _QUIESCE_LOOK_S: Final = 0.02
+_NOTHING: Final = memoryview(b"")
 
 _log = get_logger(__name__)
 
@@ -60,7 +64,7 @@ class Core:
         self._loop = loop
         self._ids = count(1)
         self._pending: dict[int, _Pending] = {}
-        self._queries: dict[int, asyncio.Future[tuple[m.ModelStatistics, ...]]] = {}
+        self._queries: dict[int, StatisticsQuery | MetricsQuery] = {}
         self._outgoing: list[m.Message] = []
         self._flushing = False
         self._mailbox = Mailbox(runtime_dir, peer)
@@ -69,6 +73,8 @@ class Core:
         self._when_idle: asyncio.Future[None] | None = None
         #: Blocks of answers that have not been released yet.
         self._held: set[tuple[int, int]] = set()
+        #: Clients' own memory that requests may name.
+        self.regions: Final = RegionTable()
         #: Answers that came for a request not in the ledger: given up, or answered already.
         self.late_answers = 0
         loop.add_reader(self._mailbox.fileno(), self._receive)
@@ -82,6 +88,11 @@ class Core:
     def used_bytes(self) -> int:
         """Bytes of the slab that are taken."""
         return self._slab.used_bytes
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes of the slab in all."""
+        return self._slab.size_bytes
 
     # ---- places for tensors ----------------------------------------------------------------------------------------
 
@@ -126,11 +137,13 @@ class Core:
             self._check_strings(plan.model, client_id, tensor, block)
         if len(self._pending) >= _MOST_PENDING:
             raise unavailable(f"{id_prefix(client_id)}the server has {_MOST_PENDING} requests in flight already")
-        body = m.encode_body(m.WorkBody(client_id, m.BlockRef(block[0], block[1]), plan.inputs, plan.outputs))
+        body = m.encode_body(
+            m.WorkBody(client_id, m.BlockRef(*block), plan.inputs, plan.outputs, plan.placements, plan.parameters)
+        )
         if len(memoryview(body)) > m.MOST_BODY_BYTES:
             raise invalid(
-                f"the request's id and the shapes of its tensors take {len(memoryview(body))} bytes; "
-                f"{m.MOST_BODY_BYTES} are allowed: give a shorter id"
+                f"the request's id, its parameters and the shapes of its tensors take {len(memoryview(body))} bytes; "
+                f"{m.MOST_BODY_BYTES} are allowed: give a shorter id or smaller parameters"
             )
         request_id = next(self._ids)
         self._pending[request_id] = _Pending(block, deliver, client_id)
@@ -184,9 +197,8 @@ class Core:
                 each.deliver(Answer([], TisError(error.code, id_prefix(each.client_id) + error.message)))
         self._tell_idle()
         queries, self._queries = self._queries, {}
-        for future in queries.values():
-            if not future.done():
-                future.set_exception(error)
+        for query in queries.values():
+            query.fail(error)
 
     async def idle(self) -> None:
         """Wait until nothing is in flight."""
@@ -201,10 +213,16 @@ class Core:
     async def statistics(self, model: str, version: int) -> tuple[m.ModelStatistics, ...]:
         """Statistics of a model version (version 0: of all versions; empty name: of all models)."""
         query_id = next(self._ids)
-        future: asyncio.Future[tuple[m.ModelStatistics, ...]] = self._loop.create_future()
-        self._queries[query_id] = future
+        query = self._queries[query_id] = StatisticsQuery(self._loop)
         self._post(m.StatisticsQuery(query_id, self._peer, model, version))
-        return await future
+        return await query.answer
+
+    async def metrics(self) -> list[m.ModelMetrics]:
+        """The counters of all model versions."""
+        query_id = next(self._ids)
+        query = self._queries[query_id] = MetricsQuery(self._loop)
+        self._post(m.MetricsQuery(query_id, self._peer))
+        return await query.answer
 
     def _check_strings(self, model: str, client_id: str, tensor: InputTensor, block: Block) -> None:
         data = self._slab.writable(block, tensor.start, tensor.size_bytes)
@@ -236,10 +254,10 @@ class Core:
         for message in messages:
             if isinstance(message, m.Infer):
                 self._answer(m.Failure(message.request_id, error.code, error.message))
-            elif isinstance(message, m.StatisticsQuery):
-                future = self._queries.pop(message.request_id, None)
-                if future is not None and not future.done():
-                    future.set_exception(error)
+            elif isinstance(message, m.StatisticsQuery | m.MetricsQuery):
+                query = self._queries.pop(message.request_id, None)
+                if query is not None:
+                    query.fail(error)
 
     def connect(self) -> None:
         """Connect to the scheduler: at start, and whenever there is a new one. What was in flight is lost."""
@@ -287,9 +305,13 @@ class Core:
             if isinstance(message, m.Reply | m.Failure):
                 self._answer(message)
             elif isinstance(message, m.StatisticsReply):
-                future = self._queries.pop(message.request_id, None)
-                if future is not None and not future.done():
-                    future.set_result(message.models)
+                query = self._queries.get(message.request_id)
+                if isinstance(query, StatisticsQuery) and query.add(message):
+                    del self._queries[message.request_id]
+            elif isinstance(message, m.MetricsReply):
+                query = self._queries.get(message.request_id)
+                if isinstance(query, MetricsQuery) and query.add(message):
+                    del self._queries[message.request_id]
 
     def _answer(self, message: m.Reply | m.Failure) -> None:
         pending = self._pending.pop(message.request_id, None)
@@ -322,11 +344,13 @@ class Core:
                         ref.name,
                         ref.datatype,
                         ref.shape,
-                        self._pool.view(lent, ref.start, ref.size_bytes) if lent else memoryview(b""),
+                        self._pool.view(lent, ref.start, ref.size_bytes) if lent and not ref.region else _NOTHING,
+                        ref.region > 0,
                     )
                     for ref in message.outputs
                 ],
                 block=lent,
+                parameters=message.parameters,
             )
         except PoolError as error:
             _log.error("request %s: %s", client_id, error)

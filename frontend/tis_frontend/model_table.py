@@ -1,12 +1,16 @@
 """The model table as this frontend last heard it: which versions exist, which are ready, and Triton's words when not."""
 
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tis.config.proto import ModelConfig
 from tis.contracts import messages as m
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import invalid, not_found, unavailable
+
+_VERSION: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})", re.ASCII)
+_INT64_END: Final = 1 << 63
 
 
 @dataclass(slots=True)
@@ -18,6 +22,8 @@ class ServedModel:
     _config: Any = None
     #: What a face has worked out for this version and may use again; it goes when the version goes.
     remembered: dict[Any, Any] = field(default_factory=dict)
+    #: The same for what names clients' regions; it goes when the regions change as well.
+    remembered_places: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> Any:
@@ -34,6 +40,10 @@ class ModelTable:
         self.epoch = 0
         self._models: dict[str, dict[int, ServedModel]] = {}
         self._newest_ready: dict[str, ServedModel] = {}
+        #: Everything that the repositories hold, in Triton's order.
+        self.index: tuple[m.IndexEntry, ...] = ()
+        #: Versions that are known, served or not.
+        self._known: set[tuple[str, int]] = set()
 
     def replace(self, table: m.Table) -> None:
         """Take over a newer table."""
@@ -44,11 +54,20 @@ class ModelTable:
         for entry in table.models:
             versions = self._models.setdefault(entry.spec.name, {})
             versions[entry.spec.version] = ServedModel(entry.spec, entry.ready)
+        self.index = table.index
+        self._known = {(entry.name, entry.version) for entry in table.index if entry.version}
+        self._known.update(entry.spec.key for entry in table.models)
         self._newest_ready = {
             name: max(ready, key=lambda model: model.spec.version)
             for name, versions in self._models.items()
             if (ready := [model for model in versions.values() if model.ready])
         }
+
+    def forget_regions(self) -> None:
+        """Regions have changed: what is remembered with places in them is to be worked out anew."""
+        for versions in self._models.values():
+            for model in versions.values():
+                model.remembered_places.clear()
 
     def names(self) -> list[str]:
         """Names of all models known, served or not."""
@@ -75,9 +94,10 @@ class ModelTable:
         if versions is None:
             raise not_found(f"Request for unknown model: '{name}' is not found")
         model = versions.get(version)
-        if model is None:
+        if model is None and (name, version) not in self._known:
+            parse_version(str(version))
             raise not_found(f"Request for unknown model: '{name}' version {version} is not found")
-        if not model.ready:
+        if model is None or not model.ready:
             raise unavailable(f"Request for unknown model: '{name}' version {version} is not at ready state")
         return model
 
@@ -97,17 +117,14 @@ def parse_version(text: str) -> int | None:
     """
     if not text:
         return None
-    try:
-        version = int(text)
-    except ValueError:
+    # What follows the digits is ignored, as C's strtol does.
+    found = _VERSION.match(text)
+    version = int(found[1]) if found else _INT64_END
+    if not -_INT64_END <= version < _INT64_END:
         raise invalid(
             f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
             "integral value > 0"
-        ) from None
+        )
     if version < 0:
         raise invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
-    if version < 1:
-        raise invalid(
-            f"failed to get model version from specified version string '{text}', version should be an integral value > 0"
-        )
     return version

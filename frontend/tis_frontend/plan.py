@@ -3,10 +3,10 @@
 Clients send the same head with new tensors again and again; a face may keep the plan of a head it has seen.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tis.contracts import messages as m
-from tis.contracts.inference import InferRequest, InputTensor
+from tis.contracts.inference import InferRequest, InputTensor, Parameter
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.validation import batch_key, check_request
 
@@ -21,8 +21,17 @@ class Plan:
     batch_key: bytes
     inputs: tuple[m.TensorRef, ...]
     outputs: tuple[int, ...] | None
-    #: BYTES inputs, whose elements are to be counted in each request's data.
+    #: BYTES inputs whose elements are to be counted in each request's data; the worker counts those in regions.
     strings: tuple[InputTensor, ...]
+    #: The client's own parameters, for the model.
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    #: Where outputs go that are wanted in a client's region.
+    placements: tuple[m.OutputPlacement, ...] = ()
+
+    @property
+    def uses_regions(self) -> bool:
+        """True where the plan names regions, which may be gone when the same head comes again."""
+        return bool(self.placements) or any(tensor.region for tensor in self.inputs)
 
 
 def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
@@ -39,9 +48,12 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         batch_size,
         batch_key(spec, request.inputs),
         tuple(
-            m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes)
+            m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes, tensor.region)
             for tensor in request.inputs
         ),
-        tuple(spec.output_positions[name] for name in request.outputs) or None,
-        tuple(tensor for tensor in request.inputs if tensor.datatype == "BYTES"),
+        # In the model's order, in which Triton's backends answer, whatever the order of the request.
+        tuple(sorted({spec.output_positions[name] for name in request.outputs})) or None,
+        tuple(tensor for tensor in request.inputs if tensor.datatype == "BYTES" and not tensor.region),
+        request.parameters,
+        tuple(m.OutputPlacement(spec.output_positions[name], *place) for name, place in request.placements.items()),
     )

@@ -1,18 +1,29 @@
 """What a frontend knows of the server as a whole: its name, its state, its models. Both faces answer from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tis import TRITON_VERSION
 from tis.contracts import messages as m
 from tis.errors import TisError, invalid, unavailable
-from tis.settings import ServerSettings
+from tis.settings import LogSettings, ServerSettings
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.model_table import ModelTable, ServedModel
+from tis_frontend.trace_settings import TraceChanges, TraceSettings
 
 #: Protocol extensions that this server speaks, by Triton's names.
-EXTENSIONS: Final = ("model_configuration", "binary_tensor_data", "statistics")
+EXTENSIONS: Final = (
+    "classification",
+    "model_repository",
+    "model_configuration",
+    "system_shared_memory",
+    "cuda_shared_memory",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "logging",
+)
 
 
 @dataclass(slots=True)
@@ -25,6 +36,8 @@ class Server:
     calls: ControlCalls
     ready: bool = False
     stopping: bool = False
+    log: LogSettings = field(default_factory=LogSettings)
+    trace: TraceSettings = field(default_factory=TraceSettings)
 
     def metadata(self) -> dict[str, Any]:
         """Name, version and extensions."""
@@ -76,8 +89,43 @@ class Server:
             try:
                 self.table.find(name, version)
             except TisError:
-                if version is not None and name in self.table.names():
+                if version is not None and self.table.is_ready(name, None):
                     raise invalid(f"requested model version is not available for model '{name}'") from None
                 raise invalid(f"requested model '{name}' is not available") from None
         found = await self.core.statistics(name, version or 0)
         return [each for each in found if self.table.is_ready(each.name, each.version)]
+
+    # ---- what clients may change -----------------------------------------------------------------------------------
+
+    def index(self, ready: bool) -> list[m.IndexEntry]:
+        """Everything that the repositories hold, or only what takes requests."""
+        return [entry for entry in self.table.index if entry.state == "READY" or not ready]
+
+    def check_model_control(self) -> None:
+        """Raise UNAVAILABLE where clients may not load and unload models."""
+        raise unavailable("explicit model load / unload is not allowed if polling is enabled")
+
+    async def change_log(self, changes: dict[str, bool | int | str]) -> LogSettings:
+        """Change log settings of the whole server, by the names of `LogSettings`; gives all of them.
+
+        Raises:
+            TisError: one of them cannot be changed so.
+        """
+        if changes:
+            await self.calls.ask(lambda call_id, peer: m.ChangeLog(call_id, peer, changes))
+        return self.log
+
+    def check_traceable(self, model: str) -> None:
+        """Raise INVALID_ARG where there are no trace settings of this model; an empty name means the global ones."""
+        if model and not self.table.is_ready(model, None):
+            raise invalid(f"Request for unknown model : {model}")
+
+    async def change_trace(self, model: str, changes: TraceChanges) -> dict[str, tuple[str, ...]]:
+        """Change trace settings of a model, or global ones for an empty name; gives all that hold for it.
+
+        Raises:
+            TisError: they would contradict each other.
+        """
+        if changes:
+            await self.calls.ask(lambda call_id, peer: m.ChangeTrace(call_id, peer, model, changes))
+        return self.trace.of(model)

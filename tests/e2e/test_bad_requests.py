@@ -38,13 +38,13 @@ _CASES: Final = {
     "input of another name": (
         replace(_GOOD, inputs={"INPUT0": _ROW, "INPUT9": _ROW}),
         "INVALID_ARGUMENT",
-        "[request id: <id_unknown>] unexpected inference input 'INPUT9' for model 'simple'",
+        "unexpected inference input 'INPUT9' for model 'simple'",
     ),
     "too many inputs": (
         replace(_GOOD, inputs={"INPUT0": _ROW, "INPUT1": _ROW, "INPUT2": _ROW}),
         "INVALID_ARGUMENT",
         "[request id: <id_unknown>] expected 2 inputs but got 3 inputs for model 'simple'. "
-        "Got input(s) ['INPUT0','INPUT1','INPUT2']",
+        "Got input(s) ['INPUT2','INPUT1','INPUT0']",
     ),
     "output of another name": (
         replace(_GOOD, outputs=["OUTPUT0", "NOPE"]),
@@ -59,13 +59,13 @@ _CASES: Final = {
     "wrong shape": (
         replace(_GOOD, inputs={"INPUT0": _ROW[:, :8], "INPUT1": _ROW[:, :8]}),
         "INVALID_ARGUMENT",
-        "[request id: <id_unknown>] unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [1,8]. "
+        "[request id: <id_unknown>] unexpected shape for input 'INPUT1' for model 'simple'. Expected [-1,16], got [1,8]. "
         + _NOTE,
     ),
     "no batch dimension": (
         replace(_GOOD, inputs={"INPUT0": np.ones(8, np.int32), "INPUT1": np.ones(8, np.int32)}),
         "INVALID_ARGUMENT",
-        "[request id: <id_unknown>] unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [8]. "
+        "[request id: <id_unknown>] unexpected shape for input 'INPUT1' for model 'simple'. Expected [-1,16], got [8]. "
         + _NOTE,
     ),
     "batches of different sizes": (

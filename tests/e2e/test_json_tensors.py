@@ -53,7 +53,7 @@ def test_nan_and_infinity_are_bare_words(server: Server) -> None:
         ("INT32", [1.5], "attempt to access JSON non-signed-integer as signed-integer"),
         ("INT32", ["1"], "attempt to access JSON non-signed-integer as signed-integer"),
         ("UINT32", [-1], "attempt to access JSON non-unsigned-integer as unsigned-integer"),
-        ("FP32", [True], "attempt to access JSON non-double as double"),
+        ("FP32", [True], "attempt to access JSON non-number as double"),
         ("BYTES", [5], "Unable to parse JSON bytes array: attempt to access JSON non-string as string"),
         ("INT32", [1, 2], "Unable to parse 'data': Shape does not match true shape of 'data' field"),
         ("INT32", [], "Unable to parse 'data': Shape does not match true shape of 'data' field"),

@@ -229,6 +229,6 @@ def _answer(result: Any, call: Call) -> Answer:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return value
     return MessageToDict(value, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -33,6 +33,8 @@ class Server:
         self.runtime_parent = Path(tempfile.mkdtemp(prefix="tt-"))
         self.http_port = 0
         self.grpc_port = 0
+        #: Known where `--metrics-port` is among the flags; else metrics are off.
+        self.metrics_port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._shm_before = _shm_names()
 
@@ -50,6 +52,8 @@ class Server:
             "--allow-metrics": "--allow-metrics=false",
             "--frontends": "--frontends=1",
         }
+        if "--metrics-port" in chosen:
+            del defaults["--allow-metrics"]
         own = [text for name, text in defaults.items() if name not in chosen]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
@@ -75,7 +79,10 @@ class Server:
 
     def wait_started(self) -> None:
         """Wait for the lines that name the ports."""
-        for service, attribute in (("HTTPService", "http_port"), ("GRPCInferenceService", "grpc_port")):
+        services = [("HTTPService", "http_port"), ("GRPCInferenceService", "grpc_port")]
+        if any(flag.startswith("--metrics-port=") for flag in self.flags):
+            services.append(("Metrics Service", "metrics_port"))
+        for service, attribute in services:
             found = self.wait_for_log(rf"Started {service} at \S+:(\d+)", READY_DEADLINE_S)
             setattr(self, attribute, int(found[1]))
 

@@ -41,7 +41,7 @@ def test_a_corrupt_model_file_is_named(new_server: StartServer, repository: Path
     log = fails_with(
         new_server(repository), "failed to load 'echo' version 1: Internal: onnx runtime error", "model.onnx"
     )
-    assert "creating server: Internal - failed to load all models" in log
+    assert log.splitlines()[-1] == "error: creating server: Internal - failed to load all models"
 
 
 def test_a_missing_model_file_is_named(new_server: StartServer, repository: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tis.log import ESCAPE_VARIABLE, configure, get_logger, log_block, verbose
+from tis.log import ESCAPE_VARIABLE, change, configure, get_logger, log_block, verbose
 from tis.settings import LogSettings
 
 _NAMES = ("tis", "tis_frontend", "tis_workers", "tis_shm", None)
@@ -224,3 +224,24 @@ def test_a_console_that_is_gone_stops_nobody(monkeypatch: pytest.MonkeyPatch) ->
     configure(LogSettings())
     monkeypatch.setattr("tis.log.os.write", write)
     logger.info("nobody reads this")
+
+
+@pytest.mark.parametrize("capture_foreign", [True, False])
+def test_a_change_keeps_the_label_and_whose_messages_are_taken(
+    capture_foreign: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure(LogSettings(), "worker", capture_foreign=capture_foreign)
+    taken = len(logging.getLogger().handlers)
+    change(LogSettings(info=False, verbose=1, format="ISO8601"))
+    logger.info("not wanted any more")
+    logger.debug("detail")
+    printed = capfd.readouterr().out
+    assert re.fullmatch(r'\S+Z I \d+ test_log.py:\d+\] "worker: detail"\n', printed)
+    assert len(logging.getLogger().handlers) == taken
+
+
+def test_a_log_that_was_never_set_up_is_not_changed() -> None:
+    for name in _NAMES:
+        logging.getLogger(name).handlers.clear()
+    change(LogSettings(verbose=1))
+    assert not logging.getLogger("tis").handlers

@@ -10,7 +10,7 @@ from tis.process import ChildArguments, parse_child_arguments
 @pytest.mark.parametrize(
     "arguments",
     [
-        ChildArguments(Path("/run/tis-1"), 3, 4, 5, 6),
+        ChildArguments(Path("/run/tis-1"), 3, 4, 5, 6, 7),
         ChildArguments(Path("/run/with space/tis-1"), 1 << 40, 4, 5, -1),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from tis.cli.flag import Append, Flag, Help, Mark, NotYet, Store
 from tis.cli.flag_table import FLAGS
+from tis.cli.restriction import named_twice
 from tis.cli.values import ValueRefusedError, spoken
 from tis.settings import ServerSettings
 
@@ -133,6 +134,7 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
     if startup_models:
         raise UsageError("Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.")
     _refuse_shared_port(settings)
+    _refuse_restriction_twice(settings)
     if not settings.model_repositories:
         raise UsageError(
             "error: creating server: Invalid argument - --model-repository must be specified", with_usage=False
@@ -140,11 +142,25 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
     return settings
 
 
+def _refuse_restriction_twice(settings: ServerSettings) -> None:
+    """Only one header can open a part of an interface."""
+    groups = (
+        ("http-restricted-api", "api", settings.http_restricted_apis),
+        ("grpc-restricted-protocol", "protocol", settings.grpc_restricted_protocols),
+    )
+    for flag, what, restrictions in groups:
+        if category := named_twice(restrictions):
+            raise UsageError(
+                f"Bad option: \"--{flag}\".\nrestricted {what} '{category}' can not be specified in multiple config groups"
+            )
+
+
 def _refuse_shared_port(settings: ServerSettings) -> None:
     """Port 0 asks for any free port, so two services may both ask for it."""
     services = [
         ("HTTP", settings.allow_http, settings.http_address, settings.http_port),
         ("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port),
+        ("metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port),
     ]
     seen: dict[tuple[str, int], str] = {}
     for service, allowed, address, port in services:

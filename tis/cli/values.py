@@ -121,6 +121,15 @@ def one_of(*values: str, fold: bool = True) -> Reader:
     return Reader("string", read)
 
 
+def pattern(_flag: str, value: str) -> str:
+    """A regular expression."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueRefusedError(f"{value} is no regular expression: {error}") from None
+    return value
+
+
 def spoken(value: object) -> str:
     """A value that was read, as an operator would write it."""
     if isinstance(value, bool):
@@ -137,5 +146,6 @@ SECONDS = Reader("integer", timeout)
 LEVEL = Reader("integer", number_or_switch)
 NUMBER = Reader("float", number)
 TEXT = Reader("string", text)
+PATTERN = Reader("string", pattern)
 DEVICE_BYTES = Reader("<integer>:<integer>", device_amount)
 BACKEND_SETTING = Reader("<string>,<string>=<string>", backend_setting)

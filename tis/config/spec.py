@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tis.config.proto import Message, ModelInstanceGroup, enum_name
 from tis.contracts.datatypes import from_config
+from tis.contracts.metrics import FIRST_RESPONSE_BUCKETS_MS, FIRST_RESPONSE_FAMILY
 from tis.contracts.model_spec import DynamicBatcherSpec, InstanceSpec, ModelSpec, TensorSpec
 
 
@@ -54,7 +55,17 @@ def model_spec(config: Message, *, version: int, model_path: Path | str) -> Mode
         parameters={key: config.parameters[key].string_value for key in sorted(config.parameters)},
         instances=instances_of(config),
         config=config.SerializeToString(deterministic=True),
+        metric_tags={key: config.metric_tags[key] for key in sorted(config.metric_tags)},
+        first_response_buckets_ms=_first_response_buckets_ms(config),
     )
+
+
+def _first_response_buckets_ms(config: Message) -> tuple[float, ...]:
+    """Bounds of the histogram of first responses: the model's own, where it names any, in ascending order."""
+    for control in config.model_metrics.metric_control:
+        if control.metric_identifier.family == FIRST_RESPONSE_FAMILY and control.histogram_options.buckets:
+            return tuple(sorted(set(control.histogram_options.buckets)))
+    return FIRST_RESPONSE_BUCKETS_MS
 
 
 def _tensor(tensor: Message) -> TensorSpec:

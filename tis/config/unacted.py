@@ -12,7 +12,6 @@ from tis.config.proto import Message
 UNACTED: Final[frozenset[str]] = frozenset(
     {
         "runtime",
-        "output.label_filename",
         "optimization.priority",
         "optimization.cuda",
         "optimization.input_pinned_memory",
@@ -30,11 +29,9 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "instance_group.passive",
         "instance_group.host_policy",
         "cc_model_filenames",
-        "metric_tags",
         "model_warmup",
         "model_operations",
         "response_cache.enable",
-        "model_metrics",
     }
 )
 

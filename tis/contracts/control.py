@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import zmq
 
 from tis.contracts import messages
+from tis.log import change as change_log
 
 #: How long a child waits for the supervisor's first answer, in seconds.
 BOOT_DEADLINE_S: Final = 20.0
@@ -51,7 +52,17 @@ class ControlLink:
         self._socket.send(messages.encode(list(what)), zmq.DONTWAIT)
 
     def receive(self) -> list[messages.AnyMessage]:
-        """Everything that has arrived. Call it until it is empty: the socket's descriptor signals changes, not states."""
+        """Everything that has arrived. Call it until it is empty: the socket's descriptor signals changes, not states.
+
+        Changed log settings are in force when this returns; to everybody alike, so nobody needs to look for them.
+        """
+        arrived = self._collect()
+        for message in arrived:
+            if isinstance(message, messages.LogChanged):
+                change_log(message.settings)
+        return arrived
+
+    def _collect(self) -> list[messages.AnyMessage]:
         arrived, self._early = self._early, []
         while True:
             try:
@@ -84,7 +95,7 @@ class ControlLink:
         end_s = time.monotonic() + deadline_s
         passed: list[messages.AnyMessage] = []
         while True:
-            arrived = self.receive()
+            arrived = self._collect()
             for position, message in enumerate(arrived):
                 if isinstance(message, kinds):
                     self._early = passed + arrived[position + 1 :]

@@ -5,19 +5,33 @@ A face parses its wire form into an `InferRequest`, whose tensors already lie in
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tis.errors import TisError
+
+#: What a client or a model may give as the value of a parameter of its own.
+Parameter = str | int | bool | float
+
+
+class Place(NamedTuple):
+    """A place in a client's registered region, `start` counting from the region's begin."""
+
+    region: int
+    start: int
+    size_bytes: int
 
 
 @dataclass(slots=True)
 class InputTensor:
-    """An input as the client sent it. `start` is where its bytes lie in the request's block."""
+    """An input as the client sent it. `start` is where its bytes lie in the request's block, or in a client's region."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     size_bytes: int
     start: int = 0
+    #: The number of the client's region that holds the tensor; 0 for the block.
+    region: int = 0
 
 
 @dataclass(slots=True)
@@ -30,6 +44,18 @@ class InferRequest:
     inputs: list[InputTensor]
     #: Names of the outputs wanted; empty for all that are configured.
     outputs: list[str] = field(default_factory=list)
+    #: Outputs to be written into a client's region.
+    placements: dict[str, Place] = field(default_factory=dict)
+    #: Outputs wanted as that many of their largest classes, instead of as they are.
+    classification: dict[str, int] = field(default_factory=dict)
+    #: The client's own parameters by name, for models that read them; those that have a meaning of their own are below.
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    sequence_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
+    priority: int = 0
+    #: How long the request may wait in the queue; 0 for no wish.
+    timeout_us: int = 0
 
 
 @dataclass(slots=True)
@@ -40,6 +66,8 @@ class OutputTensor:
     datatype: str
     shape: tuple[int, ...]
     data: memoryview
+    #: True where the data are in the client's own region instead.
+    placed: bool = False
 
 
 @dataclass(slots=True)
@@ -50,6 +78,10 @@ class Answer:
     error: TisError | None = None
     #: The block that the outputs lie in, as (offset, generation); None where there is nothing to release.
     block: tuple[int, int] | None = None
+    #: Parameters that the model gave its response.
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    #: False where more answers to the same request follow, as of a decoupled model.
+    final: bool = True
 
 
 def id_prefix(client_id: str) -> str:

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import msgspec
 
+from tis.contracts.metrics import FIRST_RESPONSE_BUCKETS_MS
+
 
 class TensorSpec(msgspec.Struct, frozen=True, dict=True):
     """An input or output as configured. `shape` leaves out the batch dimension; -1 is any size."""
@@ -65,6 +67,10 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     instances: tuple[InstanceSpec, ...] = ()
     #: The completed ModelConfig, serialized: for metadata answers and for backends that read their own fields of it.
     config: bytes = b""
+    #: Labels that its metrics bear besides name and version.
+    metric_tags: dict[str, str] = {}
+    #: Bounds of the histogram of first responses.
+    first_response_buckets_ms: tuple[float, ...] = FIRST_RESPONSE_BUCKETS_MS
 
     @property
     def key(self) -> tuple[str, int]:

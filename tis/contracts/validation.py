@@ -11,7 +11,7 @@ from typing import Final
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor, id_prefix
 from tis.contracts.model_spec import ModelSpec, TensorSpec
-from tis.errors import TisError, invalid
+from tis.errors import TisError, invalid, unsupported
 
 _BATCH_NOTE: Final = (
     "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
@@ -19,6 +19,7 @@ _BATCH_NOTE: Final = (
     "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
 )
 _LENGTH_BYTES: Final = 4
+_LONGEST_SEQUENCE_ID_BYTES: Final = 128
 
 
 def check_output_names(spec: ModelSpec, names: Sequence[str]) -> None:
@@ -32,16 +33,32 @@ def check_request(spec: ModelSpec, request: InferRequest) -> int:
     """Batch size of a request that the model can run (0 for a model without batching).
 
     Raises:
-        TisError: INVALID_ARG with Triton's words, prefixed with the request's id.
+        TisError: INVALID_ARG with Triton's words, prefixed with the request's id; that of an unknown name is not.
     """
+    # Triton's hash table gives the inputs in this order, which shows in errors where several are wrong.
+    inputs = request.inputs[::-1]
+    unknown = _unknown(spec, [tensor.name for tensor in inputs])
+    if unknown is not None:
+        raise invalid(f"unexpected inference input '{unknown}' for model '{spec.name}'")
     try:
-        _check_names(spec, request.inputs)
-        batch_size = _check_batch(spec, request.inputs)
-        for tensor in request.inputs:
+        _check_names(spec, inputs)
+        batch_size = _check_batch(spec, inputs)
+        for tensor in inputs:
             _check_tensor(spec, spec.inputs_by_name[tensor.name], tensor)
     except TisError as error:
         raise TisError(error.code, id_prefix(request.client_id) + error.message) from None
     return batch_size
+
+
+def _unknown(spec: ModelSpec, names: list[str]) -> str | None:
+    """The name of an input that the model does not have, where their number fits: Triton counts first."""
+    known = spec.inputs_by_name
+    given = set(names)
+    if given <= known.keys() or len(given) != len(names):
+        return None
+    if not len(spec.required_inputs) <= len(names) <= len(known):
+        return None
+    return next(name for name in names if name not in known)
 
 
 def _check_names(spec: ModelSpec, inputs: list[InputTensor]) -> None:
@@ -53,9 +70,6 @@ def _check_names(spec: ModelSpec, inputs: list[InputTensor]) -> None:
         raise invalid(f"input '{twice}' already exists in request")
     if not spec.required_inputs <= given or len(names) > len(known):
         raise invalid(_wrong_count(spec, names))
-    for name in names:
-        if name not in known:
-            raise invalid(f"unexpected inference input '{name}' for model '{spec.name}'")
 
 
 def _wrong_count(spec: ModelSpec, names: list[str]) -> str:
@@ -68,9 +82,6 @@ def _wrong_count(spec: ModelSpec, names: list[str]) -> str:
             f"expected number of inputs between {fewest} and {most} but got {len(names)} inputs "
             f"for model '{spec.name}'."
         )
-    if fewest <= len(names) <= most and not set(names) <= set(spec.inputs_by_name):
-        unknown = next(name for name in names if name not in spec.inputs_by_name)
-        return f"unexpected inference input '{unknown}' for model '{spec.name}'"
     listed = f"Got input(s) [{_quoted(names)}]"
     if missing:
         listed += f", but missing required input(s) [{_quoted(missing)}]. Please provide all required input(s)."
@@ -142,6 +153,12 @@ def _check_dims(spec: ModelSpec, expected: TensorSpec, tensor: InputTensor, dims
             f"unexpected shape for input '{tensor.name}' for model '{spec.name}'. Expected {shape_text(full)}, got "
             f"{shape_text(tensor.shape)}. {_BATCH_NOTE if spec.max_batch_size else ''}"
         )
+
+
+def check_sequence_id(sequence_id: int | str) -> None:
+    """Raise UNSUPPORTED where a sequence's id is a string longer than Triton's."""
+    if isinstance(sequence_id, str) and len(sequence_id.encode()) > _LONGEST_SEQUENCE_ID_BYTES:
+        raise unsupported(f"string correlation ID cannot be longer than {_LONGEST_SEQUENCE_ID_BYTES} characters")
 
 
 def check_bytes_elements(name: str, model: str, shape: tuple[int, ...], data: memoryview) -> None:

@@ -19,7 +19,7 @@ def main() -> None:
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(messages.Boot, BOOT_DEADLINE_S)
     configure(boot.settings.log, "scheduler")
-    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control)
+    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, boot.settings)
     settle()
     loop.run()
     control.close()

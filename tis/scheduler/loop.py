@@ -12,10 +12,14 @@ from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
+from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code
 from tis.log import get_logger
+from tis.scheduler.latencies import Latencies
 from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest
+from tis.scheduler.statistics_reply import metrics_replies, replies
+from tis.settings import ServerSettings
 
 _HEARTBEAT_NS: Final = 1_000_000_000
 
@@ -25,7 +29,10 @@ _log = get_logger(__name__)
 class SchedulerLoop:
     """The scheduler process."""
 
-    def __init__(self, runtime_dir: Path, peer: int, control: ControlLink) -> None:
+    def __init__(
+        self, runtime_dir: Path, peer: int, control: ControlLink, settings: ServerSettings | None = None
+    ) -> None:
+        self._settings = settings or ServerSettings()
         self._peer = peer
         self._control = control
         self._mailbox = Mailbox(runtime_dir, peer)
@@ -106,6 +113,8 @@ class SchedulerLoop:
                     self._on_cancel(message, now_ns)
                 elif isinstance(message, m.StatisticsQuery):
                     self._on_statistics(message)
+                elif isinstance(message, m.MetricsQuery):
+                    self._on_metrics(message)
 
     def _on_infer(self, infer: m.Infer, now_ns: int) -> None:
         model = self._models.get((infer.model, infer.version))
@@ -127,12 +136,19 @@ class SchedulerLoop:
                 return
 
     def _on_statistics(self, query: m.StatisticsQuery) -> None:
-        found = tuple(
+        found = [
             model.statistics.snapshot()
             for (name, version), model in sorted(self._models.items())
             if query.model in ("", name) and query.version in (0, version)
-        )
-        self._outbox.post(query.asker, m.StatisticsReply(query.request_id, found))
+        ]
+        for reply in replies(query.request_id, found):
+            self._outbox.post(query.asker, reply)
+
+    def _on_metrics(self, query: m.MetricsQuery) -> None:
+        now_ns = time.monotonic_ns()
+        found = [model.metrics(now_ns) for _, model in sorted(self._models.items(), key=lambda item: item[0])]
+        for reply in metrics_replies(query.request_id, found):
+            self._outbox.post(query.asker, reply)
 
     # ---- from workers ----------------------------------------------------------------------------------------------
 
@@ -164,7 +180,7 @@ class SchedulerLoop:
         listed = {entry.spec.key: entry for entry in table.models}
         for key, entry in listed.items():
             if key not in self._models:
-                self._models[key] = ModelScheduler(entry.spec)
+                self._models[key] = ModelScheduler(entry.spec, self._latencies(entry.spec))
             elif not entry.ready:
                 self._refuse_waiting(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
@@ -173,6 +189,16 @@ class SchedulerLoop:
         self._ready = ready
         for key in [key for key in self._models if key not in listed]:
             self._refuse_waiting(self._models.pop(key))
+
+    def _latencies(self, spec: ModelSpec) -> Latencies | None:
+        """The distributions that the operator wants of a model."""
+        settings = self._settings
+        if not settings.allow_metrics or not (settings.metrics_summaries or settings.metrics_histograms):
+            return None
+        return Latencies(
+            settings.metrics_quantiles if settings.metrics_summaries else None,
+            spec.first_response_buckets_ms if settings.metrics_histograms else None,
+        )
 
     def _refuse_waiting(self, model: ModelScheduler) -> None:
         text = f"Request for unknown model: '{model.spec.name}' version {model.spec.version} is not at ready state"

@@ -6,10 +6,12 @@ Other kinds of scheduler (sequences, ensembles) will offer what `ModelScheduler`
 from collections.abc import Iterator
 from itertools import count
 
-from tis.contracts.messages import BatchDone, Infer
+from tis.contracts.messages import BatchDone, Infer, ModelMetrics
+from tis.contracts.metrics import BACKEND, CANCELED
 from tis.contracts.model_spec import ModelSpec
 from tis.scheduler.batcher import Batcher, BatchPolicy
 from tis.scheduler.instances import Instances, RunningBatch
+from tis.scheduler.latencies import Latencies
 from tis.scheduler.queued import QueuedRequest
 from tis.scheduler.statistics import Statistics
 
@@ -30,10 +32,12 @@ def policy_of(spec: ModelSpec) -> BatchPolicy:
 class ModelScheduler:
     """Queues requests for one model version and hands batches to its instances."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, latencies: Latencies | None = None) -> None:
         self.spec = spec
         self.instances = Instances()
-        self.statistics = Statistics(spec.name, spec.version)
+        self.statistics = Statistics(
+            spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
+        )
         self._batcher = Batcher(policy_of(spec))
         self._waiting: dict[tuple[int, int], QueuedRequest] = {}
 
@@ -55,7 +59,7 @@ class ModelScheduler:
             return False
         request.cancelled = True
         self._batcher.cancelled()
-        self.statistics.failed(now_ns - request.infer.arrival_ns)
+        self.statistics.failed(now_ns - request.infer.arrival_ns, CANCELED)
         return True
 
     def cancel_all_of(self, asker: int, now_ns: int) -> None:
@@ -109,8 +113,14 @@ class ModelScheduler:
         """An instance has died; returns the requests it had, which have failed with it."""
         lost = [request for batch in self.instances.remove(peer) for request in batch.requests]
         for request in lost:
-            self.statistics.failed(now_ns - request.infer.arrival_ns)
+            self.statistics.failed(now_ns - request.infer.arrival_ns, BACKEND)
         return lost
+
+    def metrics(self, now_ns: int) -> ModelMetrics:
+        """What metrics tell of it."""
+        metrics = self.statistics.metrics(len(self._waiting), now_ns)
+        metrics.tags = self.spec.metric_tags
+        return metrics
 
     def close(self, now_ns: int) -> list[QueuedRequest]:
         """The model version is going away; returns the requests that waited."""

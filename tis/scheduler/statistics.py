@@ -7,8 +7,10 @@ a request's compute durations are those of its whole batch; batch statistics go 
 import time
 from dataclasses import dataclass, field
 
-from tis.contracts.messages import BatchDone, BatchStatistics, Duration, ModelStatistics
+from tis.contracts.messages import BatchDone, BatchStatistics, Duration, ModelMetrics, ModelStatistics
+from tis.contracts.metrics import BACKEND, FAILURE_REASONS, OTHER
 from tis.scheduler.instances import RunningBatch
+from tis.scheduler.latencies import Latencies
 
 
 @dataclass(slots=True)
@@ -34,9 +36,17 @@ class _BatchTotals:
 class Statistics:
     """Everything counted for one loaded model version."""
 
-    def __init__(self, name: str, version: int) -> None:
+    def __init__(
+        self, name: str, version: int, *, latencies: Latencies | None = None, counts_failed_batches: bool = False
+    ) -> None:
         self._name = name
         self._version = version
+        #: Whether a batch that failed as a whole is an execution: Triton's backends differ in this.
+        self._counts_failed_batches = counts_failed_batches
+        #: Distributions, for metrics only; None unless the operator wants them.
+        self._latencies = latencies
+        #: Failures by reason; together they are the failures below.
+        self._reasons = dict.fromkeys(FAILURE_REASONS, 0)
         self._last_inference_ms = 0
         self._inference_count = 0
         self._execution_count = 0
@@ -56,17 +66,22 @@ class Statistics:
         for position, request in enumerate(batch.requests):
             took_ns = done.end_ns - request.infer.arrival_ns
             if position in failed:
-                self._fail.add(took_ns)
+                self.failed(took_ns, BACKEND)
                 continue
             succeeded += 1
+            queue_ns = max(done.start_ns - request.enqueued_ns, 0)
             self._success.add(took_ns)
-            self._queue.add(max(done.start_ns - request.enqueued_ns, 0))
+            self._queue.add(queue_ns)
             self._inference_count += request.items
-        if not succeeded:
+            if self._latencies is not None:
+                self._latencies.request(took_ns, queue_ns, done.end_ns)
+        if not succeeded and not self._counts_failed_batches:
             return
         self._compute.compute_input.add(input_ns, succeeded)
         self._compute.compute_infer.add(infer_ns, succeeded)
         self._compute.compute_output.add(output_ns, succeeded)
+        if self._latencies is not None and succeeded:
+            self._latencies.computed((input_ns, infer_ns, output_ns), succeeded, done.end_ns)
         self._last_inference_ms = time.time_ns() // 1_000_000
         self._execution_count += 1
         totals = self._batches.get(batch.items)
@@ -76,9 +91,28 @@ class Statistics:
         totals.compute_infer.add(infer_ns)
         totals.compute_output.add(output_ns)
 
-    def failed(self, took_ns: int) -> None:
-        """A request failed without having run to its end: its worker died, or its client went away."""
+    def failed(self, took_ns: int, reason: str = OTHER) -> None:
+        """A request failed, for one of `FAILURE_REASONS`."""
         self._fail.add(took_ns)
+        self._reasons[reason] += 1
+
+    def metrics(self, pending: int, now_ns: int) -> ModelMetrics:
+        """The same counts as metrics tell them, and how many requests wait."""
+        compute = self._compute
+        durations = (self._success, self._queue, compute.compute_input, compute.compute_infer, compute.compute_output)
+        metrics = ModelMetrics(
+            self._name,
+            self._version,
+            self._success.count,
+            tuple(self._reasons.values()),
+            self._inference_count,
+            self._execution_count,
+            tuple(each.ns // 1000 for each in durations),
+            pending,
+        )
+        if self._latencies is not None:
+            self._latencies.fill(metrics, now_ns)
+        return metrics
 
     def snapshot(self) -> ModelStatistics:
         """Everything as it stands."""

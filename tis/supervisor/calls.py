@@ -10,6 +10,8 @@ from tis.contracts import messages as m
 from tis.errors import TisError, internal
 from tis.log import get_logger
 
+Handler = Callable[[Any], bool | None]
+
 _log = get_logger(__name__)
 
 
@@ -18,10 +20,10 @@ class Calls:
 
     def __init__(self, send: Callable[[int, m.Message], None]) -> None:
         self._send = send
-        self._handlers: dict[type[m.Message], Callable[[Any], None]] = {}
+        self._handlers: dict[type[m.Message], Handler] = {}
 
-    def handle(self, kind: type[m.Message], handler: Callable[[Any], None]) -> None:
-        """Let `handler` do calls of this kind; it raises TisError to refuse one."""
+    def handle(self, kind: type[m.Message], handler: Handler) -> None:
+        """Let `handler` do calls of this kind; it raises TisError to refuse one, and returns True to reply itself, later."""
         self._handlers[kind] = handler
 
     def take(self, call: Any) -> bool:
@@ -29,8 +31,9 @@ class Calls:
         handler = self._handlers.get(type(call))
         if handler is None:
             return False
+        later: bool | None = False
         try:
-            handler(call)
+            later = handler(call)
         except TisError as error:
             self._send(call.peer, m.CallReply(call.call_id, error.code, error.message))
         except Exception as error:  # noqa: BLE001 - a client's call must not end the supervisor
@@ -38,5 +41,6 @@ class Calls:
             failed = internal(f"{type(error).__name__}: {error}")
             self._send(call.peer, m.CallReply(call.call_id, failed.code, failed.message))
         else:
-            self._send(call.peer, m.CallReply(call.call_id))
+            if not later:
+                self._send(call.peer, m.CallReply(call.call_id))
         return True

@@ -23,17 +23,20 @@ class Child:
         pool_fd: int,
         *,
         http_fd: int = -1,
+        metrics_fd: int = -1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), http_fd)
+        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), http_fd, metrics_fd)
         self.peer: Final = peer
         self.module: Final = module
         self.started_s: Final = time.monotonic()
+        #: Peer id of the process that was in the same place before; 0 for none.
+        self.replaces = 0
         # -P: the current directory is not on the path, so that nothing there can hide the server's own modules.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments.as_argv()],
             stdin=subprocess.DEVNULL,
-            pass_fds=[fd for fd in (pool_fd, http_fd) if fd >= 0],
+            pass_fds=[fd for fd in (pool_fd, http_fd, metrics_fd) if fd >= 0],
             env={**os.environ, **(environment or {})},
         )
         #: Polls readable when the process has ended.

@@ -36,6 +36,10 @@ class Grants:
         self._of_peer.setdefault(peer, []).append(grant)
         return grant
 
+    def granted_bytes(self, peer: int) -> int:
+        """How much a worker has been granted."""
+        return sum(grant.size_bytes for grant in self._of_peer.get(peer, ()))
+
     def peer_died(self, peer: int, living: set[int]) -> bool:
         """A process is gone; its ranges come free when the living are done with them. True where that is at once."""
         self._awaited[peer] = set(living)

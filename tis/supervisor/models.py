@@ -13,6 +13,7 @@ from tis.repository.definition import ModelDefinition, read_definition
 from tis.repository.layout import DUPLICATE_REASON, scan
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
+from tis.supervisor.index import reason_shown, repository_index
 from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.version import ModelVersion, State, VersionHost
 
@@ -29,6 +30,8 @@ class Models:
         self.versions: list[ModelVersion] = []
         #: Models without any version to serve, and why.
         self.failed: dict[str, str] = {}
+        #: Those of them that could not even be read, and what the index says of each.
+        self.unread: dict[str, str] = {}
         #: Called when every version has become READY or UNAVAILABLE.
         self.on_settled: Callable[[], None] = lambda: None
 
@@ -40,10 +43,17 @@ class Models:
         """
         scanned = scan([Path(each) for each in self._settings.model_repositories])
         for name in scanned.duplicates:
+            self.unread[name] = DUPLICATE_REASON
             self._cannot_load(name, unavailable(DUPLICATE_REASON))
         for directory in scanned.models.values():
             try:
-                self._add(read_definition(directory, auto_complete=self._settings.auto_complete_config))
+                definition = read_definition(directory, auto_complete=self._settings.auto_complete_config)
+            except TisError as error:
+                self.unread[directory.name] = reason_shown(error)
+                self._cannot_load(directory.name, error)
+                continue
+            try:
+                self._add(definition)
             except TisError as error:
                 self._cannot_load(directory.name, error)
         for version in self.versions:
@@ -100,9 +110,14 @@ class Models:
             m.TableEntry(version.spec, version.state is State.READY) for version in self.versions if version.completed
         )
         named = {entry.spec.name for entry in entries}
-        unavailable = dict(self.failed)
+        unavailable = {name: reason for name, reason in self.failed.items() if name not in self.unread}
         unavailable.update({each.name: each.reason for each in self.versions if each.name not in named})
-        return m.Table(self._epoch, entries, tuple(unavailable.items()))
+        index = repository_index(self.versions, self.unread)
+        return m.Table(self._epoch, entries, tuple(unavailable.items()), index)
+
+    def load_times(self) -> list[tuple[str, int, float]]:
+        """Name, version and seconds that loading took, of every version that has been loaded."""
+        return [(each.name, each.version, each.load_s) for each in self.versions if each.load_s]
 
     def log_table(self) -> str:
         """Models, versions and states as the table that Triton logs at start."""

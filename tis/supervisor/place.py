@@ -57,6 +57,7 @@ class Place:
             return
         self.child = self._launch(self._host.new_peer())
         _log.debug("%s runs as process %d, peer %d", self.title, self.child.pid, self.child.peer)
+        self.child.replaces = self._last_peer
         self._host.watch(self.child, self._died)
 
     def dismiss(self) -> None:

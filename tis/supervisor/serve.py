@@ -7,6 +7,7 @@ from tis.log import configure, get_logger
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.certificates import check_certificates
 from tis.supervisor.supervisor import Supervisor
 from tis_shm.limits import choose_pool_bytes, memory_limit_bytes
 from tis_shm.pool import Pool, PoolError
@@ -20,11 +21,13 @@ def run(settings: ServerSettings) -> int:
     runtime_dir: RuntimeDir | None = None
     ports: list[ReservedPort] = []
     try:
+        check_certificates(settings)
         http = _reserve("HTTP", settings.allow_http, settings.http_address, settings.http_port, ports)
         grpc = _reserve("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port, ports)
+        metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)
         pool = Pool.create(choose_pool_bytes(settings.pool_byte_size, memory_limit_bytes()))
         runtime_dir = RuntimeDir(settings.runtime_directory)
-        return Supervisor(settings, pool, runtime_dir, http, grpc).run()
+        return Supervisor(settings, pool, runtime_dir, http, grpc, metrics).run()
     except (TisError, PoolError, OSError) as error:
         spoken = f"{error.code.spoken} - " if isinstance(error, TisError) else ""
         sys.stderr.write(f"error: creating server: {spoken}{error}\n")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final
 
-import msgspec
 import zmq
 
 from tis.contracts import messages as m
 from tis.contracts.model_spec import ModelSpec
+from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
@@ -19,10 +19,13 @@ from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
 from tis.supervisor.grants import Grants
+from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loop import Loop
 from tis.supervisor.machine import this_machine
+from tis.supervisor.metrics import Metrics
 from tis.supervisor.models import Models
 from tis.supervisor.place import Place
+from tis.supervisor.regions import ClientRegions
 from tis_shm.pool import Pool
 
 _STOP_PATIENCE_S: Final = 5.0
@@ -43,12 +46,14 @@ class Supervisor:
         runtime_dir: RuntimeDir,
         http: ReservedPort | None,
         grpc: ReservedPort | None,
+        metrics: ReservedPort | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
         self._runtime_dir = runtime_dir.path
         self._http = http
         self._grpc = grpc
+        self._metrics = metrics
         self.machine: Final = this_machine()
         self._loop = Loop()
         self._context = zmq.Context()
@@ -59,12 +64,17 @@ class Supervisor:
         #: Children that have said hello: what is sent to others is lost.
         self._greeted: set[int] = set()
         frontends = settings.frontend_count(self.machine.cores)
+        self._observed = Metrics(settings, pool.data_bytes, self.later)
         self._grants = Grants(pool.data_bytes, frontends)
         self._scheduler = Place(self, "the scheduler", self._launch_scheduler)
         self._scheduler.on_give_up = self._cannot_go_on
-        self._listening = [http.listen() if http else None for _ in range(frontends)]
+        self._listening = [[port.listen() if port else None for port in (http, metrics)] for _ in range(frontends)]
         self._frontends = [self._frontend_place(place) for place in range(frontends)]
         self.calls: Final = Calls(self.send)
+        self._live = LiveSettings(settings, http, grpc, self._broadcast, self._tell_frontends)
+        self._live.serve(self.calls)
+        self._regions = ClientRegions(self.machine.gpus, self._publish_regions, self.send)
+        self._regions.serve(self.calls)
         self.models: Final = Models(self, settings)
         self.models.on_settled = self._models_settled
         self._started = False
@@ -73,9 +83,15 @@ class Supervisor:
         self._patience_s = _STOP_PATIENCE_S
         self._stop_asked_s = 0.0
         self._exit_code = 0
+        #: Why the server was not started at all.
+        self._failure: TisError | None = None
 
     def run(self) -> int:
-        """Serve until a signal says stop; returns the exit code."""
+        """Serve until a signal says stop; returns the exit code.
+
+        Raises:
+            TisError: a model could not be loaded at start, and the operator wants no server then.
+        """
         self._loop.on_signal(signal.SIGTERM, lambda: self._on_stop_signal(signal.SIGTERM))
         self._loop.on_signal(signal.SIGINT, lambda: self._on_stop_signal(signal.SIGINT))
         self._scheduler.start()
@@ -84,8 +100,11 @@ class Supervisor:
             place.start()
         self._loop.run(self._on_control)
         self._loop.close()
+        self._regions.close()
         self._hub.close()
         self._context.term()
+        if self._failure is not None:
+            raise self._failure
         return self._exit_code
 
     # ---- what places and versions need -----------------------------------------------------------------------------
@@ -101,6 +120,7 @@ class Supervisor:
     def watch(self, child: Child, died: Callable[[str], None]) -> None:
         """Call back when the child has ended, after everybody has been told."""
         self._children[child.peer] = child
+        self._observed.started(child, child.replaces)
 
         def ended() -> None:
             self._loop.remove_reader(child.pidfd)
@@ -109,6 +129,7 @@ class Supervisor:
             reason = child.reap()
             del self._children[child.peer]
             self._greeted.discard(child.peer)
+            self._observed.ended(child.peer)
             self._peer_down(child.peer, reason)
             died(reason)
             self._after_death()
@@ -140,12 +161,13 @@ class Supervisor:
         return Child("tis.scheduler", peer, self._runtime_dir, self._pool.fd)
 
     def _frontend_place(self, index: int) -> Place:
-        listening = self._listening[index]
-        http_fd = listening.fileno() if listening else -1
+        http_fd, metrics_fd = [each.fileno() if each else -1 for each in self._listening[index]]
         place = Place(
             self,
             f"frontend {index}",
-            lambda peer: Child("tis_frontend", peer, self._runtime_dir, self._pool.fd, http_fd=http_fd),
+            lambda peer: Child(
+                "tis_frontend", peer, self._runtime_dir, self._pool.fd, http_fd=http_fd, metrics_fd=metrics_fd
+            ),
         )
         # A restarted frontend gets the range of the one before, which workers may still be reading.
         place.may_start = lambda previous: not self._grants.awaited(previous)
@@ -156,9 +178,15 @@ class Supervisor:
         return [place.peer for place in self._frontends if place.peer]
 
     def _publish_state(self) -> None:
-        state = m.ServerState(ready=self._ready, stopping=self._stopping)
+        self._tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping))
+
+    def _tell_frontends(self, message: m.Message) -> None:
         for peer in self._frontend_peers():
-            self._hub.send(peer, state)
+            self._hub.send(peer, message)
+
+    def _broadcast(self, message: m.Message) -> None:
+        for peer in self._greeted:
+            self._hub.send(peer, message)
 
     @property
     def _ready(self) -> bool:
@@ -166,7 +194,14 @@ class Supervisor:
         models_ready = self.models.all_ready or not self._settings.strict_readiness
         return everybody_up and self.models.settled and models_ready and not self._stopping
 
+    def _publish_regions(self, table: m.Regions) -> set[int]:
+        """Tell frontends and workers the clients' regions; gives the frontends that have been told."""
+        for peer in self._greeted - {self._scheduler.peer}:
+            self._hub.send(peer, table)
+        return self._greeted.intersection(self._frontend_peers())
+
     def _peer_down(self, peer: int, reason: str) -> None:
+        self._regions.peer_down(peer)
         # Only these can hold anything of the dead one: a worker that still loads has not seen a request yet.
         holders = {place.peer for place in self._frontends if place.peer in self._greeted}
         holders.update(each for version in self.models.versions for each in version.peers_up())
@@ -212,9 +247,10 @@ class Supervisor:
             return
         elif isinstance(message, m.Quiesced):
             self._grants.quiesced(message.peer, message.gone)
+        elif isinstance(message, m.ServerQuery):
+            self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
         elif isinstance(message, m.Heartbeat):
-            used, pending = message.used_bytes, message.pending
-            _log.debug("peer %d uses %d bytes of the pool, %d requests pending", message.peer, used, pending)
+            self._observed.heard(message)
         elif isinstance(message, m.Drained):
             self._undrained.discard(message.peer)
             if self._stopping:
@@ -228,24 +264,18 @@ class Supervisor:
         self._greeted.add(peer)
         scheduler = self._scheduler.peer
         if peer == scheduler:
-            self._hub.send(peer, m.Boot(self._settings), self.models.table())
+            self._hub.send(peer, m.Boot(self._live.now()), self.models.table())
             return
         for index, place in enumerate(self._frontends):
             if place.peer == peer:
-                boot = m.Boot(self._own_settings(), (self._grants.frontend_range(index),), scheduler)
+                boot = m.Boot(self._live.now(), (self._grants.frontend_range(index),), scheduler)
                 state = m.ServerState(ready=self._ready, stopping=self._stopping)
-                self._hub.send(peer, boot, self.models.table(), state)
+                self._hub.send(peer, boot, self.models.table(), state, self._live.trace(), self._regions.table())
                 return
         version = self.models.of_peer(peer)
         if version is not None:
-            self._hub.send(peer, m.Boot(self._settings, (), scheduler, version.threads))
+            self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads), self._regions.table())
             version.hello(peer)
-
-    def _own_settings(self) -> ServerSettings:
-        """The settings with the ports as they are, where any free one was asked for."""
-        http_port = self._http.port if self._http else self._settings.http_port
-        grpc_port = self._grpc.port if self._grpc else self._settings.grpc_port
-        return msgspec.structs.replace(self._settings, http_port=http_port, grpc_port=grpc_port)
 
     def _on_up(self, peer: int) -> None:
         if peer == self._scheduler.peer:
@@ -283,14 +313,13 @@ class Supervisor:
         self._started = True
         log_block(_log, "", self.models.log_table())
         if self._settings.exit_on_error and not self.models.all_ready:
-            _log.error("creating server: Internal - failed to load all models")
-            self._exit_code = 1
+            self._failure = internal("failed to load all models")
             self._begin_stop()
             return
-        if self._grpc is not None:
-            _log.info("Started GRPCInferenceService at %s:%d", self._grpc.address, self._grpc.port)
-        if self._http is not None:
-            _log.info("Started HTTPService at %s:%d", self._http.address, self._http.port)
+        services = {"GRPCInferenceService": self._grpc, "HTTPService": self._http, "Metrics Service": self._metrics}
+        for service, port in services.items():
+            if port is not None:
+                _log.info("Started %s at %s:%d", service, port.address, port.port)
 
     # ---- stopping: no new connections, drain, stop workers and scheduler, leave ------------------------------------
 

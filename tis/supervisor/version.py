@@ -4,10 +4,12 @@ A version is READY when all its instances are up. Its config is completed from t
 load reports; the others load the same file and are told the same specification.
 """
 
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+from tis.config.labels import check_labels
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
@@ -64,6 +66,9 @@ class ModelVersion:
         self.state = State.LOADING
         self.reason = ""
         self.completed = False
+        self._started_s = 0.0
+        #: How long it took until it was ready for the first time; 0 before.
+        self.load_s = 0.0
         #: Called when it has become READY or UNAVAILABLE.
         self.on_settled: Callable[[], None] = lambda: None
         draft = with_placement(definition.config, surroundings)
@@ -75,6 +80,7 @@ class ModelVersion:
 
     def start(self) -> None:
         """Begin to load on every instance."""
+        self._started_s = time.monotonic()
         for place in self._places:
             place.start()
 
@@ -88,6 +94,16 @@ class ModelVersion:
     def peers_up(self) -> list[int]:
         """Peer ids of the instances that take batches."""
         return [place.peer for place in self._places if place.up]
+
+    def processes(self) -> list[tuple[int, str]]:
+        """Peer id (0 for one that is dead) and name of each instance."""
+        return [
+            (
+                place.peer,
+                f"{self.name}/{self.version}/{spec.name}" + (f":{spec.device_id}" if spec.kind == "GPU" else ""),
+            )
+            for place, spec in zip(self._places, self.spec.instances, strict=True)
+        ]
 
     def stop(self) -> None:
         """End all instances in order."""
@@ -114,6 +130,7 @@ class ModelVersion:
                     signature=message.signature,
                     config_provided=self._definition.config_provided,
                 )
+                check_labels(config, self._definition.path)
             except TisError as error:
                 self._fail(error)
                 return
@@ -135,6 +152,7 @@ class ModelVersion:
         self._host.instance_up(peer, self.spec)
         if self.state is not State.READY and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
+            self.load_s = self.load_s or time.monotonic() - self._started_s
             self._host.publish()
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
             self.on_settled()

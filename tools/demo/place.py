@@ -50,34 +50,35 @@ def find_place(given: Sequence[str]) -> Place:
         raise CannotStartError(error.message) from None
     if not settings.allow_http:
         raise CannotStartError("tools/run asks the server over HTTP, so --allow-http=false does not go with it")
-    http_port, grpc_port = _free_ports(settings)
-    flags += [f"--http-port={http_port}", f"--grpc-port={grpc_port}"]
-    grpc = _reachable(settings.grpc_address, grpc_port) if settings.allow_grpc else ""
-    return Place(tuple(flags), _reachable(settings.http_address, http_port), grpc, models)
+    ports = _free_ports(settings)
+    flags += [f"{flag}={port}" for flag, port in ports.items()]
+    grpc = _reachable(settings.grpc_address, ports["--grpc-port"]) if settings.allow_grpc else ""
+    return Place(tuple(flags), _reachable(settings.http_address, ports["--http-port"]), grpc, models)
 
 
-def _free_ports(settings: ServerSettings) -> tuple[int, int]:
-    """The ports to use, in place of 0 one that is free."""
+def _free_ports(settings: ServerSettings) -> dict[str, int]:
+    """The ports to use by their flags, in place of 0 one that is free."""
     wanted = [("HTTP", "--http-port", settings.http_address, settings.http_port)]
     if settings.allow_grpc:
         wanted.append(("GRPC", "--grpc-port", settings.grpc_address, settings.grpc_port))
-    reserved: list[ReservedPort] = []
+    if settings.allow_metrics:
+        wanted.append(("Metrics", "--metrics-port", settings.metrics_host, settings.metrics_port))
+    reserved: dict[str, ReservedPort] = {}
     taken: list[str] = []
     instead: list[str] = []
     for service, flag, address, port in wanted:
         try:
-            reserved.append(ReservedPort(service, address, port))
+            reserved[flag] = ReservedPort(service, address, port)
         except TisError as error:
             reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error.message
             taken.append(f"port {port} ({service}, {address}) cannot be used: {reason}")
             instead.append(f"{flag}={_next_free(address, port)}")
-    for each in reserved:
+    for each in reserved.values():
         each.close()
     if taken:
         advice = f"Stop the program that uses it, or choose another port:\n  tools/run {' '.join(instead)}"
         raise CannotStartError("\n".join([*taken, advice]))
-    grpc_port = reserved[1].port if settings.allow_grpc else settings.grpc_port
-    return reserved[0].port, grpc_port
+    return {flag: each.port for flag, each in reserved.items()}
 
 
 def _next_free(address: str, port: int) -> int:

@@ -13,6 +13,7 @@ from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
 from tis.errors import TisError, internal, unavailable
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Grant, Loans, Slab
+from tis_workers.regions import Placements
 
 _ALIGNMENT_BYTES: Final = 64
 _GRANT_DEADLINE_S: Final = 5.0
@@ -20,13 +21,14 @@ _SMALLEST_GRANT_BYTES: Final = 4 << 20
 #: Characters of an error's text; longer ones, such as a model's whole input in a message, would not fit a packet.
 _LONGEST_TEXT: Final = 32 << 10
 
+_NOTHING: Final = memoryview(b"")
 _DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
 
 
 class Reservation:
-    """A block for the outputs of one answer, with an array for each, to be filled in place."""
+    """Places for the outputs of one answer, with an array for each, to be filled: in a block, or where the client said."""
 
-    def __init__(self, block: Block, refs: tuple[m.OutputRef, ...], arrays: list[npt.NDArray[Any]]) -> None:
+    def __init__(self, block: Block | None, refs: tuple[m.OutputRef, ...], arrays: list[npt.NDArray[Any]]) -> None:
         self.block = block
         self.refs = refs
         self.arrays = arrays
@@ -56,11 +58,17 @@ class OutputWriter:
         self._loans.forget(lambda peer: peer == reader)
         self._outbox.forget(reader)
 
-    def reply(self, asker: int, request_id: int, outputs: list[tuple[str, npt.NDArray[Any], str]]) -> None:
-        """Write (name, array, datatype) outputs into a block and post the reply.
+    def reply(
+        self,
+        asker: int,
+        request_id: int,
+        outputs: list[tuple[str, npt.NDArray[Any], str]],
+        placements: Placements | None = None,
+    ) -> None:
+        """Write (name, array, datatype) outputs into a block, or where the client wants them, and post the reply.
 
         Raises:
-            TisError: the pool has no room, or an array has no datatype of the protocol.
+            TisError: the pool or the client's place has no room, or an array has no datatype of the protocol.
         """
         refs: list[m.OutputRef] = []
         parts: list[memoryview] = []
@@ -68,6 +76,10 @@ class OutputWriter:
         for name, array, configured in outputs:
             datatype, part = _wire_form(name, array, configured)
             size_bytes = len(part)
+            if placements is not None and name in placements:
+                refs.append(placements.write(name, datatype, array.shape, part))
+                parts.append(_NOTHING)
+                continue
             refs.append(m.OutputRef(name, datatype, array.shape, at, size_bytes))
             parts.append(part)
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
@@ -77,25 +89,45 @@ class OutputWriter:
         block = self._take(at)
         data = self._pool.data
         for ref, part in zip(refs, parts, strict=True):
+            if ref.region:
+                continue
             begin = block.offset + ref.start
             data[begin : begin + ref.size_bytes] = part
         self._post(asker, request_id, block, tuple(refs))
 
-    def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation:
-        """A block with an unfilled array for each (name, datatype, shape); datatypes of fixed size only.
+    def reserve(
+        self, outputs: list[tuple[str, str, tuple[int, ...]]], placements: Placements | None = None
+    ) -> Reservation | None:
+        """An unfilled array for each (name, datatype, shape), in a block or where the client wants it.
+
+        For datatypes of fixed size only. None where an output goes to memory that cannot be written in place.
 
         Raises:
-            TisError: the pool has no room.
+            TisError: the pool or the client's place has no room.
         """
         refs: list[m.OutputRef] = []
+        placed: dict[str, npt.NDArray[Any]] = {}
         at = 0
         for name, datatype, shape in outputs:
             size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
+            if placements is not None and name in placements:
+                array = placements.array(name, datatype, shape, size_bytes)
+                if array is None:
+                    return None
+                placed[name] = array
+                refs.append(placements.ref(name, datatype, shape))
+                continue
             refs.append(m.OutputRef(name, datatype, shape, at, size_bytes))
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        if len(placed) == len(refs) and refs:
+            return Reservation(None, tuple(refs), list(placed.values()))
         block = self._take(max(at, 1))
         arrays = [
-            np.frombuffer(self._slab.writable(block, ref.start, ref.size_bytes), NUMPY[ref.datatype]).reshape(ref.shape)
+            placed[ref.name]
+            if ref.region
+            else np.frombuffer(self._slab.writable(block, ref.start, ref.size_bytes), NUMPY[ref.datatype]).reshape(
+                ref.shape
+            )
             for ref in refs
         ]
         return Reservation(block, tuple(refs), arrays)
@@ -106,13 +138,17 @@ class OutputWriter:
 
     def give_back(self, reservation: Reservation) -> None:
         """Free a reservation that was not used."""
-        self._slab.free(reservation.block)
+        if reservation.block is not None:
+            self._slab.free(reservation.block)
 
     def fail(self, asker: int, request_id: int, error: TisError) -> None:
         """Post an error."""
         self._outbox.post(asker, m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT]))
 
-    def _post(self, asker: int, request_id: int, block: Block, refs: tuple[m.OutputRef, ...]) -> None:
+    def _post(self, asker: int, request_id: int, block: Block | None, refs: tuple[m.OutputRef, ...]) -> None:
+        if block is None:
+            self._outbox.post(asker, m.Reply(request_id, None, refs))
+            return
         self._loans.lend(block, asker)
         self._outbox.post(asker, m.Reply(request_id, m.BlockRef(*block), refs))
 

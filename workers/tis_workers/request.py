@@ -10,31 +10,42 @@ from tis.contracts import messages as m
 from tis.contracts.datatypes import NUMPY, decode_bytes
 from tis.contracts.inference import id_prefix
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
 from tis_workers.output import OutputWriter, Reservation
+from tis_workers.regions import ClientRegions, Placements
 
 
 class WorkRequest:
     """One request of a batch. Exactly one of `respond`, `respond_reserved` and `fail` is called for it."""
 
-    __slots__ = ("_body", "_item", "_writer", "answered", "batch_size", "failed", "inputs", "wanted")
+    __slots__ = ("_body", "_item", "_placements", "_writer", "answered", "batch_size", "failed", "inputs", "wanted")
 
-    def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter) -> None:
+    def __init__(
+        self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter, regions: ClientRegions
+    ) -> None:
         self._item = item
         self._writer = writer
         self._body = m.decode_body(item.body)
         self.batch_size = item.batch_size
         self.answered = False
         self.failed = False
-        #: Input arrays by name: views into the pool, good until the request is answered. BYTES are object arrays.
+        #: Where outputs go that the client wants in its own memory; None where it wants none there.
+        self._placements: Placements | None = None
+        #: Input arrays by name: views into the pool or a client's region, good until the request is answered. BYTES are
+        #: object arrays.
         self.inputs: dict[str, npt.NDArray[Any]] = {}
         outputs = spec.outputs
         chosen = self._body.outputs
         #: The outputs to answer with.
         self.wanted: tuple[TensorSpec, ...] = outputs if chosen is None else tuple(outputs[index] for index in chosen)
         try:
-            self._view_inputs(spec, pool)
+            self._view_inputs(spec, pool, regions)
+            if self._body.placements:
+                self._placements = Placements(regions, spec, self._body.placements)
+        except TisError as error:
+            self.fail(error)
         except (PoolError, ValueError) as error:
             self.fail(internal(f"unable to read the inputs of a request for model '{spec.name}': {error}"))
 
@@ -43,11 +54,23 @@ class WorkRequest:
         """The client's id for the request; empty where it gave none."""
         return self._body.client_id
 
-    def _view_inputs(self, spec: ModelSpec, pool: Pool) -> None:
+    @property
+    def writes_over_inputs(self) -> bool:
+        """True where the client wants an output in memory that it also gave an input in."""
+        return self._placements is not None and self._placements.meet(self._body.inputs)
+
+    def _view_inputs(self, spec: ModelSpec, pool: Pool, regions: ClientRegions) -> None:
         block = Block(self._body.block.offset, self._body.block.generation)
         for ref in self._body.inputs:
             tensor = spec.inputs[ref.index]
-            view = pool.view(block, ref.start, ref.size_bytes)
+            if ref.region:
+                view = regions.view(ref.region, ref.start, ref.size_bytes)
+                if tensor.datatype == "BYTES":
+                    # Nobody has counted the elements yet, and the client may change them at any moment.
+                    view = memoryview(bytes(view))
+                    check_bytes_elements(tensor.name, spec.name, ref.shape, view)
+            else:
+                view = pool.view(block, ref.start, ref.size_bytes)
             shape = ref.shape
             if tensor.reshape is not None:
                 shape = _reshaped(tensor, shape, batched=spec.max_batch_size > 0)
@@ -61,12 +84,22 @@ class WorkRequest:
     def respond(self, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
         """Answer with these outputs; those that were not asked for are left out."""
         chosen = [(spec.name, outputs[spec.name], spec.datatype) for spec in self.wanted if spec.name in outputs]
-        self._writer.reply(self._item.asker, self._item.request_id, chosen)
+        try:
+            self._writer.reply(self._item.asker, self._item.request_id, chosen, self._placements)
+        except TisError as error:
+            if self._placements is None:
+                raise
+            # A place that is too small is this request's own affair; others of its batch are still to be answered.
+            self.fail(error)
+            return
         self.answered = True
 
-    def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation:
-        """Arrays in the pool for (name, datatype, shape), to be filled and sent with `respond_reserved`."""
-        return self._writer.reserve(outputs)
+    def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation | None:
+        """Arrays for (name, datatype, shape), to be filled and sent with `respond_reserved`.
+
+        They lie in the pool or the client's region. None where an output goes to memory that cannot be written in place.
+        """
+        return self._writer.reserve(outputs, self._placements)
 
     def respond_reserved(self, reservation: Reservation) -> None:
         """Answer with arrays that were filled in place."""

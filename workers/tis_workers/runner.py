@@ -18,9 +18,11 @@ from tis.log import get_logger
 from tis_shm.pool import Pool
 from tis_workers.backends.base import Backend, Timings
 from tis_workers.output import OutputWriter
+from tis_workers.regions import ClientRegions
 from tis_workers.request import WorkRequest
 
 _HEARTBEAT_S: Final = 1.0
+_CATCH_UP_MS: Final = 50
 
 _log = get_logger(__name__)
 
@@ -47,6 +49,9 @@ class Runner:
         self._mailbox = Mailbox(runtime_dir, control.peer)
         self._waiting: deque[m.Batch] = deque()
         self._stopping = False
+        self._regions = ClientRegions(self._catch_up_regions)
+        #: Control messages that have been read in the midst of a batch.
+        self._unfollowed: list[m.AnyMessage] = []
         self._mailbox_fd = self._mailbox.fileno()
         self._control_fd = control.socket.fileno()
         self._poller = Poller(outbox)
@@ -71,6 +76,7 @@ class Runner:
                 self._execute(self._waiting.popleft())
                 self._outbox.flush()
         self._backend.finalize()
+        self._regions.close()
         self._mailbox.close()
         self._outbox.close()
         self._poller.close()
@@ -82,11 +88,24 @@ class Runner:
             return False
         self._next_heartbeat_s = now_s + _HEARTBEAT_S
         self._writer.collect()
+        self._regions.tidy()
         self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
         return True
 
-    def _receive_control(self) -> None:
+    def _catch_up_regions(self) -> None:
+        """A request names a region that is not known here: the news may be on its way. All other news wait."""
+        self._control.socket.poll(_CATCH_UP_MS)
         for message in self._control.receive():
+            if isinstance(message, m.Regions):
+                self._regions.replace(message)
+            else:
+                self._unfollowed.append(message)
+        # What has been read here must be followed after this batch, though the socket will not signal it again.
+        self._next_heartbeat_s = 0.0
+
+    def _receive_control(self) -> None:
+        messages, self._unfollowed = [*self._unfollowed, *self._control.receive()], []
+        for message in messages:
             if isinstance(message, m.PeerDown):
                 self._writer.forget(message.peer)
                 self._control.send(m.Quiesced(self._control.peer, message.peer))
@@ -94,13 +113,15 @@ class Runner:
                 self._outbox.forget(self._scheduler)
                 self._scheduler = message.peer
                 self._waiting.clear()
+            elif isinstance(message, m.Regions):
+                self._regions.replace(message)
             elif isinstance(message, m.Stop):
                 self._stopping = True
 
     def _execute(self, batch: m.Batch) -> None:
         spec = self._backend.spec
         began_ns = time.monotonic_ns()
-        requests = [WorkRequest(spec, item, self._pool, self._writer) for item in batch.items]
+        requests = [WorkRequest(spec, item, self._pool, self._writer, self._regions) for item in batch.items]
         runnable = [request for request in requests if not request.answered]
         timings = Timings(began_ns, began_ns, began_ns)
         if runnable:

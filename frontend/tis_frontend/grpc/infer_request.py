@@ -9,6 +9,9 @@ from tis.contracts.inference import InferRequest, InputTensor
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.validation import check_output_names
 from tis.errors import invalid
+from tis_frontend.grpc.parameters import read_classification, read_parameters
+from tis_frontend.grpc.placement import REGION, read_place
+from tis_frontend.regions import NO_REGIONS, RegionTable
 
 _ALIGNMENT_BYTES: Final = 64
 
@@ -39,18 +42,32 @@ _DATATYPE_OF_FIELD: Final = {
 }
 
 
-def parse(spec: ModelSpec, message: Any) -> tuple[InferRequest, list[bytes], int]:
+def parse(spec: ModelSpec, message: Any, regions: RegionTable = NO_REGIONS) -> tuple[InferRequest, list[bytes], int]:
     """The request, the bytes of each input in order, and how many bytes of a block they take.
 
     Raises:
         TisError: INVALID_ARG in Triton's words.
     """
     request = InferRequest(spec.name, spec.version, message.id, [])
+    if message.parameters:
+        read_parameters(request, message.parameters)
     raw = message.raw_input_contents
     next_raw = 0
     data: list[bytes] = []
     at = 0
     for entry in message.inputs:
+        place = read_place(entry.name, entry.parameters, regions) if entry.parameters else None
+        if place is not None:
+            if entry.HasField("contents"):
+                raise invalid(
+                    f"unexpected 'content' provided when using shared memory for input tensor '{entry.name}' for model "
+                    f"'{spec.name}'"
+                )
+            request.inputs.append(
+                InputTensor(entry.name, entry.datatype, tuple(entry.shape), place.size_bytes, place.start, place.region)
+            )
+            data.append(b"")
+            continue
         if entry.HasField("contents"):
             if raw:
                 raise invalid(
@@ -66,7 +83,17 @@ def parse(spec: ModelSpec, message: Any) -> tuple[InferRequest, list[bytes], int
         request.inputs.append(InputTensor(entry.name, entry.datatype, tuple(entry.shape), len(piece), at))
         data.append(piece)
         at += -(-len(piece) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-    request.outputs = [output.name for output in message.outputs]
+    for output in message.outputs:
+        request.outputs.append(output.name)
+        if output.parameters:
+            classes = read_classification(output.parameters)
+            if classes:
+                request.classification[output.name] = classes
+                if REGION in output.parameters:
+                    raise invalid(f"output can't set both '{REGION}' and 'classification'")
+            place = read_place(output.name, output.parameters, regions)
+            if place is not None:
+                request.placements[output.name] = place
     check_output_names(spec, request.outputs)
     return request, data, at
 
@@ -76,17 +103,18 @@ def _from_contents(spec: ModelSpec, entry: Any) -> bytes:
     fields = entry.contents.ListFields()
     if not fields:
         return b""
+    descriptor, values = fields[0]
+    datatype = entry.datatype
+    if datatype not in ELEMENT_BYTES or _CONTENTS_FIELD.get(datatype) != descriptor.name:
+        expected = datatype if datatype in ELEMENT_BYTES else "<invalid>"
+        raise invalid(
+            f"unexpected explicit tensor data for input tensor '{entry.name}' for model '{spec.name}' of type "
+            f"'{_DATATYPE_OF_FIELD.get(descriptor.name, descriptor.name)}', expected datatype '{expected}'"
+        )
     if len(fields) > 1:
         raise invalid(
             f"unexpected explicit tensor data for input tensor '{entry.name}' for model '{spec.name}', binary data was "
             "already supplied."
-        )
-    descriptor, values = fields[0]
-    datatype = entry.datatype
-    if datatype not in ELEMENT_BYTES or _CONTENTS_FIELD.get(datatype) != descriptor.name:
-        raise invalid(
-            f"unexpected explicit tensor data for input tensor '{entry.name}' for model '{spec.name}' of type "
-            f"'{_DATATYPE_OF_FIELD.get(descriptor.name, descriptor.name)}', expected datatype '{datatype}'"
         )
     if datatype == "BYTES":
         elements = np.empty(len(values), dtype=np.object_)

@@ -3,30 +3,35 @@
 A transport (`server.py`) finds a handler here by the method's name, and turns a `TisError` into its status.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts import messages as m
-from tis.contracts.inference import Answer, InferRequest
-from tis.errors import invalid, unsupported
-from tis_frontend.core import now_ns
-from tis_frontend.grpc import infer_request
+from tis.errors import internal
+from tis_frontend.grpc.category import HEADER_PREFIX
+from tis_frontend.grpc.control import ControlService
+from tis_frontend.grpc.health import HealthService
+from tis_frontend.grpc.infer_call import InferCalls
+from tis_frontend.grpc.parameters import Metadata
+from tis_frontend.grpc.shared_memory import SharedMemoryService
+from tis_frontend.grpc.stream import InferStream
 from tis_frontend.model_table import parse_version
-from tis_frontend.plan import make_plan
+from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 
 
 class InferenceService:
-    """Unary calls by method name."""
+    """Unary calls by method name, and the one that is a stream."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        #: ModelInfer takes the call's metadata as well.
+        self.infer_calls = InferCalls(server)
         self.unary: dict[str, Handler] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -35,8 +40,14 @@ class InferenceService:
             "ModelMetadata": self._model_metadata,
             "ModelConfig": self._model_config,
             "ModelStatistics": self._model_statistics,
-            "ModelInfer": self._model_infer,
+            "ModelInfer": self.infer_calls.infer,
+            **ControlService(server).unary,
+            **SharedMemoryService(server).unary,
         }
+
+        #: The standard health service, which is beside Triton's.
+        self.health: dict[str, Handler] = HealthService(server).unary
+        self.restricted = expected_headers(server.settings.grpc_restricted_protocols, HEADER_PREFIX)
 
     # ---- health and metadata ---------------------------------------------------------------------------------------
 
@@ -82,54 +93,16 @@ class InferenceService:
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
-    async def _model_infer(self, data: bytes) -> bytes:
-        arrival_ns = now_ns()
-        self._server.check_running()
-        message = _parse(pb.ModelInferRequest, data)
-        spec = self._server.model(message.model_name, parse_version(message.model_version)).spec
-        if spec.decoupled:
-            raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        request, pieces, block_bytes = infer_request.parse(spec, message)
-        plan = make_plan(spec, request)
-        core = self._server.core
-        block = core.take(block_bytes)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        try:
-            for tensor, piece in zip(request.inputs, pieces, strict=True):
-                core.writable(block, tensor.start, tensor.size_bytes)[:] = piece
-            request_id = core.submit(plan, request.client_id, block, arrival_ns, future.set_result)
-        except Exception:
-            core.discard(block)
-            raise
-        try:
-            answer = await future
-        except asyncio.CancelledError:
-            core.cancel(request_id)
-            if future.done() and not future.cancelled():
-                core.release(future.result())
-            raise
-        if answer.error is not None:
-            raise answer.error
-        try:
-            return _render(request, answer)
-        finally:
-            core.release(answer)
-
-
-def _render(request: InferRequest, answer: Answer) -> bytes:
-    """ModelInferResponse: every output in raw_output_contents, none in `contents`."""
-    response = pb.ModelInferResponse(model_name=request.model, model_version=str(request.version), id=request.client_id)
-    for tensor in answer.outputs:
-        response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        response.raw_output_contents.append(bytes(tensor.data))
-    return _bytes(response)
+    def stream(self, requests: AsyncIterator[bytes], metadata: Metadata) -> AsyncGenerator[bytes, None]:
+        """ModelStreamInfer: the responses to a stream of requests. Close it to cancel what is in flight."""
+        return InferStream(self._server, self.infer_calls, metadata).responses(requests)
 
 
 def _parse(kind: Any, data: bytes) -> Any:
     try:
         return kind.FromString(data)
-    except DecodeError as error:
-        raise invalid(f"unable to parse the request message: {error}") from None
+    except DecodeError:
+        raise internal("Unable to parse request") from None
 
 
 def _bytes(message: Any) -> bytes:

@@ -14,11 +14,16 @@ from tis.contracts import messages as m
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
 from tis_frontend.docs.routes import DOCS_ROUTES
+from tis_frontend.http.control import control_routes
+from tis_frontend.http.generate import generate_routes
+from tis_frontend.http.interface import RawPath, error_response, interface_routes, plain_response
+from tis_frontend.http.shared_memory import shared_memory_routes
 from tis_frontend.http.status import STATUS, error_body
+from tis_frontend.model_table import parse_version
+from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
 
 _JSON: Final = "application/json"
-_TEXT: Final = "text/plain"
 
 _log = get_logger(__name__)
 
@@ -26,9 +31,10 @@ _log = get_logger(__name__)
 def build_app(server: Server) -> Starlette:
     """The ASGI application of one frontend."""
     app = Starlette(
-        routes=[*_routes(), *DOCS_ROUTES],
+        routes=[*interface_routes(_routes(), expected_headers(server.settings.http_restricted_apis)), *DOCS_ROUTES],
         exception_handlers={TisError: _on_tis_error, HTTPException: _on_http_exception, Exception: _on_exception},
     )
+    app.add_middleware(RawPath)
     app.router.redirect_slashes = False
     app.state.server = server
     return app
@@ -42,7 +48,10 @@ def _routes() -> list[BaseRoute]:
         Route("/v2/health/live", _live),
         Route("/v2/health/ready", _ready),
         Route("/v2/models/stats", _all_statistics),
+        *control_routes(),
     ]
+    routes += shared_memory_routes()
+    routes += generate_routes()
     for base in (model, version):
         routes += [
             Route(base, _model_metadata),
@@ -64,13 +73,13 @@ async def _metadata(request: Request) -> Response:
 
 async def _live(request: Request) -> Response:
     _server(request).check_running()
-    return Response(media_type=_TEXT)
+    return plain_response()
 
 
 async def _ready(request: Request) -> Response:
     server = _server(request)
     server.check_running()
-    return Response(status_code=200 if server.ready else 400, media_type=_TEXT)
+    return plain_response(status=200 if server.ready else 400)
 
 
 async def _model_metadata(request: Request) -> Response:
@@ -81,8 +90,8 @@ async def _model_ready(request: Request) -> Response:
     server = _server(request)
     server.check_running()
     if server.table.is_ready(*_model_key(request)):
-        return Response(media_type=_TEXT)
-    return Response(msgspec.json.encode({"error": "Model version not ready"}), status_code=400, media_type=_TEXT)
+        return plain_response()
+    return error_response("Model version not ready", 400, plain=True)
 
 
 async def _model_config(request: Request) -> Response:
@@ -114,7 +123,7 @@ def _server(request: Request) -> Server:
 
 def _model_key(request: Request) -> tuple[str, int | None]:
     version: int | None = request.path_params.get("version")
-    return request.path_params["model"], version
+    return request.path_params["model"], None if version is None else parse_version(str(version))
 
 
 def _json(value: Any) -> Response:
@@ -168,7 +177,7 @@ async def _on_tis_error(_request: Request, error: Exception) -> Response:
 async def _on_http_exception(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    return Response(msgspec.json.encode({"error": error.detail}), status_code=error.status_code, media_type=_TEXT)
+    return error_response(error.detail, error.status_code, plain=True)
 
 
 async def _on_exception(request: Request, error: Exception) -> Response:

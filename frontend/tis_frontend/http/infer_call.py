@@ -6,19 +6,28 @@ uvicorn's protocol looks at in a cycle.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from tis.contracts.inference import Answer
 from tis.errors import TisError, internal, invalid, unsupported
 from tis.log import get_logger
+from tis_frontend.classification import classify
 from tis_frontend.core import Core, now_ns
-from tis_frontend.http import infer_request, infer_response
+from tis_frontend.http import compression, infer_request, infer_response, sizes
+from tis_frontend.http.header_forwarding import with_headers
 from tis_frontend.http.status import STATUS, error_body
 from tis_frontend.model_table import ModelTable, ServedModel
+from tis_frontend.plan import Plan
 from tis_shm.pool import Block
 
 _JOIN_BELOW_BYTES: Final = 32 << 10
+#: What is compressed or decompressed at once; more is done in a thread, so that others need not wait.
+_INLINE_BYTES: Final = 4 << 10
 _HEADER_LENGTH: Final = b"inference-header-content-length"
+_LENGTH_BYTES: Final = 4
+_JSON: Final = b"application/json"
+_TEXT: Final = b"text/plain"
 
 _REASONS: Final = {
     200: b"OK",
@@ -53,6 +62,9 @@ class InferCall:
         keep_alive: bool,
         written: Callable[[Answer], None],
         on_response: Callable[[], None],
+        loop: asyncio.AbstractEventLoop,
+        most_bytes: int,
+        forwarded: list[tuple[str, str]] | None = None,
     ) -> None:
         # What uvicorn's protocol reads and writes in a cycle.
         self.response_complete = False
@@ -65,7 +77,10 @@ class InferCall:
         self._transport = transport
         self._written = written
         self._on_response = on_response
+        self._loop = loop
+        self._most_bytes = most_bytes
         # This request.
+        self._forwarded = forwarded
         self._arrival_ns = now_ns()
         self._model: ServedModel | None = None
         self._error: TisError | None = None
@@ -76,6 +91,8 @@ class InferCall:
         self._tail_at = 0
         self._tail_bytes = 0
         self._has_header_length = False
+        self._compressed = False
+        self._accept = b""
         self._request_id = 0
         self._started = False
 
@@ -101,7 +118,7 @@ class InferCall:
         """The headers are in: find the model and make room for the tensors."""
         content_bytes = -1
         header_text: bytes | None = None
-        encoding = b""
+        encoding: bytes | None = None
         for key, value in headers:
             if key == b"content-length":
                 content_bytes = int(value)
@@ -109,13 +126,21 @@ class InferCall:
                 header_text = value
             elif key == b"content-encoding":
                 encoding = value
+            elif key == b"accept-encoding":
+                self._accept = value
         try:
-            self._model = self._table.find(name, version)
-            if encoding not in (b"", b"identity"):
-                raise unsupported("Unsupported compression type")
+            self._model = model = self._table.find(name, version)
+            if model.spec.decoupled:
+                raise unsupported("HTTP end point doesn't support models with decoupled transaction policy")
+            if encoding is not None and compression.is_compressed(encoding):
+                # The sizes in the headers say nothing of the content's.
+                self._compressed = True
+                content_bytes = -1
             if header_text is not None:
                 self._has_header_length = True
-                self._begin_binary(_header_length(header_text), content_bytes)
+                self._begin_binary(sizes.header_length(header_text), content_bytes)
+            elif content_bytes > self._most_bytes:
+                raise sizes.json_too_large(content_bytes, self._most_bytes)
         except TisError as error:
             self._error = error
 
@@ -125,10 +150,25 @@ class InferCall:
             self._tail_bytes = -head_bytes - 1
             return
         if head_bytes > content_bytes:
-            raise _header_out_of_range(head_bytes, content_bytes)
+            raise sizes.header_out_of_range(head_bytes, content_bytes)
         self._head_left = head_bytes
-        self._tail_bytes = content_bytes - head_bytes
+        self._take_tail(head_bytes, content_bytes - head_bytes)
+
+    def _take_tail(self, head_bytes: int, data_bytes: int) -> None:
+        """Make room for the data behind the JSON. Without JSON they are the one input; a string then needs its length."""
+        if head_bytes > self._most_bytes:
+            raise sizes.json_too_large(head_bytes, self._most_bytes)
+        length_bytes = 0
+        if not head_bytes:
+            if data_bytes > self._most_bytes:
+                raise sizes.raw_too_large(data_bytes, self._most_bytes)
+            if self._model is not None and infer_request.takes_raw_string(self._model.spec):
+                length_bytes = _LENGTH_BYTES
+        self._tail_bytes = data_bytes + length_bytes
         self._block = self._core.take(self._tail_bytes)
+        if length_bytes:
+            self._core.writable(self._block, 0, length_bytes)[:] = (data_bytes & 0xFFFFFFFF).to_bytes(4, "little")
+        self._tail_at = length_bytes
 
     def feed(self, body: bytes) -> None:
         """A piece of the body."""
@@ -136,6 +176,8 @@ class InferCall:
             return
         if self._head_left < 0:
             self._head += body
+            if len(self._head) > self._most_bytes:
+                self._check_collected()
             return
         head_bytes = self._head_left
         if head_bytes:
@@ -146,6 +188,20 @@ class InferCall:
         if size_bytes > 0 and self._block is not None:
             self._core.writable(self._block, self._tail_at, size_bytes)[:] = memoryview(body)[head_bytes:]
             self._tail_at += size_bytes
+
+    def _check_collected(self) -> None:
+        """A body of unknown size is collected: stop where it can be of no use any more."""
+        collected = len(self._head)
+        if self._compressed:
+            # What cannot be compressed grows a little.
+            if collected > self._most_bytes + self._most_bytes // 1024 + 1024:
+                self._error = compression.too_large(self._most_bytes)
+        elif not self._has_header_length:
+            self._error = sizes.json_too_large(collected, self._most_bytes)
+        elif collected > self._most_bytes + self._core.capacity_bytes:
+            self._error = invalid(f"the request's body is larger than {collected - 1} bytes")
+        if self._error is not None:
+            self._head = bytearray()
 
     def finish(self) -> None:
         """The body is complete. If it is this call's turn to answer, submit it."""
@@ -160,6 +216,31 @@ class InferCall:
             self._submit()
 
     def _submit(self) -> None:
+        if self._compressed and self._error is None:
+            if len(self._head) <= _INLINE_BYTES:
+                try:
+                    self._head = compression.decompressed(self._head, self._most_bytes)
+                except TisError as error:
+                    self._error = error
+            else:
+                task = self._loop.run_in_executor(None, compression.decompressed, self._head, self._most_bytes)
+                task.add_done_callback(self._on_decompressed)
+                return
+        self._submit_content()
+
+    def _on_decompressed(self, task: "asyncio.Future[bytearray]") -> None:
+        error = task.exception()
+        if self.response_complete:
+            return
+        if error is None:
+            self._head = task.result()
+        else:
+            self._error = error if isinstance(error, TisError) else internal(f"{type(error).__name__}: {error}")
+        self._submit_content()
+
+    def _submit_content(self) -> None:
+        """The body is there as the client meant it."""
+        content_type = _TEXT
         try:
             if self._error is not None:
                 raise self._error
@@ -168,43 +249,50 @@ class InferCall:
                 raise internal("an infer call without a model")
             if self._head_left < 0 and self._has_header_length:
                 self._split_collected()
-            if not self._has_header_length and not self._head:
+            # What is wrong from here on has been looked at as a request: Triton labels its errors by that.
+            content_type = _JSON
+            if not self._head and not self._has_header_length:
                 # An empty body is a raw binary request of no bytes, as in Triton.
-                self._tail_bytes = 0
-            call = infer_request.planned(model, bytes(self._head), self._tail_bytes)
-            if call.plan is None:
+                self._take_tail(0, 0)
+            call = infer_request.planned(model, bytes(self._head), self._tail_bytes, self._core.regions)
+            plan = call.plan
+            if plan is None:
                 raise internal("a call without a plan")
+            if self._forwarded:
+                plan = _forwarding(plan, self._forwarded)
             self._place_json(call)
             self._call = call
             block = self._block
             if block is None:
                 block = self._block = self._core.take(1)
-            self._request_id = self._core.submit(
-                call.plan, call.request.client_id, block, self._arrival_ns, self._deliver
-            )
+            self._request_id = self._core.submit(plan, call.request.client_id, block, self._arrival_ns, self._deliver)
             # It is the core's now.
             self._block = None
         except TisError as error:
-            self._fail(error)
+            self._fail(error, content_type)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
             _log.exception("an infer call failed")
-            self._fail(internal(f"{type(error).__name__}: {error}"))
+            self._fail(internal(f"{type(error).__name__}: {error}"), content_type)
 
     def _split_collected(self) -> None:
         """A chunked body has been collected whole: cut it into header and tail."""
         head_bytes = -self._tail_bytes - 1
         body = self._head
         if head_bytes > len(body):
-            raise _header_out_of_range(head_bytes, len(body))
-        self._tail_bytes = len(body) - head_bytes
-        self._block = self._core.take(self._tail_bytes)
-        self._core.writable(self._block, 0, self._tail_bytes)[:] = memoryview(body)[head_bytes:]
+            raise sizes.header_out_of_range(head_bytes, len(body))
+        data_bytes = len(body) - head_bytes
+        self._take_tail(head_bytes, data_bytes)
+        if self._block is not None:
+            self._core.writable(self._block, self._tail_at, data_bytes)[:] = memoryview(body)[head_bytes:]
         self._head = body[:head_bytes]
 
     def _place_json(self, call: infer_request.HttpInfer) -> None:
         """Put tensors that came as JSON into the block, behind the binary ones if there are any."""
         if not call.json_data:
             return
+        for tensor, data in call.json_data:
+            if len(data) > self._most_bytes:
+                raise sizes.tensor_too_large(tensor.name, len(data), self._most_bytes)
         block = self._core.take(call.block_bytes)
         if self._block is not None:
             if self._tail_bytes:
@@ -220,20 +308,49 @@ class InferCall:
     def _deliver(self, answer: Answer) -> None:
         self._request_id = 0
         call = self._call
-        if answer.error is not None or call is None:
-            self._fail(answer.error or internal("an answer without a call"))
+        if answer.error is not None or call is None or self._model is None:
+            self._core.release(answer)
+            self._fail(answer.error or internal("an answer without a call"), _TEXT)
             return
         try:
+            if call.request.classification:
+                classify(self._model, answer, call.request.classification)
             headers, text, blobs = infer_response.render(call, answer)
         except TisError as error:
             self._core.release(answer)
-            self._fail(error)
+            self._fail(error, _TEXT)
             return
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
             _log.exception("an answer could not be written")
             self._core.release(answer)
-            self._fail(internal(f"{type(error).__name__}: {error}"))
+            self._fail(internal(f"{type(error).__name__}: {error}"), _TEXT)
             return
+        if self._accept:
+            encoding = compression.chosen(self._accept)
+            if encoding:
+                self._compress(answer, headers, [text, *blobs], encoding)
+                return
+        self._respond(answer, headers, text, blobs)
+
+    def _compress(self, answer: Answer, headers: bytes, parts: list[bytes | memoryview], encoding: bytes) -> None:
+        headers += b"Content-Encoding: %s\r\n" % encoding
+        if sum(map(len, parts)) <= _INLINE_BYTES:
+            self._respond(answer, headers, compression.compressed(parts, encoding), [])
+            return
+
+        def done(task: "asyncio.Future[bytes]") -> None:
+            if self.response_complete:
+                # The client has gone meanwhile.
+                self._core.release(answer)
+            elif task.exception() is not None:
+                self._core.release(answer)
+                self._fail(internal(f"the response cannot be compressed: {task.exception()}"), _TEXT)
+            else:
+                self._respond(answer, headers, task.result(), [])
+
+        self._loop.run_in_executor(None, compression.compressed, parts, encoding).add_done_callback(done)
+
+    def _respond(self, answer: Answer, headers: bytes, text: bytes, blobs: list[memoryview]) -> None:
         size_bytes = len(text) + sum(map(len, blobs))
         start = b"%s%sContent-Length: %d\r\n%s\r\n" % (_STATUS_LINES[200], headers, size_bytes, self._connection())
         if size_bytes < _JOIN_BELOW_BYTES:
@@ -244,16 +361,16 @@ class InferCall:
             self._written(answer)
         self._complete()
 
-    def _fail(self, error: TisError) -> None:
+    def _fail(self, error: TisError, content_type: bytes) -> None:
         if self._block is not None:
             self._core.discard(self._block)
             self._block = None
         body = error_body(error)
         status = STATUS[error.code]
-        extra = b"Accept-Encoding: gzip, deflate\r\n" if error.message == "Unsupported compression type" else b""
+        extra = b"Accept-Encoding: gzip, deflate\r\n" if error.message == compression.UNSUPPORTED else b""
         self._transport.write(
-            b"%sContent-Type: application/json\r\n%sContent-Length: %d\r\n%s\r\n%s"
-            % (_STATUS_LINES[status], extra, len(body), self._connection(), body)
+            b"%sContent-Type: %s\r\n%sContent-Length: %d\r\n%s\r\n%s"
+            % (_STATUS_LINES[status], content_type, extra, len(body), self._connection(), body)
         )
         self._complete()
 
@@ -267,12 +384,6 @@ class InferCall:
         self._on_response()
 
 
-def _header_length(text: bytes) -> int:
-    """Bytes of JSON before the tail; a number that is none counts as an error (Triton 2.51 read it as 0)."""
-    if not text.isdigit():
-        raise invalid(f"Unable to parse Inference-Header-Content-Length, got: {text.decode('latin-1')}")
-    return int(text)
-
-
-def _header_out_of_range(head_bytes: int, content_bytes: int) -> TisError:
-    return invalid(f"inference header size should be in range (0, {content_bytes}), got: {head_bytes}")
+def _forwarding(plan: Plan, headers: list[tuple[str, str]]) -> Plan:
+    """The plan of one request whose headers are passed on to the model."""
+    return replace(plan, parameters=with_headers(plan.parameters, headers))

@@ -14,6 +14,7 @@ from tis_frontend.http import json_text
 _SIGNED: Final = frozenset({"INT8", "INT16", "INT32", "INT64"})
 _UNSIGNED: Final = frozenset({"UINT8", "UINT16", "UINT32", "UINT64"})
 _HALF: Final = frozenset({"FP16", "BF16"})
+_MOST_LEVELS: Final = 100
 _SHAPE_TEXT: Final = "Unable to parse 'data': Shape does not match true shape of 'data' field"
 
 
@@ -31,8 +32,11 @@ def encode(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> bytes
         )
     if datatype not in ELEMENT_BYTES:
         raise invalid(f"invalid datatype for input {name}")
-    flat = _flatten(data if isinstance(data, list) else [data])
-    if len(flat) != prod(shape):
+    if type(data) is not list:
+        raise internal("Unable to parse 'data': attempt to access JSON non-array as array")
+    flat = _flatten(data)
+    # Strings are counted with those that came as binary data.
+    if len(flat) != prod(shape) and datatype != "BYTES":
         raise internal(_SHAPE_TEXT)
     types = set(map(type, flat))
     if datatype == "BOOL":
@@ -48,11 +52,12 @@ def encode(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> bytes
     if datatype in _UNSIGNED:
         _require(types <= {int}, "unsigned-integer")
         return _integers(flat, np.uint64, "unsigned-integer").astype(NUMPY[datatype]).tobytes()
-    _require(types <= {int, float}, "double")
+    if not types <= {int, float}:
+        raise internal("Unable to parse 'data': attempt to access JSON non-number as double")
     try:
         doubles = np.array(flat, dtype=np.float64)
     except OverflowError:
-        raise _type_error("double") from None
+        raise internal("Unable to parse 'data': attempt to access JSON non-number as double") from None
     with np.errstate(over="ignore"):
         return doubles.astype(NUMPY[datatype]).tobytes()
 
@@ -65,8 +70,7 @@ def decode(tensor: OutputTensor) -> bytes:
     """
     if tensor.datatype in _HALF:
         raise invalid(
-            f"sending {tensor.datatype} data via JSON is not supported. Please use the binary data format for output "
-            f"{tensor.name}"
+            f"sending {tensor.datatype} data via JSON is not supported. Please use the binary data format for output"
         )
     if tensor.datatype == "BYTES":
         elements = decode_bytes(tensor.data, (-1,)).tolist()
@@ -74,10 +78,7 @@ def decode(tensor: OutputTensor) -> bytes:
     array = np.frombuffer(tensor.data, NUMPY[tensor.datatype])
     if array.dtype.kind != "f":
         return msgspec.json.encode(array.tolist())
-    doubles = array.astype(np.float64)
-    if np.isfinite(doubles).all():
-        return msgspec.json.encode(doubles.tolist())
-    return json_text.numbers(doubles.tolist())
+    return json_text.numbers(array.astype(np.float64))
 
 
 def _flatten(values: list[Any]) -> list[Any]:
@@ -90,11 +91,13 @@ def _flatten(values: list[Any]) -> list[Any]:
         for value in levels[-1]:
             if type(value) is not list:
                 flat.append(value)
-            elif list in set(map(type, value)):
+                continue
+            if len(levels) >= _MOST_LEVELS - 1:
+                raise invalid(f"JSON nesting depth exceeds maximum allowed limit ({_MOST_LEVELS})")
+            if list in set(map(type, value)):
                 levels.append(iter(value))
                 break
-            else:
-                flat += value
+            flat += value
         else:
             levels.pop()
     return flat

@@ -8,6 +8,7 @@ into shared memory as it arrives, and writes a response straight from there.
 import asyncio
 import re
 from collections.abc import Callable
+from re import Pattern
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
@@ -15,11 +16,15 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from tis.contracts.inference import Answer
+from tis.settings import DEFAULT_HTTP_MAX_INPUT_BYTES
 from tis_frontend.core import Core
 from tis_frontend.http.infer_call import InferCall
 from tis_frontend.model_table import ModelTable
+from tis_frontend.restriction import Expected
 
-_INFER_ROUTE: Final = re.compile(rb"/v2/models/([^/?]+)(?:/versions/([0-9]+))?/infer(?:\?.*)?")
+#: Digits of a version that are read; so many are out of range in any case.
+_MOST_DIGITS: Final = 40
+_INFER_ROUTE: Final = re.compile(rb"/v2/models/([^/?]+)(?:/versions/([0-9]{1,99}))?/infer(?:\?.*)?")
 
 
 class InferProtocol(HttpToolsProtocol):
@@ -27,8 +32,14 @@ class InferProtocol(HttpToolsProtocol):
 
     core: Core
     table: ModelTable
+    #: The largest JSON text, raw body or decompressed body, see `--http-max-input-size`.
+    most_bytes = DEFAULT_HTTP_MAX_INPUT_BYTES
+    #: Headers of the request that are passed on to the model, see `ForwardingProtocol`.
+    forwarded: list[tuple[str, str]] | None = None
     #: True once the server is on its way out: infer calls are left to the routes that refuse them.
     stopping = False
+    #: The header that opens the infer route, where it is restricted: calls without it are left to the routes, too.
+    expected: Expected | None = None
 
     def __init__(
         self,
@@ -84,7 +95,7 @@ class InferProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Make an infer call of an infer request; leave the others to uvicorn."""
         route = _INFER_ROUTE.fullmatch(self.url) if self.parser.get_method() == b"POST" and not self.stopping else None
-        if route is None or self.parser.should_upgrade():
+        if route is None or self.parser.should_upgrade() or (self.expected is not None and not self._is_opened()):
             super().on_headers_complete()
             return
         before: RequestResponseCycle | InferCall | None = self.cycle
@@ -95,9 +106,12 @@ class InferProtocol(HttpToolsProtocol):
             self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive(),
             self._hold_until_written,
             self.on_response_complete,
+            self.loop,
+            self.most_bytes,
+            self.forwarded,
         )
         self.cycle = cast("Any", call)
-        call.begin(route[1].decode("latin-1"), int(route[2]) if route[2] else None, self.headers)
+        call.begin(route[1].decode("latin-1"), int(route[2][:_MOST_DIGITS]) if route[2] else None, self.headers)
         if self.expect_100_continue:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if before is None or before.response_complete:
@@ -107,6 +121,10 @@ class InferProtocol(HttpToolsProtocol):
             # Answers leave in the order of the requests: the call waits until the one before it is done.
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _is_opened(self) -> bool:
+        """True where the request brings the header that a restricted infer route asks for."""
+        return self.expected is None or self.expected.met_by_one_of(self.headers)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -144,6 +162,34 @@ class InferProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
 
-def protocol_class(core: Core, table: ModelTable) -> Callable[..., asyncio.Protocol]:
-    """The protocol class of one frontend, for uvicorn's `http` option."""
-    return type("BoundInferProtocol", (InferProtocol,), {"core": core, "table": table})
+class ForwardingProtocol(InferProtocol):
+    """A connection whose requests may have headers that are passed on to the model."""
+
+    forward_pattern: Pattern[str]
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.forwarded = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, its name as the client wrote it; uvicorn keeps it in lower case only."""
+        super().on_header(name, value)
+        text = name.decode("latin-1")
+        if self.forward_pattern.search(text):
+            self.forwarded = [*(self.forwarded or ()), (text, value.decode("utf-8", "replace"))]
+
+
+def protocol_class(
+    core: Core,
+    table: ModelTable,
+    most_bytes: int = DEFAULT_HTTP_MAX_INPUT_BYTES,
+    forward_pattern: str = "",
+    expected: Expected | None = None,
+) -> Callable[..., asyncio.Protocol]:
+    """The protocol class of one frontend, for uvicorn's `http` option; `expected` opens a restricted infer route."""
+    bound: dict[str, Any] = {"core": core, "table": table, "most_bytes": most_bytes, "expected": expected}
+    if not forward_pattern:
+        return type("BoundInferProtocol", (InferProtocol,), bound)
+    bound["forward_pattern"] = re.compile(forward_pattern, re.IGNORECASE)
+    return type("BoundForwardingProtocol", (ForwardingProtocol,), bound)

@@ -40,8 +40,6 @@ SETTLED_LATER = {"strict_model_config", "disable_auto_complete_config", "startup
 
 #: A good value that asks for something else than what the server does anyway, for each flag that does not exist yet.
 ASKED_FOR = {
-    "strict-readiness": "false",
-    "allow-client-shm": "false",
     "model-control-mode": "explicit",
     "repository-poll-secs": "15",
     "model-config-name": "h100",
@@ -49,7 +47,6 @@ ASKED_FOR = {
     "cuda-memory-pool-byte-size": "0:67108864",
     "cuda-virtual-address-size": "0:1",
     "rate-limit": "execution_count",
-    "grpc-infer-response-compression-level": "high",
     "trace-level": "timestamps",
     "trace-config": "rate=5",
 }
@@ -101,13 +98,10 @@ def _accepts(flag: Flag) -> tuple[object, ...]:
 
 
 _HARMLESS = """
-    --strict-readiness=true --model-control-mode=none --model-control-mode=NONE --repository-poll-secs=0
+    --model-control-mode=none --model-control-mode=NONE --repository-poll-secs=0
     --model-config-name= --model-load-retry-count=0 --model-namespacing=false --enable-peer-access=false
-    --reuse-http-port=false --http-header-forward-pattern= --reuse-grpc-port=off --grpc-header-forward-pattern=
-    --grpc-use-ssl=false --grpc-use-ssl-mutual=0 --grpc-server-cert= --grpc-server-key= --grpc-root-cert=
-    --grpc-infer-response-compression-level=None --grpc-keepalive-permit-without-calls=0
+    --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
-    --allow-metrics=false --allow-gpu-metrics=false --allow-cpu-metrics=false
     --trace-config=level=OFF --trace-level=OFF --trace-level=false --trace-count=0 --trace-file=
     --rate-limit=off --pinned-memory-pool-byte-size=0 --cuda-memory-pool-byte-size=0:0 --buffer-manager-thread-count=0
 """

@@ -108,7 +108,7 @@ def test_the_beginning_of_a_name_is_enough_if_no_other_flag_shares_it(word: str,
 
 def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> None:
     assert complaint("--p=5").startswith('Bad option: "--pinned-memory-pool-byte-size".')
-    assert complaint("--allow-c=true").startswith('Bad option: "--allow-cpu-metrics".')
+    assert parsed("--allow-c=false").allow_cpu_metrics is False
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,34 @@ def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> 
             "every model at start and keeps to that. It accepts --model-control-mode=none.",
         ),
         (
-            ["--metrics-port=8002"],
-            'Bad option: "--metrics-port".\n--metrics-port=8002 is not supported yet: this server has no metrics '
-            "endpoint.",
+            ["--http-port=8002"],
+            "The server cannot listen to HTTP requests and metrics requests at the same address and port 0.0.0.0:8002",
+        ),
+        (
+            ["--grpc-address=::1", "--grpc-port=8123", "--metrics-address=::1", "--metrics-port=8123"],
+            "The server cannot listen to GRPC requests and metrics requests at the same address and port ::1:8123",
+        ),
+        (
+            ["--metrics-config=a,b=c"],
+            'Bad option: "--metrics-config".\n--metrics-config option format is <setting>=<value>. Got a,b=c',
+        ),
+        (
+            ["--metrics-config=summary_latencies"],
+            'Bad option: "--metrics-config".\n--metrics-config option format is <setting>=<value>. Got summary_latencies',
+        ),
+        (
+            ["--metrics-config=summary=true"],
+            'Bad option: "--metrics-config".\n--metrics-config knows the settings counter_latencies, summary_latencies, '
+            "histogram_latencies, summary_quantiles. Got summary",
+        ),
+        (
+            ["--metrics-config=summary_quantiles=0.5"],
+            "Bad option: \"--metrics-config\".\nInvalid option: [0.5]. No ':' delimiter found. Expected format is "
+            "<quantile>:<error>",
+        ),
+        (
+            ["--metrics-config=summary_quantiles=5:0.1"],
+            'Bad option: "--metrics-config".\nInvalid option: [5:0.1]. A quantile and its error lie between 0 and 1',
         ),
         (["--metrics-port=x"], 'Bad option: "--metrics-port".\nInvalid option value. Got x'),
         (["--metrics-interval-ms=x"], 'Bad option: "--metrics-interval-ms".\nInvalid option value. Got x'),

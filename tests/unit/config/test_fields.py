@@ -30,6 +30,7 @@ ACTED = {
     "output.name",
     "output.data_type",
     "output.dims",
+    "output.label_filename",
     "output.reshape",
     "output.is_shape_tensor",
     "output.is_non_linear_format_io",
@@ -43,6 +44,8 @@ ACTED = {
     "instance_group.gpus",
     "default_model_filename",
     "parameters",
+    "metric_tags",
+    "model_metrics",
 }
 TABLES = {"acted": ACTED, "unacted": UNACTED, "refused": set(REFUSED)}
 
@@ -81,9 +84,7 @@ def test_set_fields_are_found_through_lists_maps_and_messages() -> None:
         "cc_model_filenames",
         "dynamic_batching.priority_levels",
         "instance_group.rate_limiter",
-        "metric_tags",
         "optimization.cuda",
-        "output.label_filename",
     )
     warmup = parse_text('model_warmup { inputs { key: "A" value { zero_data: false } } }', "p")
     assert is_set(warmup, "model_warmup.inputs.zero_data")

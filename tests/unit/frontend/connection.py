@@ -17,6 +17,7 @@ from tis_frontend.core import Core
 from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.model_table import ModelTable
 from tis_frontend.plan import Plan
+from tis_frontend.regions import RegionTable
 from tis_shm.pool import Block
 
 SPEC = ModelSpec("m", 1, "", "onnxruntime", 0, (TensorSpec("A", "FP32", (4,)),), (TensorSpec("Y", "FP32", (4,)),))
@@ -45,6 +46,8 @@ class FakeCore:
         self.released: list[Answer] = []
         self.refusal: Exception | None = None
         self.room_bytes = 1 << 20
+        self.regions = RegionTable()
+        self.capacity_bytes = 1 << 20
         self._offset = 0
 
     def take(self, size_bytes: int) -> Block:
@@ -141,11 +144,11 @@ class FakeTransport(asyncio.Transport):
 class Connection:
     """A client's end."""
 
-    def __init__(self, core: FakeCore, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: FakeCore, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         table = ModelTable()
         table.replace(m.Table(1, tuple(m.TableEntry(spec, spec is not FAILED) for spec in (SPEC, TWO, FAILED))))
         config = uvicorn.Config(plain_app, lifespan="off", ws="none", log_config=None, access_log=False)
-        made = protocol_class(cast("Core", core), table)(
+        made = protocol_class(cast("Core", core), table, **options)(
             config=config, server_state=ServerState(), app_state={}, _loop=loop
         )
         assert isinstance(made, InferProtocol)

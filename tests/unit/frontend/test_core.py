@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +97,16 @@ def test_an_answer_is_read_in_place_and_its_block_goes_back_to_the_worker_after_
     bench.core.release(answer)
     assert bench.loans.collect() == 1
     assert bench.core.pending == bench.core.used_bytes == 0
+
+
+def test_parameters_go_to_the_worker_and_come_back_from_the_model(bench: Bench) -> None:
+    number = bench.submit(plan=replace(PLAN, parameters={"n": 1, "f": 1.5, "b": True, "s": "x"}))
+    bench.turn()
+    [infer] = bench.sent()
+    assert isinstance(infer, m.Infer)
+    assert m.decode_body(infer.body).parameters == {"n": 1, "f": 1.5, "b": True, "s": "x"}
+    bench.receive(m.Reply(number, None, (), {"tokens": 3}))
+    assert bench.answers[0].parameters == {"tokens": 3}
 
 
 def test_an_answer_without_bytes_needs_no_block(bench: Bench) -> None:

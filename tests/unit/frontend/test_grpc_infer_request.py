@@ -85,6 +85,26 @@ def test_raw_contents_belong_to_the_inputs_in_order_and_get_aligned_places() -> 
     assert size_bytes == 256
 
 
+def test_parameters_come_before_data_and_data_before_outputs() -> None:
+    outputs = [pb.ModelInferRequest.InferRequestedOutputTensor(name="NOPE")]
+    outputs[0].parameters["classification"].bool_param = True
+    message = request(tensor(), outputs=outputs)
+    message.parameters["timeout"].bool_param = True
+    assert fault(message) == "invalid value type for 'timeout' parameter, expected int64_param."
+    del message.parameters["timeout"]
+    assert fault(message) == "unable to find data for input tensor 'A' for model 'm' in request."
+    message.raw_input_contents.append(b"a" * 8)
+    assert fault(message) == "invalid value type for 'classification' parameter, expected int64_param"
+    message.outputs[0].parameters["classification"].int64_param = 1
+    assert fault(message) == "unexpected inference output 'NOPE' for model 'm'"
+
+
+def test_outputs_may_be_wanted_as_classes() -> None:
+    outputs = [pb.ModelInferRequest.InferRequestedOutputTensor(name="Y")]
+    outputs[0].parameters["classification"].int64_param = 3
+    assert parse(SPEC, request(outputs=outputs))[0].classification == {"Y": 3}
+
+
 def test_surplus_raw_contents_are_ignored() -> None:
     assert parse(SPEC, request(tensor(), raw=(b"a" * 8, b"surplus")))[1] == [b"a" * 8]
 
@@ -130,7 +150,7 @@ def test_any_other_field_is_refused_with_what_came_and_what_was_expected(datatyp
         value = b"x" if came == "BYTES" else 1
         assert fault(request(typed(datatype, field, [value]))) == (
             f"unexpected explicit tensor data for input tensor 'A' for model 'm' of type '{came}', expected datatype "
-            f"'{datatype}'"
+            f"'{datatype if datatype in ELEMENT_BYTES else '<invalid>'}'"
         )
 
 

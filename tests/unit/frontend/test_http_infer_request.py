@@ -62,7 +62,7 @@ def test_unknown_members_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        ([], f"{PARSE_FAILED}: a JSON object is expected"),
+        ([], "Unable to parse 'inputs': attempt to access non-existing object member 'inputs'"),
         ({}, f"Unable to parse 'inputs': {MISSING} 'inputs'"),
         ({"id": 5, "inputs": []}, "Unable to parse 'id': attempt to access JSON non-string as string"),
         ({"inputs": 5}, "Unable to parse 'inputs': attempt to access JSON non-array as array"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tis.contracts.inference import Answer, InferRequest, OutputTensor
+from tis.contracts.inference import Answer, InferRequest, OutputTensor, Parameter
 from tis.errors import Code, TisError
 from tis_frontend.http.infer_request import HttpInfer
 from tis_frontend.http.infer_response import render
@@ -34,6 +34,17 @@ def test_the_json_answer_is_compact_and_in_tritons_order_of_members() -> None:
     )
     assert headers == b"Content-Type: application/json\r\n"
     assert blobs == []
+
+
+def test_parameters_of_the_model_stand_before_the_outputs_and_are_never_remembered() -> None:
+    same = call(Y=True)
+    assert "parameters" not in json.loads(render(same, Answer([Y]))[1])
+    for value in (1e20, 2.5):
+        parameters: dict[str, Parameter] = {"i": -5, "s": "x", "b": True, "d": value}
+        text = render(same, Answer([Y], parameters=parameters))[1]
+        printed = b"100000000000000000000.0" if value == 1e20 else b"2.5"
+        assert b'"model_version":"3","parameters":{"i":-5,"s":"x","b":true,"d":%s},"outputs":' % printed in text
+    assert "parameters" not in json.loads(render(same, Answer([Y]))[1])
 
 
 def test_without_an_id_the_answer_has_none() -> None:

@@ -69,7 +69,7 @@ def test_an_empty_body_is_a_raw_request_of_no_bytes(connection: Connection, core
     connection.send(post(b""))
     status, _, body = connection.response()
     assert status == 400
-    assert b"input byte size mismatch for input 'A'" in body
+    assert b"input byte size mismatch for input 'raw_input'" in body
     assert core.blocks == {}
 
 

@@ -46,8 +46,22 @@ def test_however_data_are_nested_only_their_order_matters(data: Any) -> None:
     assert encoded("INT32", data, 2, 2) == [1, 2, 3, 4]
 
 
-def test_a_scalar_stands_for_a_list_of_one() -> None:
-    assert encoded("FP32", 2.5, 1) == [2.5]
+@pytest.mark.parametrize("data", [2.5, "x", None, {}, {"a": [1]}])
+def test_data_must_be_a_list(data: Any) -> None:
+    assert fault("FP32", data, 1) == "Unable to parse 'data': attempt to access JSON non-array as array"
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(99, True), (100, False), (5000, False)])
+def test_data_nested_a_hundred_deep_are_refused(levels: int, fits: bool) -> None:
+    deep: Any = 1
+    for _ in range(levels):
+        deep = [deep]
+    if fits:
+        assert encoded("INT32", deep, 1) == [1]
+    else:
+        with pytest.raises(TisError, match=r"JSON nesting depth exceeds maximum allowed limit \(100\)") as caught:
+            encode("A", "INT32", (1,), deep)
+        assert caught.value.code is Code.INVALID_ARG
 
 
 @pytest.mark.parametrize("data", [[], [1], [1, 2, 3, 4, 5], [[1, 2], [3]]])
@@ -57,7 +71,7 @@ def test_too_few_and_too_many_elements_are_an_error(data: Any) -> None:
 
 def test_elements_nested_deeply_and_unevenly_take_time_by_their_number_only() -> None:
     deep: Any = [1.0]
-    for _ in range(900):
+    for _ in range(97):
         deep = [deep]
     assert encoded("FP32", [*[1.0] * 20_000, deep], 20_001) == [1.0] * 20_001
 
@@ -112,7 +126,7 @@ def test_a_double_out_of_range_becomes_infinity_in_fp32() -> None:
 
 @pytest.mark.parametrize("value", [True, "1.0", None])
 def test_floats_refuse_what_is_no_number(value: Any) -> None:
-    assert fault("FP32", [value], 1) == "Unable to parse 'data': attempt to access JSON non-double as double"
+    assert fault("FP32", [value], 1) == "Unable to parse 'data': attempt to access JSON non-number as double"
 
 
 def test_bytes_are_the_utf8_of_strings() -> None:
@@ -194,7 +208,7 @@ def test_half_floats_cannot_leave_as_json(datatype: str) -> None:
         decode(output(datatype, b"\0\0", 1))
     assert caught.value.code is Code.INVALID_ARG
     assert caught.value.message == (
-        f"sending {datatype} data via JSON is not supported. Please use the binary data format for output Y"
+        f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
     )
 
 

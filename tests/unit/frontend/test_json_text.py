@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,4 +86,25 @@ def test_a_buffer_of_any_kind_is_read() -> None:
 
 @given(st.lists(st.floats()))
 def test_doubles_are_written_so_that_they_read_back_the_same(values: list[float]) -> None:
-    assert repr(parse(numbers(values), WHAT)) == repr(values)
+    assert repr(parse(numbers(np.array(values, np.float64)), WHAT)) == repr(values)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, b"1.0"),
+        (-0.0, b"-0.0"),
+        (1e16, b"10000000000000000.0"),
+        (1e20, b"100000000000000000000.0"),
+        (123456789012345680000.0, b"123456789012345680000.0"),
+        (1e21, b"1e21"),
+        (1.7976931348623157e308, b"1.7976931348623157e308"),
+        (0.00001, b"0.00001"),
+        (0.000001, b"0.000001"),
+        (1.5e-6, b"0.0000015"),
+        (1e-7, b"1e-7"),
+        (5e-324, b"5e-324"),
+    ],
+)
+def test_doubles_have_exponents_where_rapidjson_writes_them(value: float, text: bytes) -> None:
+    assert numbers(np.array([value])) == b"[" + text + b"]"

@@ -105,12 +105,14 @@ def test_no_version_means_the_newest() -> None:
     assert parse_version("") is None
 
 
-@pytest.mark.parametrize(("text", "version"), [("1", 1), ("12", 12), ("007", 7)])
-def test_a_number_is_a_version(text: str, version: int) -> None:
+@pytest.mark.parametrize(
+    ("text", "version"), [("1", 1), ("12", 12), ("007", 7), ("0", 0), (" 1", 1), ("1.5", 1), ("1x", 1), ("0x1", 0)]
+)
+def test_a_number_is_a_version_whatever_follows_it(text: str, version: int) -> None:
     assert parse_version(text) == version
 
 
-@pytest.mark.parametrize("text", ["x", "1.0", "v1", "1 2", "0x1"])
+@pytest.mark.parametrize("text", ["x", "v1", "-", " ", "9" * 30])
 def test_what_is_no_number_is_told_as_triton_tells_it(text: str) -> None:
     with pytest.raises(TisError) as caught:
         parse_version(text)
@@ -128,7 +130,24 @@ def test_a_negative_number_is_told_as_triton_tells_it() -> None:
     assert caught.value.message == "invalid model version specified '-1' , version should be an integral value > 0"
 
 
-@pytest.mark.parametrize("text", ["0", "9" * 5000])
+@pytest.mark.parametrize("text", ["9" * 5000, str(1 << 63)])
 def test_numbers_that_no_version_has_are_errors(text: str) -> None:
     with pytest.raises(TisError):
         parse_version(text)
+
+
+def test_a_version_that_never_came_up_is_known_all_the_same() -> None:
+    models = ModelTable()
+    index = (m.IndexEntry("m", 1, "READY"), m.IndexEntry("m", 2, "UNAVAILABLE", "Internal: x"), m.IndexEntry("typo"))
+    models.replace(m.Table(1, (m.TableEntry(spec("m", 1), True),), (), index))
+    assert models.index == index
+    unready = "Request for unknown model: 'm' version 2 is not at ready state"
+    assert fault(models, "m", 2) == (Code.UNAVAILABLE, unready)
+    assert fault(models, "m", 3) == (Code.NOT_FOUND, "Request for unknown model: 'm' version 3 is not found")
+    assert fault(models, "typo", None) == (Code.NOT_FOUND, "Request for unknown model: 'typo' is not found")
+
+
+def test_a_version_beyond_64_bits_is_no_version(models: ModelTable) -> None:
+    code, text = fault(models, "m", 10**20)
+    assert code is Code.INVALID_ARG
+    assert text.startswith(f"failed to get model version from specified version string '{10**20}'")

@@ -30,6 +30,16 @@ def test_no_outputs_listed_means_all() -> None:
     assert make_plan(SPEC, request()).outputs is None
 
 
+def test_an_output_listed_twice_is_wanted_once() -> None:
+    assert make_plan(SPEC, request("Z", "Y", "Z")).outputs == (0, 1)
+
+
+def test_the_clients_own_parameters_go_along() -> None:
+    asked = request()
+    asked.parameters = {"n": 1, "s": "x"}
+    assert make_plan(SPEC, asked).parameters == {"n": 1, "s": "x"}
+
+
 def test_inputs_whose_elements_must_be_counted_are_kept() -> None:
     assert [tensor.name for tensor in make_plan(SPEC, request()).strings] == ["S"]
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from tis.contracts.messages import BatchDone, Duration, Infer
+from tis.contracts.metrics import CANCELED, FAILURE_REASONS
 from tis.scheduler.instances import RunningBatch
 from tis.scheduler.queued import QueuedRequest
 from tis.scheduler.statistics import Statistics
@@ -98,6 +99,15 @@ def test_a_batch_that_failed_as_a_whole_is_no_execution() -> None:
     assert snapshot.batches == ()
 
 
+def test_a_batch_that_failed_as_a_whole_is_an_execution_where_the_backend_says_so() -> None:
+    statistics = Statistics("m", 1, counts_failed_batches=True)
+    statistics.executed(batch(request(1), request(2)), done(failed=(0, 1)))
+    snapshot = statistics.snapshot()
+    assert (snapshot.fail.count, snapshot.success.count, snapshot.inference_count) == (2, 0, 0)
+    assert (snapshot.execution_count, snapshot.compute_infer.count) == (1, 0)
+    assert snapshot.batches[0].compute_infer.count == 1
+
+
 def test_a_request_that_never_ran_is_a_failure_with_its_time() -> None:
     statistics = Statistics("m", 1)
     statistics.failed(77)
@@ -111,3 +121,22 @@ def test_a_snapshot_does_not_change_afterwards() -> None:
     before = statistics.snapshot()
     statistics.executed(batch(request(2)), done())
     assert before.success.count == before.batches[0].compute_infer.count == 1
+
+
+def test_metrics_tell_the_same_counts_and_why_requests_failed() -> None:
+    statistics = Statistics("m", 1)
+    statistics.executed(batch(request(1, items=2, arrival_ns=0), request(2)), done(start_ns=2_000, failed=(1,)))
+    statistics.failed(77, CANCELED)
+    statistics.failed(5)
+    metrics = statistics.metrics(3, 0)
+    snapshot = statistics.snapshot()
+    assert dict(zip(FAILURE_REASONS, metrics.failures, strict=True)) == {
+        "REJECTED": 0,
+        "CANCELED": 1,
+        "BACKEND": 1,
+        "OTHER": 1,
+    }
+    assert sum(metrics.failures) == snapshot.fail.count
+    assert (metrics.success, metrics.inference_count, metrics.execution_count, metrics.pending) == (1, 2, 1, 3)
+    assert metrics.durations_us[0] == snapshot.success.ns // 1000
+    assert metrics.summaries == ()

@@ -15,6 +15,7 @@ class FakeChild:
         self.peer = peer
         self.pid = 1000 + peer
         self.lived = 0.0
+        self.replaces = 0
 
     def lived_s(self) -> float:
         return self.lived

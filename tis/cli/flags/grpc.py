@@ -1,11 +1,8 @@
 """Flags of the gRPC front."""
 
-from tis.cli.flag import Flag, FlagGroup, NotYet, Store
-from tis.cli.values import BOOLEAN, INTEGER, PORT, TEXT, one_of
-
-_NO_SSL = "this server speaks gRPC without encryption"
-_NO_KEEPALIVE = "this server has no settings for pings on a gRPC connection yet"
-_NO_AGE = "this server does not limit the age of a gRPC connection"
+from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.restriction import restriction
+from tis.cli.values import BOOLEAN, COUNT, INTEGER, PATTERN, PORT, TEXT, one_of
 
 _SOCKET = (
     Flag(name="allow-grpc", action=Store("allow_grpc", BOOLEAN), default="true", help="Whether to serve gRPC."),
@@ -29,7 +26,7 @@ _SOCKET = (
     ),
     Flag(
         name="grpc-header-forward-pattern",
-        action=NotYet(TEXT, "this server does not pass headers on to models", accepts=("",)),
+        action=Store("grpc_header_forward_pattern", PATTERN),
         help="A regular expression; gRPC metadata whose keys match become parameters of the request.",
     ),
 )
@@ -60,32 +57,30 @@ _POOLS = (
 _SSL = (
     Flag(
         name="grpc-use-ssl",
-        action=NotYet(BOOLEAN, _NO_SSL, accepts=(False,)),
+        action=Store("grpc_use_ssl", BOOLEAN),
         default="false",
         help="Whether gRPC connections are encrypted.",
     ),
     Flag(
         name="grpc-use-ssl-mutual",
-        action=NotYet(BOOLEAN, _NO_SSL, accepts=(False,)),
+        action=Store("grpc_use_ssl_mutual", BOOLEAN),
         default="false",
         help="Whether gRPC connections are encrypted and clients have to show a certificate.",
     ),
     Flag(
         name="grpc-server-cert",
-        action=NotYet(TEXT, _NO_SSL, accepts=("",)),
+        action=Store("grpc_server_cert", TEXT),
         help="A PEM file with the server's certificate.",
     ),
-    Flag(name="grpc-server-key", action=NotYet(TEXT, _NO_SSL, accepts=("",)), help="A PEM file with the server's key."),
+    Flag(name="grpc-server-key", action=Store("grpc_server_key", TEXT), help="A PEM file with the server's key."),
     Flag(
         name="grpc-root-cert",
-        action=NotYet(TEXT, _NO_SSL, accepts=("",)),
+        action=Store("grpc_root_cert", TEXT),
         help="A PEM file with the certificate that clients' certificates are checked by.",
     ),
     Flag(
         name="grpc-infer-response-compression-level",
-        action=NotYet(
-            one_of("none", "low", "medium", "high"), "this server does not compress answers", accepts=("none",)
-        ),
+        action=Store("grpc_infer_response_compression_level", one_of("none", "low", "medium", "high")),
         default="none",
         help="How hard to compress the answers to inference requests: none, low, medium or high.",
     ),
@@ -94,53 +89,53 @@ _SSL = (
 _CONNECTION = (
     Flag(
         name="grpc-keepalive-time",
-        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        action=Store("grpc_keepalive_time_ms", COUNT),
         default="7200000",
         help="After how many quiet milliseconds the server pings a client.",
     ),
     Flag(
         name="grpc-keepalive-timeout",
-        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        action=Store("grpc_keepalive_timeout_ms", COUNT),
         default="20000",
         help="How many milliseconds the server waits for the answer to a ping before it closes the connection.",
     ),
     Flag(
         name="grpc-keepalive-permit-without-calls",
-        action=NotYet(BOOLEAN, _NO_KEEPALIVE, accepts=(False,)),
+        action=Store("grpc_keepalive_permit_without_calls", BOOLEAN),
         default="false",
         help="Whether to ping while no call is running.",
     ),
     Flag(
         name="grpc-http2-max-pings-without-data",
-        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        action=Store("grpc_http2_max_pings_without_data", COUNT),
         default="2",
         help="How many pings may be sent while there is no data to send; 0 for any number.",
     ),
     Flag(
         name="grpc-http2-min-recv-ping-interval-without-data",
-        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        action=Store("grpc_http2_min_recv_ping_interval_without_data_ms", COUNT),
         default="300000",
         help="How many milliseconds a client has to leave between pings while it sends no data.",
     ),
     Flag(
         name="grpc-http2-max-ping-strikes",
-        action=NotYet(INTEGER, _NO_KEEPALIVE),
+        action=Store("grpc_http2_max_ping_strikes", COUNT),
         default="2",
         help="How many pings may come too early before the server closes the connection; 0 for any number.",
     ),
     Flag(
         name="grpc-max-connection-age",
-        action=NotYet(INTEGER, _NO_AGE),
+        action=Store("grpc_max_connection_age_ms", COUNT),
         help="How many milliseconds a connection may last.",
     ),
     Flag(
         name="grpc-max-connection-age-grace",
-        action=NotYet(INTEGER, _NO_AGE),
+        action=Store("grpc_max_connection_age_grace_ms", COUNT),
         help="How many milliseconds calls may take to end on a connection that has lasted too long.",
     ),
     Flag(
         name="grpc-restricted-protocol",
-        action=NotYet(TEXT, "this server cannot restrict a part of its gRPC interface"),
+        action=Append("grpc_restricted_protocols", restriction("protocol")),
         help="<protocol>,<protocol>...:<key>=<value>: which parts of the gRPC interface ask for metadata with that "
         "value. Give the flag once for each group.",
     ),

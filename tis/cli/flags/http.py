@@ -1,7 +1,8 @@
 """Flags of the HTTP front."""
 
-from tis.cli.flag import Flag, FlagGroup, NotYet, Store
-from tis.cli.values import BOOLEAN, BYTES, INTEGER, PORT, TEXT
+from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.restriction import restriction
+from tis.cli.values import BOOLEAN, INT64_MAX, INTEGER, PATTERN, PORT, TEXT, between
 
 HTTP = FlagGroup(
     "HTTP",
@@ -27,7 +28,7 @@ HTTP = FlagGroup(
         ),
         Flag(
             name="http-header-forward-pattern",
-            action=NotYet(TEXT, "this server does not pass headers on to models", accepts=("",)),
+            action=Store("http_header_forward_pattern", PATTERN),
             help="A regular expression; HTTP headers whose names match become parameters of the request.",
         ),
         Flag(
@@ -38,14 +39,15 @@ HTTP = FlagGroup(
         ),
         Flag(
             name="http-max-input-size",
-            action=NotYet(BYTES, "this server has no setting for the size of a request yet"),
+            action=Store("http_max_input_bytes", between(1, INT64_MAX)),
             default="67108864",
             in_triton_2_51=False,
-            help="The largest HTTP request in bytes.",
+            help="The largest JSON text, JSON tensor, raw body or decompressed body in bytes. Tensors sent as binary data "
+            "are not bounded by it.",
         ),
         Flag(
             name="http-restricted-api",
-            action=NotYet(TEXT, "this server cannot restrict a part of its HTTP interface"),
+            action=Append("http_restricted_apis", restriction("api")),
             help="<api>,<api>...:<header>=<value>: which parts of the HTTP interface ask for a header with that value. "
             "Give the flag once for each group.",
         ),

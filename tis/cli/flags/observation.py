@@ -1,9 +1,9 @@
 """Flags of metrics and tracing."""
 
-from tis.cli.flag import Flag, FlagGroup, NotYet
+from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.metrics_setting import METRICS_SETTING
 from tis.cli.values import BOOLEAN, INTEGER, NUMBER, PORT, TEXT, one_of
 
-_NO_METRICS = "this server has no metrics endpoint"
 _NO_TRACE = "this server does not trace requests"
 
 METRICS = FlagGroup(
@@ -11,43 +11,44 @@ METRICS = FlagGroup(
     (
         Flag(
             name="allow-metrics",
-            action=NotYet(BOOLEAN, _NO_METRICS, accepts=(False,)),
+            action=Store("allow_metrics", BOOLEAN),
             default="true",
             help="Whether to serve metrics in Prometheus' format.",
         ),
         Flag(
             name="allow-gpu-metrics",
-            action=NotYet(BOOLEAN, _NO_METRICS, accepts=(False,)),
+            action=Store("allow_gpu_metrics", BOOLEAN),
             default="true",
-            help="Whether the metrics tell about GPUs.",
+            help="Whether the metrics tell about GPUs (needs the extra `gpu`).",
         ),
         Flag(
             name="allow-cpu-metrics",
-            action=NotYet(BOOLEAN, _NO_METRICS, accepts=(False,)),
+            action=Store("allow_cpu_metrics", BOOLEAN),
             default="true",
             help="Whether the metrics tell about the processor and the memory.",
         ),
         Flag(
             name="metrics-address",
-            action=NotYet(TEXT, _NO_METRICS),
+            action=Store("metrics_address", TEXT),
             help="The address to listen on for metrics; that of HTTP unless given.",
         ),
         Flag(
             name="metrics-port",
-            action=NotYet(PORT, _NO_METRICS),
+            action=Store("metrics_port", PORT),
             default="8002",
-            help="The port to listen on for metrics.",
+            help="The port to listen on for metrics; 0 for any that is free.",
         ),
         Flag(
             name="metrics-interval-ms",
-            action=NotYet(NUMBER, _NO_METRICS),
+            action=Store("metrics_interval_ms", NUMBER),
             default="2000",
             help="How many milliseconds pass between two looks at the machine.",
         ),
         Flag(
             name="metrics-config",
-            action=NotYet(TEXT, _NO_METRICS),
-            help="<setting>=<value>: how latencies are reported. Give the flag once for each setting.",
+            action=Append("metrics_config", METRICS_SETTING),
+            help="<setting>=<value>: how latencies are reported: counter_latencies, summary_latencies and "
+            "histogram_latencies=<boolean>, summary_quantiles=<quantile>:<error>,... Give the flag once for each setting.",
         ),
     ),
 )

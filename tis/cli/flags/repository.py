@@ -32,7 +32,7 @@ MODEL_REPOSITORY = FlagGroup(
         ),
         Flag(
             name="strict-readiness",
-            action=NotYet(BOOLEAN, "this server is ready only when all its models are", accepts=(True,)),
+            action=Store("strict_readiness", BOOLEAN),
             default="true",
             help="Whether the server calls itself ready only when all its models are.",
         ),

@@ -115,7 +115,8 @@ MEMORY = FlagGroup(
         ),
         Flag(
             name="allow-client-shm",
-            action=NotYet(BOOLEAN, "this server has no setting for clients' shared memory yet"),
+            action=Store("allow_client_shm", BOOLEAN),
+            default="true",
             in_triton_2_51=False,
             help="Whether clients may register shared memory.",
         ),

@@ -27,6 +27,7 @@ from tis.contracts.messages.calls import (
     LogChanged,
     Region,
     Regions,
+    RegionsSeen,
     RegisterRegion,
     TraceChanged,
     UnregisterRegion,
@@ -39,6 +40,7 @@ from tis.contracts.messages.control import (
     GrantRequest,
     Heartbeat,
     Hello,
+    IndexEntry,
     InstanceUp,
     Loaded,
     LoadFailed,
@@ -52,6 +54,15 @@ from tis.contracts.messages.control import (
     Table,
     TableEntry,
     Up,
+)
+from tis.contracts.messages.metrics import (
+    MetricsQuery,
+    MetricsReply,
+    ModelMetrics,
+    ProcessMetrics,
+    ServerMetrics,
+    ServerQuery,
+    Summary,
 )
 from tis.contracts.messages.requests import (
     Cancel,
@@ -91,6 +102,7 @@ __all__ = [
     "GrantRequest",
     "Heartbeat",
     "Hello",
+    "IndexEntry",
     "Infer",
     "InstanceUp",
     "LoadFailed",
@@ -98,21 +110,29 @@ __all__ = [
     "Loaded",
     "LogChanged",
     "Message",
+    "MetricsQuery",
+    "MetricsReply",
+    "ModelMetrics",
     "ModelStatistics",
     "OutputPlacement",
     "OutputRef",
     "PeerDown",
+    "ProcessMetrics",
     "Quiesced",
     "Region",
     "Regions",
+    "RegionsSeen",
     "RegisterRegion",
     "Reply",
     "SchedulerChanged",
     "ServeModel",
+    "ServerMetrics",
+    "ServerQuery",
     "ServerState",
     "StatisticsQuery",
     "StatisticsReply",
     "Stop",
+    "Summary",
     "Table",
     "TableEntry",
     "TensorRef",
@@ -158,10 +178,15 @@ AnyMessage = (
     | RegisterRegion
     | UnregisterRegion
     | Regions
+    | RegionsSeen
     | ChangeLog
     | LogChanged
     | ChangeTrace
     | TraceChanged
+    | MetricsQuery
+    | MetricsReply
+    | ServerQuery
+    | ServerMetrics
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -40,7 +40,10 @@ class UnregisterRegion(Message, tag=42):
 
 
 class Region(Message):
-    """A registered region. `number` is never used again, so a request cannot meet another region of the same name."""
+    """A registered region. `number` is never used again, so a request cannot meet another region of the same name.
+
+    For CUDA memory `key` is what CUDA_VISIBLE_DEVICES calls its GPU.
+    """
 
     number: int
     name: str
@@ -50,6 +53,9 @@ class Region(Message):
     size_bytes: int
     device_id: int = 0
     handle: bytes = b""
+    #: The supervisor's descriptor of a system object, by which others open it, and the device and inode to know it by.
+    fd: int = -1
+    identity: tuple[int, int] = (0, 0)
 
 
 class Regions(Message, tag=43):
@@ -59,12 +65,19 @@ class Regions(Message, tag=43):
     regions: tuple[Region, ...]
 
 
+class RegionsSeen(Message, tag=48):
+    """From a frontend: no request will name regions by an older table than this one any more."""
+
+    peer: int
+    epoch: int
+
+
 class ChangeLog(Message, tag=44):
-    """Change the log settings of the whole server."""
+    """Change some of the log settings of the whole server, by the names of `LogSettings`; values are of their types."""
 
     call_id: int
     peer: int
-    settings: LogSettings
+    changes: dict[str, bool | int | str]
 
 
 class LogChanged(Message, tag=45):
@@ -74,7 +87,10 @@ class LogChanged(Message, tag=45):
 
 
 class ChangeTrace(Message, tag=46):
-    """Change trace settings: of one model, or global ones for an empty name. None clears a setting to its default."""
+    """Change trace settings: of one model, or global ones for an empty name. None clears a setting to its default.
+
+    Values are texts that have been checked one by one; whether they agree with each other the supervisor decides.
+    """
 
     call_id: int
     peer: int
@@ -83,6 +99,9 @@ class ChangeTrace(Message, tag=46):
 
 
 class TraceChanged(Message, tag=47):
-    """All trace settings from now on, by model name, the global ones under the empty name; to frontends."""
+    """All trace settings from now on, the global ones under the empty name; to frontends.
+
+    A model that has settings of its own is listed with all that hold for it.
+    """
 
     settings: dict[str, dict[str, tuple[str, ...]]]

@@ -38,6 +38,16 @@ class TableEntry(Message):
     ready: bool
 
 
+class IndexEntry(Message):
+    """A line of the repository index: a model version, or version 0 for a model that has none."""
+
+    name: str
+    version: int = 0
+    #: READY, LOADING, UNLOADING or UNAVAILABLE; empty for a model that is in a repository and was never loaded.
+    state: str = ""
+    reason: str = ""
+
+
 class Table(Message, tag=23):
     """The model table: every version that is served or known, under a rising epoch. Replaces the one before."""
 
@@ -45,6 +55,8 @@ class Table(Message, tag=23):
     models: tuple[TableEntry, ...]
     #: Names of models that are known but have no version to serve, with the reason.
     unavailable: tuple[tuple[str, str], ...] = ()
+    #: Everything that the repositories hold and what it is in, by name and version.
+    index: tuple[IndexEntry, ...] = ()
 
 
 class ServerState(Message, tag=24):
@@ -122,6 +134,8 @@ class Heartbeat(Message, tag=34):
     peer: int
     used_bytes: int = 0
     pending: int = 0
+    #: From a frontend: answers that came for requests given up before, since it began.
+    late_answers: int = 0
 
 
 class Quiesced(Message, tag=35):

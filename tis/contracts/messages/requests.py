@@ -61,7 +61,7 @@ class Cancel(Message, tag=2):
 
 
 class StatisticsQuery(Message, tag=3):
-    """Ask for the statistics of a model (empty name: of all), answered by `StatisticsReply`."""
+    """Ask for the statistics of a model (empty name: of all), answered by one or several `StatisticsReply`."""
 
     request_id: int
     asker: int

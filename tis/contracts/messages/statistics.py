@@ -37,7 +37,11 @@ class ModelStatistics(Message):
 
 
 class StatisticsReply(Message, tag=14):
-    """Statistics of the models asked for that exist."""
+    """Statistics of the models asked for that exist, or a part of them: a packet of the carrier has its limits.
+
+    A model with many batch sizes may be spread over parts, each with some of its `batches` and the same counters.
+    """
 
     request_id: int
     models: tuple[ModelStatistics, ...]
+    last: bool = True

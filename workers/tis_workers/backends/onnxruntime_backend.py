@@ -132,7 +132,11 @@ class OnnxRuntimeBackend(TensorBackend):
         if shapes is None:
             return None
         datatypes = [_DATATYPES[self._declared[name].type] for name in names]
+        if request.writes_over_inputs:
+            return None
         reservation = request.reserve(list(zip(names, datatypes, shapes, strict=True)))
+        if reservation is None:
+            return None
         binding = self._session.io_binding()
         for name, array in request.inputs.items():
             binding.bind_cpu_input(name, self._feed(name, array))

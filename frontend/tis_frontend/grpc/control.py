@@ -1,0 +1,143 @@
+"""Calls that look at the server and change it while it runs: repository, log settings, trace settings."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2 as pb
+
+from tis.errors import internal, invalid, unsupported
+from tis.settings import LogSettings
+from tis_frontend import trace_settings
+from tis_frontend.server import Server
+from tis_frontend.trace_settings import TraceChanges
+
+_MOST_VERBOSE: Final = (1 << 31) - 1
+
+
+class ControlService:
+    """Unary calls by method name."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.unary: dict[str, Callable[[bytes], Awaitable[bytes]]] = {
+            "RepositoryIndex": self._index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+            "LogSettings": self._log_settings,
+            "TraceSetting": self._trace_setting,
+        }
+
+    # ---- the repository --------------------------------------------------------------------------------------------
+
+    async def _index(self, data: bytes) -> bytes:
+        request = _parse(pb.RepositoryIndexRequest, data)
+        _refuse_repository(request)
+        response = pb.RepositoryIndexResponse()
+        for entry in self._server.index(request.ready):
+            version = str(entry.version) if entry.version else ""
+            response.models.add(name=entry.name, version=version, state=entry.state, reason=entry.reason)
+        return _bytes(response)
+
+    async def _load(self, data: bytes) -> bytes:
+        request = _parse(pb.RepositoryModelLoadRequest, data)
+        _refuse_repository(request)
+        for name, value in request.parameters.items():
+            if name != "config" and not name.startswith("file:"):
+                raise invalid(f"unrecognized load parameter '{name}'.")
+            kind = "string_param" if name == "config" else "bytes_param"
+            if value.WhichOneof("parameter_choice") != kind:
+                raise invalid(f"invalid value type for load parameter '{name}', expected {kind}.")
+        self._server.check_model_control()
+        return _bytes(pb.RepositoryModelLoadResponse())
+
+    async def _unload(self, data: bytes) -> bytes:
+        request = _parse(pb.RepositoryModelUnloadRequest, data)
+        _refuse_repository(request)
+        if "unload_dependents" in request.parameters:
+            value = request.parameters["unload_dependents"]
+            if value.WhichOneof("parameter_choice") != "bool_param":
+                raise invalid("invalid value type for 'unload_dependents' parameter, expected bool_param.")
+        self._server.check_model_control()
+        return _bytes(pb.RepositoryModelUnloadResponse())
+
+    # ---- log settings ----------------------------------------------------------------------------------------------
+
+    async def _log_settings(self, data: bytes) -> bytes:
+        changes = _log_changes(_parse(pb.LogSettingsRequest, data).settings)
+        settings: LogSettings = await self._server.change_log(changes)
+        response = pb.LogSettingsResponse()
+        response.settings["log_file"].string_param = settings.file
+        response.settings["log_info"].bool_param = settings.info
+        response.settings["log_warning"].bool_param = settings.warning
+        response.settings["log_error"].bool_param = settings.error
+        response.settings["log_verbose_level"].uint32_param = settings.verbose
+        response.settings["log_format"].string_param = settings.format
+        return _bytes(response)
+
+    # ---- trace settings --------------------------------------------------------------------------------------------
+
+    async def _trace_setting(self, data: bytes) -> bytes:
+        request = _parse(pb.TraceSettingRequest, data)
+        self._server.check_traceable(request.model_name)
+        settings = await self._server.change_trace(request.model_name, _trace_changes(request.settings))
+        response = pb.TraceSettingResponse()
+        for name, values in settings.items():
+            response.settings[name].value.extend(values)
+        return _bytes(response)
+
+
+def _refuse_repository(request: Any) -> None:
+    if request.repository_name:
+        raise unsupported("'repository_name' specification is not supported")
+
+
+def _log_changes(settings: Any) -> dict[str, bool | int | str]:
+    if "log_file" in settings:
+        raise unsupported("log file location can not be updated through network protocol")
+    changes: dict[str, bool | int | str] = {}
+    for name in ("info", "warning", "error"):
+        if (key := f"log_{name}") in settings:
+            changes[name] = _log_value(settings, key, "bool_param", "boolean")
+    if "log_verbose_level" in settings:
+        changes["verbose"] = min(_log_value(settings, "log_verbose_level", "uint32_param", "int32"), _MOST_VERBOSE)
+    if "log_format" in settings:
+        changes["format"] = form = _log_value(settings, "log_format", "string_param", "string")
+        if form not in ("default", "ISO8601"):
+            raise invalid(f"invalid argument for log_format, got: {form}")
+    return changes
+
+
+def _log_value(settings: Any, name: str, kind: str, spoken: str) -> Any:
+    value = settings[name]
+    if value.WhichOneof("parameter_choice") != kind:
+        raise invalid(f"expect {spoken} for '{name}'")
+    return getattr(value, kind)
+
+
+def _trace_changes(settings: Any) -> TraceChanges:
+    if "trace_file" in settings:
+        trace_settings.refuse_file()
+    changes: TraceChanges = {}
+    if "trace_level" in settings:
+        levels = list(settings["trace_level"].value)
+        changes["trace_level"] = trace_settings.read_level(levels) if levels else None
+    for name in trace_settings.NUMBERS:
+        if name in settings:
+            values = list(settings[name].value)
+            if len(values) > 1:
+                raise invalid(f"expect only 1 value for '{name}'")
+            changes[name] = trace_settings.read_number(name, values[0]) if values else None
+    return changes
+
+
+def _parse(kind: Any, data: bytes) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise internal("Unable to parse request") from None
+
+
+def _bytes(message: Any) -> bytes:
+    data: bytes = message.SerializeToString()
+    return data

@@ -1,0 +1,234 @@
+"""POST …/generate (one JSON reply) and …/generate_stream (server-sent events): inference without tensors, for text.
+
+Written over a stream of answers, of which each request has one until it comes from a decoupled model.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from math import prod
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from tis.contracts.datatypes import ELEMENT_BYTES
+from tis.contracts.inference import Answer, OutputTensor
+from tis.errors import TisError, invalid
+from tis_frontend.core import Core, now_ns
+from tis_frontend.http import generate_request, json_tensor
+from tis_frontend.http.infer_request import HttpInfer
+from tis_frontend.http.infer_response import parameters_json
+from tis_frontend.plan import Plan
+from tis_frontend.server import Server
+
+_JSON: Final = "application/json"
+_EVENTS: Final = "text/event-stream; charset=utf-8"
+_NOT_ONE: Final = (
+    "generate expects model to produce exactly 1 response, use generate stream for model that generates various number "
+    "of responses"
+)
+
+
+def generate_routes() -> list[BaseRoute]:
+    """The routes, for the application of a frontend."""
+    return [
+        Route(f"/v2/models/{{model}}{version}/{name}", handler, methods=["POST"])
+        for version in ("", "/versions/{version:int}")
+        for name, handler in (("generate", _generate), ("generate_stream", _generate_stream))
+    ]
+
+
+class _Answers:
+    """The answers to one request as they come; closing gives up those that have not."""
+
+    def __init__(self, core: Core, call: HttpInfer, plan: Plan, arrival_ns: int, *, decoupled: bool) -> None:
+        self._core = core
+        self._call = call
+        self._decoupled = decoupled
+        self._queue: asyncio.Queue[Answer] = asyncio.Queue()
+        self._request_id = self._submit(plan, arrival_ns)
+        self._ended = False
+
+    def _submit(self, plan: Plan, arrival_ns: int) -> int:
+        core, call = self._core, self._call
+        block = core.take(call.block_bytes)
+        try:
+            for tensor, data in call.json_data:
+                core.writable(block, tensor.start, len(data))[:] = data
+            return core.submit(plan, call.request.client_id, block, arrival_ns, self._queue.put_nowait)
+        except BaseException:
+            core.discard(block)
+            raise
+
+    async def next(self) -> bytes | TisError | None:
+        """The next answer as JSON or its error; None at the end."""
+        if self._ended:
+            return None
+        answer = await self._queue.get()
+        try:
+            self._ended = answer.final
+            if answer.error is not None:
+                return answer.error
+            if self._decoupled and answer.final and not answer.outputs:
+                # It only says that it is the last one.
+                return None
+            return _rendered(self._call, answer)
+        except TisError as error:
+            return error
+        finally:
+            self._core.release(answer)
+
+    def close(self) -> None:
+        """Cancel what has not come and release what has not been read."""
+        if not self._ended:
+            self._core.cancel(self._request_id)
+            self._ended = True
+        while not self._queue.empty():
+            self._core.release(self._queue.get_nowait())
+
+
+# ---- handlers ----------------------------------------------------------------------------------------------------------
+
+
+async def _generate(request: Request) -> Response:
+    answers = await _begun(request)
+    if isinstance(answers, Response):
+        return answers
+    try:
+        first = await _unless_gone(request, answers)
+        if isinstance(first, _Gone):
+            return Response()
+        second = await _unless_gone(request, answers)
+        # The first answer settles the status, whatever its code was and whatever follows.
+        failed = isinstance(first, TisError)
+        if first is None or second is not None:
+            body = _error(_NOT_ONE)
+        else:
+            body = _error(first.message) if isinstance(first, TisError) else first
+        return StreamingResponse(_once(body), 400 if failed else 200, media_type=_JSON)
+    finally:
+        answers.close()
+
+
+async def _generate_stream(request: Request) -> Response:
+    answers = await _begun(request)
+    if isinstance(answers, Response):
+        return answers
+    try:
+        first = await _unless_gone(request, answers)
+    except BaseException:
+        answers.close()
+        raise
+    if isinstance(first, _Gone):
+        answers.close()
+        return Response()
+    return _EventStream(answers, first)
+
+
+class _EventStream(StreamingResponse):
+    """Answers as server-sent events, given up when the client goes."""
+
+    def __init__(self, answers: _Answers, first: bytes | TisError | None) -> None:
+        status = 400 if isinstance(first, TisError) else 200
+        super().__init__(_events(answers, first), status, headers={"content-type": _EVENTS})
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answers.close()
+
+
+async def _events(answers: _Answers, first: bytes | TisError | None) -> AsyncIterator[bytes]:
+    answer = first
+    while answer is not None:
+        yield b"data: %s\n\n" % (_error(answer.message) if isinstance(answer, TisError) else answer)
+        answer = await answers.next()
+
+
+async def _begun(request: Request) -> _Answers | Response:
+    """The request sent off, or the response that refuses it."""
+    arrival_ns = now_ns()
+    server: Server = request.app.state.server
+    server.check_running()
+    model = server.model(request.path_params["model"], request.path_params.get("version"))
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise invalid("Unsupported content-encoding, only 'identity' is supported.")
+    most_bytes = server.settings.http_max_input_bytes
+    try:
+        body = await _body(request, most_bytes)
+    except ClientDisconnect:
+        return Response()
+    call, plan = generate_request.parse(model.spec, body, most_bytes)
+    return _Answers(server.core, call, plan, arrival_ns, decoupled=model.spec.decoupled)
+
+
+async def _body(request: Request, most_bytes: int) -> bytearray:
+    body = bytearray()
+    size_bytes = 0
+    async for piece in request.stream():
+        size_bytes += len(piece)
+        if size_bytes <= most_bytes:
+            body += piece
+    if size_bytes > most_bytes:
+        raise invalid(
+            f"request JSON size of {size_bytes} bytes exceeds the maximum allowed input size of {most_bytes} bytes. Use "
+            "--http-max-input-size to increase the limit."
+        )
+    return body
+
+
+class _Gone:
+    """The client has closed its connection."""
+
+
+async def _unless_gone(request: Request, answers: _Answers) -> bytes | TisError | _Gone | None:
+    """The next answer, unless the client goes first."""
+    answer = asyncio.ensure_future(answers.next())
+    gone = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else _Gone()
+    finally:
+        for task in (answer, gone):
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+# ---- forms -------------------------------------------------------------------------------------------------------------
+
+
+def _rendered(call: HttpInfer, answer: Answer) -> bytes:
+    """Outputs by name, scalars where there is one element, beside what names the answer; in the order of the names."""
+    request = call.request
+    members: dict[str, Any] = {"model_name": request.model, "model_version": str(request.version)}
+    if request.client_id:
+        members["id"] = request.client_id
+    members.update(parameters_json(answer.parameters))
+    for tensor in answer.outputs:
+        members[tensor.name] = msgspec.Raw(_value(tensor))
+    return msgspec.json.encode(dict(sorted(members.items())))
+
+
+def _value(tensor: OutputTensor) -> bytes:
+    text = json_tensor.decode(tensor)
+    element_bytes = ELEMENT_BYTES[tensor.datatype]
+    one = len(tensor.data) == element_bytes if element_bytes else prod(tensor.shape) == 1
+    return text[1:-1] if one else text
+
+
+def _error(text: str) -> bytes:
+    return msgspec.json.encode({"error": text})
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    """A body without Content-Length, as Triton sends it."""
+    yield body

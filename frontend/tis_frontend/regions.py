@@ -1,0 +1,73 @@
+"""The client regions that a frontend knows, and where in them a request may have its tensors. Triton's words throughout.
+
+No frontend maps a region: workers read and write them.
+"""
+
+from typing import Any
+
+from tis.contracts import messages as m
+from tis.contracts.inference import Place
+from tis.errors import invalid, not_found
+
+_KIND_NAMES = {"system": "system", "cuda": "CUDA"}
+
+
+class RegionTable:
+    """Regions by name. Replaced as a whole when the supervisor publishes a new epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = -1
+        self._regions: dict[str, m.Region] = {}
+
+    def replace(self, table: m.Regions) -> bool:
+        """Take over a newer table. False where it is none."""
+        if table.epoch <= self.epoch:
+            return False
+        self.epoch = table.epoch
+        self._regions = {region.name: region for region in table.regions}
+        return True
+
+    def place(self, name: str, start: int, size_bytes: int) -> Place:
+        """A tensor's place in a region, `start` counting from the region's begin.
+
+        Raises:
+            TisError: NOT_FOUND for an unknown region, INVALID_ARG for a place outside of it.
+        """
+        region = self._regions.get(name)
+        if region is None:
+            raise not_found(f"Unable to find shared memory region: '{name}'")
+        if not 0 <= start < region.size_bytes:
+            raise invalid(f"Invalid offset for shared memory region: '{name}'")
+        # Triton takes no bytes at the very begin for a place outside, and clients see it with each forgotten size.
+        if not (start or size_bytes) or size_bytes < 0 or start + size_bytes > region.size_bytes:
+            raise invalid(f"Invalid offset + byte size for shared memory region: '{name}'")
+        return Place(region.number, start, size_bytes)
+
+    def status(self, name: str, kind: str) -> list[m.Region]:
+        """The region of this name, or all of this kind for an empty name, by name.
+
+        Raises:
+            TisError: NOT_FOUND where there is none of this name and kind.
+        """
+        if not name:
+            return [region for _, region in sorted(self._regions.items()) if region.kind == kind]
+        region = self._regions.get(name)
+        if region is None:
+            raise not_found(f"Unable to find {kind} shared memory region: '{name}'")
+        if region.kind != kind:
+            raise not_found(
+                f"The region named '{name}' is registered as {_KIND_NAMES[region.kind]} shared memory, not "
+                f"{_KIND_NAMES[kind]} shared memory"
+            )
+        return [region]
+
+
+#: For requests that are read where there are no regions.
+NO_REGIONS = RegionTable()
+
+
+def row(region: m.Region) -> dict[str, Any]:
+    """A region as its status tells it."""
+    if region.kind == "cuda":
+        return {"name": region.name, "device_id": region.device_id, "byte_size": region.size_bytes}
+    return {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.size_bytes}

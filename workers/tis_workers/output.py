@@ -194,4 +194,4 @@ def _wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str
         raise internal(f"output '{name}' has the numpy type '{array.dtype}', which no protocol datatype stands for")
     if not array.size:
         return datatype, memoryview(b"")
-    return datatype, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    return datatype, (array if array.flags.c_contiguous else np.ascontiguousarray(array)).data.cast("B")

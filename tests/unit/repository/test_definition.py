@@ -58,8 +58,8 @@ def test_a_config_is_read_normalized_and_kept_without_completion(tmp_path: Path)
 
 
 def test_what_the_user_set_in_vain_is_listed_but_not_what_defaults_set(tmp_path: Path) -> None:
-    model = make(tmp_path, 'backend: "python" metric_tags { key: "a" value: "b" }', "1/model.py")
-    assert read(model).unacted == ("metric_tags",)
+    model = make(tmp_path, 'backend: "python" model_operations { op_library_filename: "a.so" }', "1/model.py")
+    assert read(model).unacted == ("model_operations",)
 
 
 def test_a_name_other_than_the_directorys_is_refused_in_tritons_words(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ Deliver = Callable[[Answer], None]
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
 _QUIESCE_LOOK_S: Final = 0.02
+_PACKET_MESSAGES: Final = 4
 _NOTHING: Final = memoryview(b"")
 
 _log = get_logger(__name__)
@@ -234,15 +235,22 @@ class Core:
     # ---- to the scheduler ------------------------------------------------------------------------------------------
 
     def _post(self, message: m.Message) -> None:
-        """Queue a message; all of one turn of the loop leave as one packet."""
+        """Queue a message. What one turn of the loop has to say leaves in few packets, but not all in one at its end.
+
+        Else the scheduler and the workers would idle while this process parses, and this one while they work.
+        """
         self._outgoing.append(message)
-        if not self._flushing:
+        if len(self._outgoing) >= _PACKET_MESSAGES:
+            self._flush()
+        elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flushing = False
         outgoing, self._outgoing = self._outgoing, []
+        if not outgoing:
+            return
         try:
             self._requests.send(m.encode(outgoing))
             if self._requests.blocked:

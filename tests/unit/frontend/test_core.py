@@ -77,10 +77,18 @@ def test_a_request_reaches_the_scheduler_with_all_that_a_worker_needs(bench: Ben
     bench.pool.check(Block(body.block.offset, body.block.generation))
 
 
-def test_requests_of_one_turn_leave_as_one_packet_in_order(bench: Bench) -> None:
-    numbers = [bench.submit() for _ in range(5)]
+def test_requests_of_one_turn_leave_in_order_and_in_few_packets(bench: Bench) -> None:
+    numbers = [bench.submit() for _ in range(10)]
     bench.turn()
-    assert [message.request_id for message in bench.sent() if isinstance(message, m.Infer)] == numbers
+    packets = bench.packets()
+    assert [each.request_id for packet in packets for each in packet if isinstance(each, m.Infer)] == numbers
+    assert [len(packet) for packet in packets] == [4, 4, 2]
+
+
+def test_a_request_alone_leaves_at_the_end_of_its_turn(bench: Bench) -> None:
+    number = bench.submit()
+    bench.turn()
+    assert [message.request_id for message in bench.sent() if isinstance(message, m.Infer)] == [number]
 
 
 def test_an_answer_is_read_in_place_and_its_block_goes_back_to_the_worker_after_release(bench: Bench) -> None:

@@ -1,8 +1,9 @@
 """What a flag is: its name, its words, and what giving it does to the settings.
 
-A flag does one of five things: it stores a value, appends one, marks a field, asks for help, or is `NotYet`: known by
-name, and refused unless the value asks for what the server does anyway. To bring a feature to life, turn its flag's
-`NotYet` into one of the others and give `ServerSettings` the field.
+A flag does one of six things: it stores a value, appends one, marks a field, asks for help, is `Moot`, since it tunes what
+this server does not have, of which its user is told; or is `NotYet`: known by name, and refused unless the value asks for
+what the server does anyway. To bring a feature to life, turn its flag's `NotYet` into one of the others and give
+`ServerSettings` the field.
 """
 
 import msgspec
@@ -47,7 +48,17 @@ class NotYet(msgspec.Struct, frozen=True):
     accepts: tuple[object, ...] = ()
 
 
-Action = Store | Append | Mark | Help | NotYet
+class Moot(msgspec.Struct, frozen=True):
+    """Tunes something inside Triton that has no counterpart here: a start script that gives it goes on working.
+
+    The value is checked, and a warning says that it has no effect; `because` ends its sentence.
+    """
+
+    reader: Reader
+    because: str
+
+
+Action = Store | Append | Mark | Help | NotYet | Moot
 
 
 class Flag(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ taken in their order and the first mistake is the one that is told.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tis.cli.flag import Append, Flag, Help, Mark, NotYet, Store
+from tis.cli.flag import Append, Flag, Help, Mark, Moot, NotYet, Store
 from tis.cli.flag_table import FLAGS
 from tis.cli.restriction import named_twice
 from tis.cli.values import ValueRefusedError, spoken
@@ -46,7 +46,7 @@ def parse_flags(
         if flag.deprecated_for:
             warn(f"Warning: '--{flag.name}' has been deprecated! Please use '{flag.deprecated_for}' instead.")
         try:
-            _act(flag, value, draft)
+            _act(flag, value, draft, warn)
         except ValueRefusedError as refusal:
             raise UsageError(f'Bad option: "--{flag.name}".\n{refusal}') from None
     return _settled(draft, warn)
@@ -96,7 +96,7 @@ def _named(name: str, word: str, program: str) -> Flag:
     return alike[0]
 
 
-def _act(flag: Flag, value: str, draft: dict[str, Any]) -> None:
+def _act(flag: Flag, value: str, draft: dict[str, Any], warn: Callable[[str], None]) -> None:
     """What one flag does to the draft of the settings."""
     match flag.action:
         case Store(field, reader):
@@ -110,6 +110,9 @@ def _act(flag: Flag, value: str, draft: dict[str, Any]) -> None:
             draft[field] = True
         case Help():
             raise HelpRequested
+        case Moot(reader, because):
+            reader.read(flag.name, value)
+            warn(f"Warning: '--{flag.name}' has no effect here: {because}.")
         case NotYet(reader, because, accepts):
             if reader.read(flag.name, value) not in accepts:
                 raise ValueRefusedError(_refusal(flag.name, value, because, accepts))

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 
-from tis.cli.flag import Flag, NotYet
+from tis.cli.flag import Flag, Moot, NotYet
 from tis.cli.flag_table import GROUPS
 from tis.cli.values import spoken
 
@@ -37,6 +37,8 @@ def _explanation(flag: Flag) -> str:
     if isinstance(flag.action, NotYet):
         accepted = " or ".join(spoken(value) for value in flag.action.accepts)
         parts.append(f"For now only {accepted} is accepted." if accepted else "Not supported yet.")
+    elif isinstance(flag.action, Moot):
+        parts.append(f"Accepted without effect: {flag.action.because}.")
     elif flag.default:
         parts.append(f"Default: {flag.default}.")
     return " ".join(parts)

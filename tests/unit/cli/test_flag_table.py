@@ -2,7 +2,7 @@
 
 import pytest
 
-from tis.cli.flag import Append, Flag, Help, Mark, NotYet, Store
+from tis.cli.flag import Append, Flag, Help, Mark, Moot, NotYet, Store
 from tis.cli.flag_table import FLAGS, GROUPS
 from tis.cli.parser import HelpRequested, UsageError, parse_flags
 from tis.cli.usage import usage
@@ -78,8 +78,21 @@ def test_a_flag_that_acts_lands_in_a_setting(flag: Flag) -> None:
     match flag.action:
         case Store(field, _) | Append(field, _, _) | Mark(field):
             assert field in ServerSettings.__struct_fields__ or field in SETTLED_LATER
-        case Help() | NotYet():
+        case Help() | NotYet() | Moot():
             pass
+
+
+MOOT = [flag for flag in FLAGS.values() if isinstance(flag.action, Moot)]
+
+
+@pytest.mark.parametrize("flag", MOOT, ids=lambda flag: flag.name)
+def test_a_flag_that_tunes_nothing_here_is_checked_and_its_user_is_told(flag: Flag) -> None:
+    told: list[str] = []
+    settings = parse_flags(["--model-repository=/models", f"--{flag.name}={a_value(flag)}"], warn=told.append)
+    assert settings == parse_flags(["--model-repository=/models"])
+    assert [text.startswith(f"Warning: '--{flag.name}' has no effect here: this server ") for text in told] == [True]
+    with pytest.raises(UsageError):
+        parse_flags(["--model-repository=/models", f"--{flag.name}=many"], warn=told.append)
 
 
 @pytest.mark.parametrize("flag", NOT_YET, ids=lambda flag: flag.name)
@@ -103,7 +116,7 @@ _HARMLESS = """
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
     --trace-config=level=OFF --trace-level=OFF --trace-level=false --trace-count=0 --trace-file=
-    --rate-limit=off --pinned-memory-pool-byte-size=0 --cuda-memory-pool-byte-size=0:0 --buffer-manager-thread-count=0
+    --rate-limit=off --cuda-memory-pool-byte-size=0:0
 """
 HARMLESS = _HARMLESS.split()
 

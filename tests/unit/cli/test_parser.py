@@ -107,7 +107,7 @@ def test_the_beginning_of_a_name_is_enough_if_no_other_flag_shares_it(word: str,
 
 
 def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> None:
-    assert complaint("--p=5").startswith('Bad option: "--pinned-memory-pool-byte-size".')
+    assert complaint("--p=x").startswith('Bad option: "--pinned-memory-pool-byte-size".')
     assert parsed("--allow-c=false").allow_cpu_metrics is False
 
 

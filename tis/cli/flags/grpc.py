@@ -1,8 +1,8 @@
 """Flags of the gRPC front."""
 
-from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.flag import Append, Flag, FlagGroup, Moot, NotYet, Store
 from tis.cli.restriction import restriction
-from tis.cli.values import BOOLEAN, COUNT, INTEGER, PATTERN, PORT, TEXT, one_of
+from tis.cli.values import BOOLEAN, COUNT, INT64_MAX, INTEGER, PATTERN, PORT, TEXT, between, one_of
 
 _SOCKET = (
     Flag(name="allow-grpc", action=Store("allow_grpc", BOOLEAN), default="true", help="Whether to serve gRPC."),
@@ -34,20 +34,20 @@ _SOCKET = (
 _POOLS = (
     Flag(
         name="grpc-infer-thread-count",
-        action=NotYet(INTEGER, "this server takes gRPC requests in processes, see --frontends"),
+        action=Moot(between(2, 128), "this server takes gRPC requests in processes, see --frontends"),
         default="2",
         in_triton_2_51=False,
         help="How many threads take gRPC inference requests.",
     ),
     Flag(
         name="grpc-infer-allocation-pool-size",
-        action=NotYet(INTEGER, "this server keeps no pool of gRPC request objects"),
+        action=Moot(INTEGER, "this server keeps no pool of gRPC request objects"),
         default="8",
         help="How many request and response objects are kept for reuse.",
     ),
     Flag(
         name="grpc-max-response-pool-size",
-        action=NotYet(INTEGER, "this server keeps no pool of gRPC response objects"),
+        action=Moot(between(1, INT64_MAX), "this server keeps no pool of gRPC response objects"),
         default="2147483647",
         in_triton_2_51=False,
         help="How many response objects a stream keeps at most.",

@@ -1,6 +1,6 @@
 """Flags of the HTTP front."""
 
-from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.flag import Append, Flag, FlagGroup, Moot, NotYet, Store
 from tis.cli.restriction import restriction
 from tis.cli.values import BOOLEAN, INT64_MAX, INTEGER, PATTERN, PORT, TEXT, between
 
@@ -33,7 +33,7 @@ HTTP = FlagGroup(
         ),
         Flag(
             name="http-thread-count",
-            action=NotYet(INTEGER, "this server takes HTTP requests in processes, see --frontends"),
+            action=Moot(INTEGER, "this server takes HTTP requests in processes, see --frontends"),
             default="8",
             help="How many threads take HTTP requests.",
         ),

@@ -1,6 +1,6 @@
 """Flags of backends, plug-ins, the response cache, rate limits, memory and devices."""
 
-from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.flag import Append, Flag, FlagGroup, Moot, NotYet, Store
 from tis.cli.values import BACKEND_SETTING, BOOLEAN, BYTES, DEVICE_BYTES, INTEGER, NUMBER, TEXT, one_of
 
 _NO_CACHE = "this server keeps no responses"
@@ -76,7 +76,7 @@ MEMORY = FlagGroup(
     (
         Flag(
             name="pinned-memory-pool-byte-size",
-            action=NotYet(BYTES, "this server pins no memory", accepts=(0,)),
+            action=Moot(BYTES, "this server pins no memory"),
             default="268435456",
             help="How much memory is pinned for copies to and from GPUs.",
         ),
@@ -99,7 +99,7 @@ MEMORY = FlagGroup(
         ),
         Flag(
             name="buffer-manager-thread-count",
-            action=NotYet(INTEGER, "this server has no threads for copying", accepts=(0,)),
+            action=Moot(INTEGER, "this server has no threads for copying"),
             default="0",
             help="How many threads copy tensors.",
         ),

@@ -114,6 +114,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: (setting, value) of `--metrics-config` in the order given.
     metrics_config: tuple[tuple[str, str], ...] = ()
 
+    #: (mode, setting, value) of `--trace-config` and the flags before it, in the order given; the mode may be empty.
+    trace_config: tuple[tuple[str, str, str], ...] = ()
+
     log_verbose: int = 0
     log_info: bool = True
     log_warning: bool = True

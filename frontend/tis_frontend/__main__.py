@@ -27,6 +27,7 @@ from tis_frontend.metrics.query import ServerQueries
 from tis_frontend.model_table import ModelTable
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
+from tis_frontend.trace import Tracer
 from tis_shm.pool import Pool
 from tis_shm.slab import Grant, Slab
 
@@ -45,6 +46,7 @@ class Frontend:
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
         self._grpc: Any = None
+        self._tracer = Tracer(lambda traces: control.send(m.Traces(control.peer, traces)))
         self._server_queries = ServerQueries(control, self._on_control)
 
     async def run(self) -> None:
@@ -81,6 +83,7 @@ class Frontend:
             self._http.should_exit = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, 1.0)
+        self._tracer.close()
         self._server.core.close()
 
     def _build_http(self) -> uvicorn.Server:
@@ -135,6 +138,7 @@ class Frontend:
             server.log = message.settings
         elif isinstance(message, m.TraceChanged):
             server.trace.replace(message)
+            self._trace(message)
         elif isinstance(message, m.SchedulerChanged):
             server.core.connect()
         elif isinstance(message, m.Regions):
@@ -152,6 +156,10 @@ class Frontend:
             asyncio.ensure_future(self._drain())  # noqa: RUF006 - it ends before the process does
         elif isinstance(message, m.Stop):
             self._stop.set()
+
+    def _trace(self, changed: m.TraceChanged) -> None:
+        """Requests are looked at by a tracer only while some of them are traced."""
+        self._server.core.tracer = self._tracer if self._tracer.replace(changed) else None
 
     async def _drain(self) -> None:
         """Accept no more, and say so when nothing is in flight."""

@@ -23,6 +23,7 @@ from tis_frontend.metrics.query import MetricsQuery
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
 from tis_frontend.statistics_query import StatisticsQuery
+from tis_frontend.trace import RequestTrace, Tracer
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -78,6 +79,8 @@ class Core:
         self.regions: Final = RegionTable()
         #: Answers that came for a request not in the ledger: given up, or answered already.
         self.late_answers = 0
+        #: There while requests are traced.
+        self.tracer: Tracer | None = None
         loop.add_reader(self._mailbox.fileno(), self._receive)
 
     @property
@@ -126,7 +129,15 @@ class Core:
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
-    def submit(self, plan: Plan, client_id: str, block: Block, arrival_ns: int, deliver: Deliver) -> int:
+    def submit(
+        self,
+        plan: Plan,
+        client_id: str,
+        block: Block,
+        arrival_ns: int,
+        deliver: Deliver,
+        trace: RequestTrace | None = None,
+    ) -> int:
         """Send a request off; its block belongs to the ledger from here on, unless this raises.
 
         Returns the number to cancel it by. `deliver` is called once, from the loop, unless the request is cancelled.
@@ -138,15 +149,16 @@ class Core:
             self._check_strings(plan.model, client_id, tensor, block)
         if len(self._pending) >= _MOST_PENDING:
             raise unavailable(f"{id_prefix(client_id)}the server has {_MOST_PENDING} requests in flight already")
-        body = m.encode_body(
-            m.WorkBody(client_id, m.BlockRef(*block), plan.inputs, plan.outputs, plan.placements, plan.parameters)
-        )
+        refs = plan.inputs, plan.outputs, plan.placements
+        body = m.encode_body(m.WorkBody(client_id, m.BlockRef(*block), *refs, plan.parameters, trace is not None))
         if len(memoryview(body)) > m.MOST_BODY_BYTES:
             raise invalid(
                 f"the request's id, its parameters and the shapes of its tensors take {len(memoryview(body))} bytes; "
                 f"{m.MOST_BODY_BYTES} are allowed: give a shorter id or smaller parameters"
             )
         request_id = next(self._ids)
+        if trace is not None:
+            deliver = trace.queued(request_id, plan, client_id, deliver)
         self._pending[request_id] = _Pending(block, deliver, client_id)
         self._post(
             m.Infer(
@@ -168,6 +180,8 @@ class Core:
         if pending is not None and pending.deliver is not None:
             pending.deliver = None
             self._post(m.Cancel(request_id, self._peer))
+            if self.tracer is not None:
+                self.tracer.forget(request_id)
 
     def release(self, answer: Answer) -> None:
         """The outputs of an answer have been read."""
@@ -316,6 +330,9 @@ class Core:
                 query = self._queries.get(message.request_id)
                 if isinstance(query, StatisticsQuery) and query.add(message):
                     del self._queries[message.request_id]
+            elif isinstance(message, m.ComputeTimes):
+                if self.tracer is not None:
+                    self.tracer.computed(message)
             elif isinstance(message, m.MetricsReply):
                 query = self._queries.get(message.request_id)
                 if isinstance(query, MetricsQuery) and query.add(message):

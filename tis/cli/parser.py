@@ -10,6 +10,7 @@ from typing import Any
 from tis.cli.flag import Append, Flag, Help, Mark, Moot, NotYet, Store
 from tis.cli.flag_table import FLAGS
 from tis.cli.restriction import named_twice
+from tis.cli.trace_setting import Setting
 from tis.cli.values import ValueRefusedError, spoken
 from tis.settings import ServerSettings
 
@@ -132,6 +133,8 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
             "Warning: Overriding deprecated '--strict-model-config' from False to True in favor of "
             "'--disable-auto-complete-config'!"
         )
+    if old := draft.pop("old_trace_config", ()):
+        draft["trace_config"] = _with_old_trace(old, draft.get("trace_config", ()))
     startup_models = draft.pop("startup_models", ())
     settings = ServerSettings(**draft, auto_complete_config=not (disabled or strict))
     if startup_models:
@@ -143,6 +146,12 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
             "error: creating server: Invalid argument - --model-repository must be specified", with_usage=False
         )
     return settings
+
+
+def _with_old_trace(old: Sequence[Setting], new: tuple[Setting, ...]) -> tuple[Setting, ...]:
+    """What the old flags say, where the new one says nothing of it."""
+    said = {setting for _, setting, _ in new}
+    return (*(each for each in old if each[1] not in said), *new)
 
 
 def _refuse_restriction_twice(settings: ServerSettings) -> None:

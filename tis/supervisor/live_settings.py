@@ -9,7 +9,7 @@ from tis.settings import ServerSettings
 from tis.supervisor.addresses import ReservedPort
 from tis.supervisor.calls import Calls
 from tis.supervisor.log_settings import LogKeeper
-from tis.supervisor.trace_settings import TraceKeeper
+from tis.supervisor.trace_settings import TraceKeeper, given
 
 Tell = Callable[[m.Message], None]
 
@@ -31,16 +31,21 @@ class LiveSettings:
             grpc_port=grpc.port if grpc else settings.grpc_port,
         )
         self._log = LogKeeper(settings.log, everybody)
-        self._trace = TraceKeeper(frontends)
+        self._trace = TraceKeeper(frontends, given(settings.trace_config))
 
     def serve(self, calls: Calls) -> None:
         """Answer the calls by which clients change settings."""
         calls.handle(m.ChangeLog, self._log.change)
         calls.handle(m.ChangeTrace, self._trace.change)
+        calls.handle(m.Traces, self._trace.collect)
 
     def now(self) -> ServerSettings:
         """All settings but those of traces."""
         return self._log.merged(self._settings)
+
+    def close(self) -> None:
+        """Complete the files of traces, at the end."""
+        self._trace.close()
 
     def trace(self) -> m.TraceChanged:
         """All trace settings, for a frontend."""

@@ -100,6 +100,7 @@ class Supervisor:
             place.start()
         self._loop.run(self._on_control)
         self._loop.close()
+        self._live.close()
         self._regions.close()
         self._hub.close()
         self._context.term()

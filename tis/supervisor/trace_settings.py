@@ -1,14 +1,17 @@
 """Trace settings: the global ones and those of single models, which follow the global ones where they say nothing.
 
-A level other than OFF needs a file, which only the command line can name, and does not yet: so a client that asks for
-traces is refused, in Triton's words.
+What is traced under them is counted and kept here, too: the one place that sees the traces of all frontends. So a count
+is exact and numbers of traces are unique, whichever frontend served a request. A rate, though, each frontend counts for
+itself (see `tis_frontend.trace`).
 """
 
 from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 from tis.contracts import messages as m
-from tis.errors import invalid
+from tis.errors import invalid, unsupported
+from tis.supervisor.trace_files import MOST_BUFFERED, TraceFile, rendered
 
 TraceSettings = dict[str, tuple[str, ...]]
 
@@ -21,16 +24,39 @@ DEFAULTS: Final[TraceSettings] = {
     "trace_file": ("",),
     "trace_mode": ("triton",),
 }
+_NAMES: Final = {
+    "rate": "trace_rate",
+    "count": "trace_count",
+    "log-frequency": "log_frequency",
+    "file": "trace_file",
+    "mode": "trace_mode",
+}
+
+
+def given(flags: tuple[tuple[str, str, str], ...]) -> TraceSettings:
+    """The defaults of a server that was started with these flags, as (mode, setting, value). Levels add up; OFF wins."""
+    levels = {value for _, setting, value in flags if setting == "level"}
+    settings = DEFAULTS | {_NAMES[setting]: (value,) for _, setting, value in flags if setting in _NAMES}
+    if levels and "OFF" not in levels:
+        settings["trace_level"] = tuple(sorted(levels))
+    return settings
 
 
 class TraceKeeper:
-    """The trace settings of now, and the call that changes them."""
+    """The trace settings of now, the call that changes them, and the traces that were taken under them."""
 
-    def __init__(self, publish: Callable[[m.Message], None]) -> None:
+    def __init__(self, publish: Callable[[m.Message], None], defaults: TraceSettings = DEFAULTS) -> None:
         self._publish = publish
+        self._defaults = defaults
         self._global: TraceSettings = {}
         #: What models have been given of their own, by name.
         self._own: dict[str, TraceSettings] = {}
+        #: How many traces a setting still takes, by model; only where traces have been taken under a limit.
+        self._left: dict[str, int] = {}
+        #: Traces that wait for their file to be complete, by model.
+        self._waiting: dict[str, list[bytes]] = {}
+        self._files: dict[str, TraceFile] = {}
+        self._numbers = count(1)
 
     def change(self, call: m.ChangeTrace) -> None:
         """Put a change into force.
@@ -41,20 +67,79 @@ class TraceKeeper:
         before = self._own.get(call.model, {}) if call.model else self._global
         after = {name: value for name, value in before.items() if name not in call.settings}
         after |= {name: value for name, value in call.settings.items() if value is not None}
+        _check(self._defaults | (self._global | after if call.model else after))
+        for model in [call.model] if call.model else list(self._waiting):
+            self._write(model)
+        if "trace_count" in call.settings:
+            self._restart_count(call.model)
         if call.model:
-            _check(DEFAULTS | self._global | after)
             self._own[call.model] = after
             if not after:
                 del self._own[call.model]
+                self._left.pop(call.model, None)
         else:
-            _check(DEFAULTS | after)
             self._global = after
         self._publish(self.message())
 
+    def _restart_count(self, model: str) -> None:
+        followers = [each for each in self._left if "trace_count" not in self._own.get(each, {})]
+        for each in [model] if model else ["", *followers]:
+            self._left.pop(each, None)
+
     def message(self) -> m.TraceChanged:
-        """All settings, for frontends."""
-        everywhere = DEFAULTS | self._global
-        return m.TraceChanged({"": everywhere} | {model: everywhere | own for model, own in self._own.items()})
+        """All settings, for frontends. A count is what is left of it, as in Triton."""
+        return m.TraceChanged({model: self._of(model) for model in ("", *self._own)})
+
+    def _of(self, model: str) -> TraceSettings:
+        settings = self._defaults | self._global | self._own.get(model, {})
+        if model in self._left:
+            settings["trace_count"] = (str(self._left[model]),)
+        return settings
+
+    # ---- traces ----------------------------------------------------------------------------------------------------
+
+    def collect(self, call: m.Traces) -> bool:
+        """Keep traces, as far as the settings still want them. True, as this needs no reply."""
+        counted = False
+        for trace in call.traces:
+            model = trace.setting if trace.setting in self._own else ""
+            settings = self._of(model)
+            left = int(settings["trace_count"][0])
+            if settings["trace_level"] == ("OFF",) or not left:
+                continue
+            if left > 0:
+                self._left[model] = left = left - 1
+                counted = True
+            waiting = self._waiting.setdefault(model, [])
+            waiting.append(rendered(next(self._numbers), trace))
+            frequency = int(settings["log_frequency"][0])
+            if not left or len(waiting) >= (frequency or MOST_BUFFERED):
+                self._write(model, full=left >= 0 or frequency > 0)
+            elif left < 0 and not frequency:
+                self._write(model)
+        if counted:
+            self._publish(self.message())
+        return True
+
+    def _write(self, model: str, *, full: bool = False) -> None:
+        """Write what waits: to a numbered file where it is full, or where all files of this setting have numbers."""
+        traces = self._waiting.pop(model, [])
+        if not traces:
+            return
+        settings = self._of(model)
+        path = settings["trace_file"][0]
+        file = self._files.setdefault(path, TraceFile(path))
+        if full or settings["log_frequency"] != ("0",):
+            file.write_numbered(traces)
+        else:
+            file.append(traces)
+
+    def close(self) -> None:
+        """Nothing more will come: write what waits."""
+        for model in list(self._waiting):
+            self._write(model)
+        for file in self._files.values():
+            file.close()
 
 
 def _check(settings: TraceSettings) -> None:
@@ -64,3 +149,5 @@ def _check(settings: TraceSettings) -> None:
         raise invalid("Attempting to set invalid trace setting :sample rate must be non-zero")
     if settings["trace_file"] == ("",):
         raise invalid("Attempting to set invalid trace setting :trace file name is not given")
+    if "TENSORS" in settings["trace_level"]:
+        raise unsupported("this server records timestamps, not tensors: the trace level TENSORS is not supported yet")

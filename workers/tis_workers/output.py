@@ -145,6 +145,10 @@ class OutputWriter:
         """Post an error."""
         self._outbox.post(asker, m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT]))
 
+    def tell(self, asker: int, message: m.Message) -> None:
+        """Post what is no answer."""
+        self._outbox.post(asker, message)
+
     def _post(self, asker: int, request_id: int, block: Block | None, refs: tuple[m.OutputRef, ...]) -> None:
         if block is None:
             self._outbox.post(asker, m.Reply(request_id, None, refs))

@@ -50,6 +50,17 @@ class WorkRequest:
             self.fail(internal(f"unable to read the inputs of a request for model '{spec.name}': {error}"))
 
     @property
+    def traced(self) -> bool:
+        """True where the asker wants to know when the request was computed."""
+        return self._body.traced
+
+    def tell_times(self, start_ns: int, input_end_ns: int, output_start_ns: int, end_ns: int) -> None:
+        """Say when the request was computed; after the answer."""
+        self._writer.tell(
+            self._item.asker, m.ComputeTimes(self._item.request_id, start_ns, input_end_ns, output_start_ns, end_ns)
+        )
+
+    @property
     def client_id(self) -> str:
         """The client's id for the request; empty where it gave none."""
         return self._body.client_id

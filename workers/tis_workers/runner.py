@@ -133,6 +133,10 @@ class Runner:
                 _log.error("model '%s': execution failed\n%s", spec.name, traceback.format_exc())
                 self._fail_rest(runnable, internal(f"model '{spec.name}' failed: {type(error).__name__}: {error}"))
         self._fail_rest(runnable, internal(f"model '{spec.name}' gave no response"))
+        end_ns = time.monotonic_ns()
+        for request in requests:
+            if request.traced:
+                request.tell_times(began_ns, timings.input_end_ns, timings.infer_end_ns, end_ns)
         failed = tuple(position for position, request in enumerate(requests) if request.failed)
         done = m.BatchDone(
             batch.batch_id,
@@ -140,7 +144,7 @@ class Runner:
             began_ns,
             timings.input_end_ns,
             timings.infer_end_ns,
-            time.monotonic_ns(),
+            end_ns,
             failed,
         )
         self._outbox.post(self._scheduler, done)

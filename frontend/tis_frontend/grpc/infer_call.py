@@ -17,6 +17,7 @@ from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
 from tis_frontend.model_table import ServedModel, parse_version
 from tis_frontend.plan import make_plan
 from tis_frontend.server import Server
+from tis_frontend.trace import RequestTrace
 
 
 class InferCalls:
@@ -45,6 +46,7 @@ class InferCalls:
         if model.spec.decoupled:
             raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
         core = self._server.core
+        trace = core.tracer.sample(model.spec.name, "GRPC", arrival_ns) if core.tracer is not None else None
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def deliver(answer: Answer) -> None:
@@ -54,7 +56,7 @@ class InferCalls:
             else:
                 future.set_result(answer)
 
-        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver)
+        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver, trace)
         try:
             answer = await future
         except asyncio.CancelledError:
@@ -63,6 +65,9 @@ class InferCalls:
                 core.release(future.result())
             raise
         if answer.error is not None:
+            if trace is not None:
+                trace.sending()
+                asyncio.get_running_loop().call_soon(trace.sent)
             raise answer.error
         try:
             response = pb.ModelInferResponse()
@@ -70,6 +75,10 @@ class InferCalls:
         finally:
             core.release(answer)
         rendered: bytes = response.SerializeToString()
+        if trace is not None:
+            # The transport takes the response when this has returned.
+            trace.sending()
+            asyncio.get_running_loop().call_soon(trace.sent)
         return rendered
 
     def find_model(self, message: Any) -> ServedModel:
@@ -87,6 +96,7 @@ class InferCalls:
         metadata: Metadata,
         arrival_ns: int,
         deliver: Callable[[Answer], None],
+        trace: RequestTrace | None = None,
     ) -> tuple[InferRequest, int]:
         """Check a request and send it off; gives it, and the number to cancel it by.
 
@@ -104,7 +114,7 @@ class InferCalls:
             for tensor, piece in zip(request.inputs, pieces, strict=True):
                 if not tensor.region:
                     core.writable(block, tensor.start, tensor.size_bytes)[:] = piece
-            return request, core.submit(plan, request.client_id, block, arrival_ns, deliver)
+            return request, core.submit(plan, request.client_id, block, arrival_ns, deliver, trace)
         except Exception:
             core.discard(block)
             raise

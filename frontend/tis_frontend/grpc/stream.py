@@ -22,6 +22,7 @@ from tis_frontend.grpc.infer_call import InferCalls, fill_response, parse_messag
 from tis_frontend.grpc.parameters import Metadata, wants_empty_final
 from tis_frontend.model_table import ServedModel
 from tis_frontend.server import Server
+from tis_frontend.trace import RequestTrace
 
 #: Requests of one stream that may wait for their last response to be written; further ones are not read before.
 MOST_IN_FLIGHT: Final = 256
@@ -44,6 +45,7 @@ class _Turn:
         "request",
         "request_id",
         "response",
+        "trace",
         "version",
     )
 
@@ -60,6 +62,7 @@ class _Turn:
         self.request_id = 0
         #: What waits for the responses of earlier requests.
         self.response: bytes | TisError | None = None
+        self.trace: RequestTrace | None = None
 
 
 class InferStream:
@@ -154,8 +157,11 @@ class InferStream:
             raise unavailable(_STOPPING)
         turn.model = model = self._calls.find_model(message)
         turn.decoupled = model.spec.decoupled
+        tracer = self._server.core.tracer
+        if tracer is not None:
+            turn.trace = tracer.sample(model.spec.name, "GRPC", arrival_ns)
         turn.request, turn.request_id = self._calls.submit(
-            model, message, self._metadata, arrival_ns, lambda answer: self._answered(turn, answer)
+            model, message, self._metadata, arrival_ns, lambda answer: self._answered(turn, answer), turn.trace
         )
         turn.empty_final = turn.decoupled and wants_empty_final(message.parameters)
         self._awaited.add(turn)
@@ -187,10 +193,14 @@ class InferStream:
             response = self._failed(turn, internal(f"{type(error).__name__}: {error}"), answer)
         finally:
             self._server.core.release(answer)
+        if turn.trace is not None:
+            turn.trace.sending()
         if response is not None:
             self._respond(turn, response, last=answer.final)
         elif answer.final:
             self._done()
+        if turn.trace is not None and answer.final:
+            turn.trace.sent()
 
     def _render(self, turn: _Turn, answer: Answer) -> bytes | TisError | None:
         """The response; None for the end of a decoupled request whose client does not want to be told."""

@@ -50,6 +50,8 @@ class _Answers:
         self._call = call
         self._decoupled = decoupled
         self._queue: asyncio.Queue[Answer] = asyncio.Queue()
+        tracer = core.tracer
+        self._trace = tracer.sample(plan.model, "HTTP", arrival_ns) if tracer is not None else None
         self._request_id = self._submit(plan, arrival_ns)
         self._ended = False
 
@@ -59,7 +61,7 @@ class _Answers:
         try:
             for tensor, data in call.json_data:
                 core.writable(block, tensor.start, len(data))[:] = data
-            return core.submit(plan, call.request.client_id, block, arrival_ns, self._queue.put_nowait)
+            return core.submit(plan, call.request.client_id, block, arrival_ns, self._queue.put_nowait, self._trace)
         except BaseException:
             core.discard(block)
             raise
@@ -81,12 +83,16 @@ class _Answers:
             return error
         finally:
             self._core.release(answer)
+            if self._trace is not None:
+                self._trace.sending()
 
     def close(self) -> None:
         """Cancel what has not come and release what has not been read."""
         if not self._ended:
             self._core.cancel(self._request_id)
             self._ended = True
+        elif self._trace is not None:
+            self._trace.sent()
         while not self._queue.empty():
             self._core.release(self._queue.get_nowait())
 

@@ -19,6 +19,7 @@ from tis_frontend.http.header_forwarding import with_headers
 from tis_frontend.http.status import STATUS, error_body
 from tis_frontend.model_table import ModelTable, ServedModel
 from tis_frontend.plan import Plan
+from tis_frontend.trace import RequestTrace
 from tis_shm.pool import Block
 
 _JOIN_BELOW_BYTES: Final = 32 << 10
@@ -95,6 +96,7 @@ class InferCall:
         self._accept = b""
         self._request_id = 0
         self._started = False
+        self._trace: RequestTrace | None = None
 
     @property
     def disconnected(self) -> bool:
@@ -254,6 +256,8 @@ class InferCall:
             if not self._head and not self._has_header_length:
                 # An empty body is a raw binary request of no bytes, as in Triton.
                 self._take_tail(0, 0)
+            if self._core.tracer is not None:
+                self._trace = self._core.tracer.sample(model.spec.name, "HTTP", self._arrival_ns)
             call = infer_request.planned(model, bytes(self._head), self._tail_bytes, self._core.regions)
             plan = call.plan
             if plan is None:
@@ -265,7 +269,9 @@ class InferCall:
             block = self._block
             if block is None:
                 block = self._block = self._core.take(1)
-            self._request_id = self._core.submit(plan, call.request.client_id, block, self._arrival_ns, self._deliver)
+            self._request_id = self._core.submit(
+                plan, call.request.client_id, block, self._arrival_ns, self._deliver, self._trace
+            )
             # It is the core's now.
             self._block = None
         except TisError as error:
@@ -351,6 +357,8 @@ class InferCall:
         self._loop.run_in_executor(None, compression.compressed, parts, encoding).add_done_callback(done)
 
     def _respond(self, answer: Answer, headers: bytes, text: bytes, blobs: list[memoryview]) -> None:
+        if self._trace is not None:
+            self._trace.sending()
         size_bytes = len(text) + sum(map(len, blobs))
         start = b"%s%sContent-Length: %d\r\n%s\r\n" % (_STATUS_LINES[200], headers, size_bytes, self._connection())
         if size_bytes < _JOIN_BELOW_BYTES:
@@ -379,6 +387,8 @@ class InferCall:
 
     def _complete(self) -> None:
         self.response_complete = True
+        if self._trace is not None:
+            self._trace.sent()
         if not self.keep_alive:
             self._transport.close()
         self._on_response()

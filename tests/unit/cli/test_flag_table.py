@@ -36,7 +36,7 @@ NEWER_TRITON = ["http-max-input-size", "grpc-infer-thread-count", "grpc-max-resp
 OWN = ["frontends", "pool-byte-size", "runtime-directory"]
 
 #: Fields that the parser settles into others before the settings are made.
-SETTLED_LATER = {"strict_model_config", "disable_auto_complete_config", "startup_models"}
+SETTLED_LATER = {"strict_model_config", "disable_auto_complete_config", "startup_models", "old_trace_config"}
 
 #: A good value that asks for something else than what the server does anyway, for each flag that does not exist yet.
 ASKED_FOR = {
@@ -47,8 +47,6 @@ ASKED_FOR = {
     "cuda-memory-pool-byte-size": "0:67108864",
     "cuda-virtual-address-size": "0:1",
     "rate-limit": "execution_count",
-    "trace-level": "timestamps",
-    "trace-config": "rate=5",
 }
 NOT_YET = [flag for flag in FLAGS.values() if isinstance(flag.action, NotYet)]
 
@@ -115,7 +113,6 @@ _HARMLESS = """
     --model-config-name= --model-load-retry-count=0 --model-namespacing=false --enable-peer-access=false
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
-    --trace-config=level=OFF --trace-level=OFF --trace-level=false --trace-count=0 --trace-file=
     --rate-limit=off --cuda-memory-pool-byte-size=0:0
 """
 HARMLESS = _HARMLESS.split()
@@ -140,7 +137,6 @@ def test_the_usage_says_what_is_not_supported() -> None:
     text = " ".join(usage("tis serve").split())
     assert text.startswith("Usage: tis serve [options] --help ")
     assert text.count("Not supported yet.") + text.count("For now only ") == len(NOT_YET)
-    assert "For now only off or false is accepted." in text
 
 
 def test_the_first_mistake_is_told_before_help() -> None:

@@ -18,6 +18,7 @@ from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.model_table import ModelTable
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
+from tis_frontend.trace import RequestTrace
 from tis_shm.pool import Block
 
 SPEC = ModelSpec("m", 1, "", "onnxruntime", 0, (TensorSpec("A", "FP32", (4,)),), (TensorSpec("Y", "FP32", (4,)),))
@@ -45,6 +46,7 @@ class FakeCore:
         self.submitted: list[Submitted] = []
         self.released: list[Answer] = []
         self.refusal: Exception | None = None
+        self.tracer = None
         self.room_bytes = 1 << 20
         self.regions = RegionTable()
         self.capacity_bytes = 1 << 20
@@ -66,7 +68,13 @@ class FakeCore:
         del self.blocks[block.offset]
 
     def submit(
-        self, plan: Plan, client_id: str, block: Block, _arrival_ns: int, deliver: Callable[[Answer], None]
+        self,
+        plan: Plan,
+        client_id: str,
+        block: Block,
+        _arrival_ns: int,
+        deliver: Callable[[Answer], None],
+        _trace: RequestTrace | None = None,
     ) -> int:
         if self.refusal is not None:
             raise self.refusal

@@ -1,5 +1,8 @@
 """Trace settings: a model follows the global ones until it has its own, and contradictions are refused."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tis.contracts import messages as m
@@ -68,3 +71,70 @@ def test_tracing_that_could_not_be_done_is_refused_and_changes_nothing(
     assert (raised.value.code, raised.value.message) == (Code.INVALID_ARG, text)
     assert keeper.message().settings == {"": DEFAULTS}
     assert told == []
+
+
+# ---- traces that are kept --------------------------------------------------------------------------------------------
+
+
+def trace(client_id: str, setting: str = "") -> m.Trace:
+    return m.Trace(setting, "m", 1, client_id, (("HTTP_RECV_START", 5),), (("REQUEST_START", 6),))
+
+
+def pieces(number: int, client_id: str) -> list[dict[str, object]]:
+    return [
+        {"id": number, "timestamps": [{"name": "HTTP_RECV_START", "ns": 5}]},
+        {"id": number, "model_name": "m", "model_version": 1, "request_id": client_id},
+        {"id": number, "timestamps": [{"name": "REQUEST_START", "ns": 6}]},
+    ]
+
+
+def tracing(told: list[m.Message], file: Path, **settings: str) -> TraceKeeper:
+    on = {"trace_level": ("TIMESTAMPS",), "trace_file": (str(file),)}
+    return TraceKeeper(told.append, DEFAULTS | on | {name: (value,) for name, value in settings.items()})
+
+
+def test_one_file_holds_everything_until_the_end(told: list[m.Message], tmp_path: Path) -> None:
+    keeper = tracing(told, tmp_path / "t")
+    keeper.collect(m.Traces(1, (trace("a"), trace("b"))))
+    keeper.collect(m.Traces(2, (trace("c"),)))
+    keeper.close()
+    assert json.loads((tmp_path / "t").read_text()) == pieces(1, "a") + pieces(2, "b") + pieces(3, "c")
+    assert told == []
+
+
+def test_a_count_is_exact_over_all_frontends_and_shown_as_what_is_left(told: list[m.Message], tmp_path: Path) -> None:
+    keeper = tracing(told, tmp_path / "t", trace_count="2")
+    keeper.collect(m.Traces(1, (trace("a"),)))
+    assert keeper.message().settings[""]["trace_count"] == ("1",)
+    keeper.collect(m.Traces(2, (trace("b"), trace("c"))))
+    assert json.loads((tmp_path / "t.0").read_text()) == pieces(1, "a") + pieces(2, "b")
+    assert told[-1] == m.TraceChanged({"": DEFAULTS | keeper.message().settings[""] | {"trace_count": ("0",)}})
+    change(keeper, trace_count="1")
+    keeper.collect(m.Traces(1, (trace("d"),)))
+    assert json.loads((tmp_path / "t.1").read_text()) == pieces(3, "d")
+
+
+def test_a_count_that_is_not_reached_ends_in_the_file_without_a_number(told: list[m.Message], tmp_path: Path) -> None:
+    keeper = tracing(told, tmp_path / "t", trace_count="5")
+    keeper.collect(m.Traces(1, (trace("a"),)))
+    assert not list(tmp_path.iterdir())
+    keeper.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["t"]
+
+
+def test_traces_of_a_setting_that_is_off_by_now_are_dropped(told: list[m.Message], tmp_path: Path) -> None:
+    keeper = tracing(told, tmp_path / "t")
+    change(keeper, trace_level="OFF")
+    keeper.collect(m.Traces(1, (trace("a"), trace("b", "gone"))))
+    keeper.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_change_writes_what_was_taken_before(told: list[m.Message], tmp_path: Path) -> None:
+    keeper = tracing(told, tmp_path / "t", log_frequency="10")
+    change(keeper, "m", trace_rate="3")
+    keeper.collect(m.Traces(1, (trace("a", "m"), trace("b"))))
+    change(keeper, "m", trace_rate=None)
+    assert json.loads((tmp_path / "t.0").read_text()) == pieces(1, "a")
+    change(keeper, trace_rate="4")
+    assert json.loads((tmp_path / "t.1").read_text()) == pieces(2, "b")

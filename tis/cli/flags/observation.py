@@ -1,10 +1,9 @@
 """Flags of metrics and tracing."""
 
-from tis.cli.flag import Append, Flag, FlagGroup, NotYet, Store
+from tis.cli.flag import Append, Flag, FlagGroup, Store
 from tis.cli.metrics_setting import METRICS_SETTING
-from tis.cli.values import BOOLEAN, INTEGER, NUMBER, PORT, TEXT, one_of
-
-_NO_TRACE = "this server does not trace requests"
+from tis.cli.trace_setting import TRACE_SETTING, old_flag
+from tis.cli.values import BOOLEAN, NUMBER, PORT, TEXT
 
 METRICS = FlagGroup(
     "Metrics",
@@ -58,9 +57,9 @@ TRACING = FlagGroup(
     (
         Flag(
             name="trace-config",
-            action=NotYet(TEXT, _NO_TRACE, accepts=("level=OFF",)),
-            help="<setting>=<value> for all traces (level, rate, count, mode), or <mode>,<setting>=<value> for the mode "
-            "triton or opentelemetry. Give the flag once for each setting.",
+            action=Append("trace_config", TRACE_SETTING),
+            help="<setting>=<value> for all traces: level (OFF or TIMESTAMPS), rate, count, mode (triton); or "
+            "triton,file=<path> and triton,log-frequency=<count>. Give the flag once for each setting.",
         ),
     ),
 )
@@ -68,40 +67,36 @@ TRACING = FlagGroup(
 DEPRECATED_TRACING = (
     Flag(
         name="trace-file",
-        action=NotYet(TEXT, _NO_TRACE, accepts=("",)),
+        action=Append("old_trace_config", old_flag("file", "string", mode="triton")),
         deprecated_for="--trace-config triton,file=<file>",
         help="The file that traces are written to.",
     ),
     Flag(
         name="trace-level",
-        action=NotYet(
-            one_of("off", "false", "timestamps", "true", "on", "min", "max", "tensors"),
-            _NO_TRACE,
-            accepts=("off", "false"),
-        ),
+        action=Append("old_trace_config", old_flag("level", "string")),
         default="off",
         deprecated_for="--trace-config level=<level>",
-        help="What is traced: off, timestamps or tensors. Give the flag again for more.",
+        help="What is traced: off or timestamps.",
     ),
     Flag(
         name="trace-rate",
-        action=NotYet(INTEGER, _NO_TRACE),
+        action=Append("old_trace_config", old_flag("rate")),
         default="1000",
         deprecated_for="--trace-config rate=<rate>",
         help="One request out of this many is traced.",
     ),
     Flag(
         name="trace-count",
-        action=NotYet(INTEGER, _NO_TRACE, accepts=(0,)),
+        action=Append("old_trace_config", old_flag("count")),
         default="-1",
         deprecated_for="--trace-config count=<count>",
         help="How many requests are traced at most; -1 for any number.",
     ),
     Flag(
         name="trace-log-frequency",
-        action=NotYet(INTEGER, _NO_TRACE),
+        action=Append("old_trace_config", old_flag("log-frequency", mode="triton")),
         default="0",
         deprecated_for="--trace-config triton,log-frequency=<count>",
-        help="After how many traces a new file is begun; 0 for one file, written at the end.",
+        help="After how many traces a new file is begun; 0 for one file, completed at the end.",
     ),
 )

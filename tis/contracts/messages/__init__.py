@@ -78,6 +78,7 @@ from tis.contracts.messages.statistics import (
     ModelStatistics,
     StatisticsReply,
 )
+from tis.contracts.messages.traces import ComputeTimes, Trace, Traces
 
 __all__ = [
     "MOST_BATCH_BODY_BYTES",
@@ -94,6 +95,7 @@ __all__ = [
     "Cancel",
     "ChangeLog",
     "ChangeTrace",
+    "ComputeTimes",
     "Drain",
     "Drained",
     "Duration",
@@ -136,7 +138,9 @@ __all__ = [
     "Table",
     "TableEntry",
     "TensorRef",
+    "Trace",
     "TraceChanged",
+    "Traces",
     "UnregisterRegion",
     "Up",
     "WorkBody",
@@ -187,6 +191,8 @@ AnyMessage = (
     | MetricsReply
     | ServerQuery
     | ServerMetrics
+    | ComputeTimes
+    | Traces
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -37,6 +37,8 @@ class WorkBody(Message):
     placements: tuple[OutputPlacement, ...] = ()
     #: The client's own parameters, by name, for models that read them.
     parameters: dict[str, str | int | bool | float] = msgspec.field(default_factory=dict)
+    #: True where the asker wants `ComputeTimes` behind the reply.
+    traced: bool = False
 
 
 class Infer(Message, tag=1):

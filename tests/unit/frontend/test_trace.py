@@ -1,0 +1,66 @@
+"""Which requests of a frontend are traced."""
+
+import pytest
+
+from tis.contracts import messages as m
+from tis_frontend.trace import Tracer
+
+ON = {
+    "trace_level": ("TIMESTAMPS",),
+    "trace_rate": ("1",),
+    "trace_count": ("-1",),
+    "log_frequency": ("0",),
+    "trace_file": ("t.json",),
+    "trace_mode": ("triton",),
+}
+
+
+@pytest.fixture
+def tracer() -> Tracer:
+    return Tracer(lambda _traces: None)
+
+
+def sampled(tracer: Tracer, times: int, model: str = "m") -> list[int]:
+    return [number for number in range(1, times + 1) if tracer.sample(model, "HTTP", 0) is not None]
+
+
+def put(tracer: Tracer, **settings: dict[str, tuple[str, ...]]) -> bool:
+    return tracer.replace(m.TraceChanged({name.replace("everywhere", ""): each for name, each in settings.items()}))
+
+
+def test_every_so_many_requests_one_is_traced(tracer: Tracer) -> None:
+    assert put(tracer, everywhere=ON | {"trace_rate": ("3",)})
+    assert sampled(tracer, 10) == [3, 6, 9]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trace_level": ("OFF",)},
+        {"trace_count": ("0",)},
+        {"trace_file": ("",)},
+        {"trace_rate": ("0",)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_settings_that_ask_for_no_traces_need_no_tracer(tracer: Tracer, change: dict[str, tuple[str, ...]]) -> None:
+    assert not put(tracer, everywhere=ON | change)
+    assert sampled(tracer, 3) == []
+    assert put(tracer, everywhere=ON | change, m=ON)
+    assert sampled(tracer, 2) == [1, 2]
+    assert sampled(tracer, 2, "other") == []
+
+
+def test_a_count_that_goes_down_does_not_disturb_the_rate(tracer: Tracer) -> None:
+    setting = ON | {"trace_rate": ("3",)}
+    put(tracer, everywhere=setting | {"trace_count": ("5",)})
+    assert sampled(tracer, 2) == []
+    put(tracer, everywhere=setting | {"trace_count": ("4",)})
+    assert sampled(tracer, 1) == [1]
+
+
+def test_another_rate_begins_to_count_anew(tracer: Tracer) -> None:
+    put(tracer, everywhere=ON | {"trace_rate": ("3",)})
+    assert sampled(tracer, 2) == []
+    put(tracer, everywhere=ON | {"trace_rate": ("2",)})
+    assert sampled(tracer, 2) == [2]

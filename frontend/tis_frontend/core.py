@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from tis.carrier.datagram import Mailbox
-from tis.carrier.zmtp import PushSocket
 from tis.contracts import messages as m
 from tis.contracts.control import requests_path
 from tis.contracts.inference import Answer, InputTensor, OutputTensor, id_prefix
@@ -22,6 +21,7 @@ from tis.log import get_logger
 from tis_frontend.metrics.query import MetricsQuery
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
+from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
 from tis_frontend.trace import RequestTrace, Tracer
 from tis_shm.pool import Block, Pool, PoolError
@@ -32,7 +32,6 @@ Deliver = Callable[[Answer], None]
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
 _QUIESCE_LOOK_S: Final = 0.02
-_PACKET_MESSAGES: Final = 4
 _NOTHING: Final = memoryview(b"")
 
 _log = get_logger(__name__)
@@ -67,11 +66,8 @@ class Core:
         self._ids = count(1)
         self._pending: dict[int, _Pending] = {}
         self._queries: dict[int, StatisticsQuery | MetricsQuery] = {}
-        self._outgoing: list[m.Message] = []
-        self._flushing = False
         self._mailbox = Mailbox(runtime_dir, peer)
-        self._requests = PushSocket(requests_path(runtime_dir))
-        self._requests_fd = -1
+        self._scheduler = SchedulerLink(requests_path(runtime_dir), loop, self.fail_all, self._refuse)
         self._when_idle: asyncio.Future[None] | None = None
         #: Blocks of answers that have not been released yet.
         self._held: set[tuple[int, int]] = set()
@@ -160,7 +156,7 @@ class Core:
         if trace is not None:
             deliver = trace.queued(request_id, plan, client_id, deliver)
         self._pending[request_id] = _Pending(block, deliver, client_id)
-        self._post(
+        self._scheduler.post(
             m.Infer(
                 request_id,
                 self._peer,
@@ -179,7 +175,7 @@ class Core:
         pending = self._pending.get(request_id)
         if pending is not None and pending.deliver is not None:
             pending.deliver = None
-            self._post(m.Cancel(request_id, self._peer))
+            self._scheduler.post(m.Cancel(request_id, self._peer))
             if self.tracer is not None:
                 self.tracer.forget(request_id)
 
@@ -229,14 +225,14 @@ class Core:
         """Statistics of a model version (version 0: of all versions; empty name: of all models)."""
         query_id = next(self._ids)
         query = self._queries[query_id] = StatisticsQuery(self._loop)
-        self._post(m.StatisticsQuery(query_id, self._peer, model, version))
+        self._scheduler.post(m.StatisticsQuery(query_id, self._peer, model, version))
         return await query.answer
 
     async def metrics(self) -> list[m.ModelMetrics]:
         """The counters of all model versions."""
         query_id = next(self._ids)
         query = self._queries[query_id] = MetricsQuery(self._loop)
-        self._post(m.MetricsQuery(query_id, self._peer))
+        self._scheduler.post(m.MetricsQuery(query_id, self._peer))
         return await query.answer
 
     def _check_strings(self, model: str, client_id: str, tensor: InputTensor, block: Block) -> None:
@@ -245,32 +241,6 @@ class Core:
             check_bytes_elements(tensor.name, model, tensor.shape, data)
         except TisError as error:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
-
-    # ---- to the scheduler ------------------------------------------------------------------------------------------
-
-    def _post(self, message: m.Message) -> None:
-        """Queue a message. What one turn of the loop has to say leaves in few packets, but not all in one at its end.
-
-        Else the scheduler and the workers would idle while this process parses, and this one while they work.
-        """
-        self._outgoing.append(message)
-        if len(self._outgoing) >= _PACKET_MESSAGES:
-            self._flush()
-        elif not self._flushing:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flushing = False
-        outgoing, self._outgoing = self._outgoing, []
-        if not outgoing:
-            return
-        try:
-            self._requests.send(m.encode(outgoing))
-            if self._requests.blocked:
-                self._loop.add_writer(self._requests_fd, self._resume)
-        except TisError as error:
-            self._refuse(outgoing, error)
 
     def _refuse(self, messages: list[m.Message], error: TisError) -> None:
         for message in messages:
@@ -283,42 +253,7 @@ class Core:
 
     def connect(self) -> None:
         """Connect to the scheduler: at start, and whenever there is a new one. What was in flight is lost."""
-        self._disconnect()
-        try:
-            self._requests.connect()
-        except TisError:
-            # It is not there yet; the supervisor says when it is.
-            return
-        self._requests_fd = self._requests.fileno()
-        self._loop.add_reader(self._requests_fd, self._hear)
-
-    def _disconnect(self) -> None:
-        if self._requests_fd >= 0:
-            self._loop.remove_reader(self._requests_fd)
-            self._loop.remove_writer(self._requests_fd)
-            self._requests_fd = -1
-        self._requests.disconnect()
-        self.fail_all(unavailable("the scheduler has died and has lost this request; try again"))
-
-    def _hear(self) -> None:
-        try:
-            alive = self._requests.heard()
-        except TisError:
-            alive = False
-        if not alive:
-            self._disconnect()
-        elif self._requests.blocked:
-            # What waited for the handshake is more than the socket took.
-            self._loop.add_writer(self._requests_fd, self._resume)
-
-    def _resume(self) -> None:
-        try:
-            self._requests.resume()
-        except TisError:
-            self._disconnect()
-            return
-        if not self._requests.blocked:
-            self._loop.remove_writer(self._requests_fd)
+        self._scheduler.connect()
 
     # ---- from workers and the scheduler ----------------------------------------------------------------------------
 
@@ -387,7 +322,7 @@ class Core:
         """Stop listening."""
         self._loop.remove_reader(self._mailbox.fileno())
         self._mailbox.close()
-        self._disconnect()
+        self._scheduler.disconnect()
 
 
 def now_ns() -> int:

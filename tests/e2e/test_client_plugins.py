@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 import tritonclient.http
+from tritonclient.http.auth import BasicAuth
 from tritonclient.utils import InferenceServerException
 
 from tests.harness.models import identity
@@ -59,7 +60,7 @@ def face(request: pytest.FixtureRequest, restricted: Server) -> Iterator[tuple[A
 def plugin(module: Any, name: str, value: str) -> Any:
     """A plugin that adds a header to every request."""
 
-    class Adder(module.InferenceServerClientPlugin):  # type: ignore[misc, name-defined]
+    class Adder(module.InferenceServerClientPlugin):  # type: ignore[misc]
         def __init__(self) -> None:
             self.calls = 0
 
@@ -104,8 +105,6 @@ def test_a_plugin_that_has_gone_or_says_the_wrong_word_opens_nothing(face: tuple
 
 
 def test_basic_auth_passes_a_server_that_asks_for_it(tmp_path: Path) -> None:
-    from tritonclient.http.auth import BasicAuth
-
     identity("FP32", ["b", 4]).write(tmp_path / "models", "m", max_batch_size=4, extra=one_cpu())
     server = Server(
         tmp_path / "models",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.fuzz import fuzz
+from tools.fuzz.run import fuzz
 
 pytestmark = pytest.mark.slow
 

@@ -1,38 +1,26 @@
-"""What the fuzzer sends: good requests, and the same with something wrong in their JSON, bytes, headers or framing."""
+"""Infer calls over HTTP: good ones, and the same with something wrong in their JSON, bytes, headers or framing."""
 
 import gzip
 import json
 import random
-import struct
 import zlib
-from collections.abc import Callable
 from typing import Any, Final
 
-from tritonclient.grpc import service_pb2 as pb
-
-MODELS: Final = ("simple", "mixed", "strings", "id_fp32")
-#: A region that is registered while fuzzing: two inputs of `simple`, then room for its outputs.
-REGION: Final = "fuzz"
-REGION_BYTES: Final = 256
+from tools.fuzz.seeds import KEYS, REGION, ROW, cut
 
 _HEADER_LENGTH: Final = b"Inference-Header-Content-Length"
-_ROW: Final = struct.Struct("<16i")
 _STRINGS: Final = b"\x02\0\0\0ab\x01\0\0\0c"
 _DEEP: Final[list[Any]] = [[[[[[[[[[]]]]]]]]]]
 #: What takes the place of values in documents, as JSON: whoever takes one may change it.
-_ODD: Final = [json.dumps(value) for value in (
+_ODD_VALUES: Final[tuple[Any, ...]] = (
     *(None, True, False, 0, 1, 2, 3, -1, 15, 16, 17, 63, 64, 65, 128, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63),
     *((1 << 64) - 1, 1 << 64, -(1 << 63), 1 << 70, 0.5, -0.0, 1e300, float("nan"), float("inf"), "", "a", "\0", "é"),
     *("\ud800", "x" * 300, "INPUT0", "INPUT1", "OUTPUT0", "OUTPUT1", "FP32", "INT32", "INT64", "BYTES", "BOOL", "BF16"),
     *("FP16", "NONE", REGION, "nobody", [], {}, [[]], [0], [1], [-1], [1, 16], [2, 16], [1 << 32, 1 << 32], _DEEP),
     *([1, "a"], [None], [True, False], {"binary_data_size": 64}, {"binary_data": True}, {"classification": 2}),
     *({"shared_memory_region": REGION, "shared_memory_byte_size": 64}, {"shared_memory_offset": 1 << 63}),
-)]  # fmt: skip
-_KEYS: Final = (
-    *("id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data", "binary_data_size", "binary_data"),
-    *("classification", "shared_memory_region", "shared_memory_offset", "shared_memory_byte_size", "priority"),
-    *("timeout", "sequence_id", "sequence_start", "sequence_end", "binary_data_output", "headers", "", "triton_x"),
 )
+_ODD: Final = [json.dumps(value) for value in _ODD_VALUES]
 _LENGTHS: Final = (
     *(b"", b"0", b"1", b"-1", b"+5", b" 7", b"1e3", b"0x10", b"99999999999999999999", b"4294967296", b"abc", b"\xff"),
 )
@@ -89,31 +77,21 @@ _DOCUMENTS: Final[list[tuple[bytes, str, bytes]]] = [
 ]  # fmt: skip
 
 
-class Mutations:
+class HttpRequests:
     """Makes requests at random, the same ones for the same seed."""
 
-    def __init__(self, seed: int) -> None:
-        self.random: Final = random.Random(seed)
-        self._templates: Final = [_good_message(range(16))[0], *_other_messages()]
+    def __init__(self, rng: random.Random) -> None:
+        self.random: Final = rng
 
-    def cut(self, data: bytes) -> bytes:
-        """Bytes with a piece changed, taken out or put in."""
-        rng = self.random
-        start = rng.randrange(len(data) + 1)
-        end = min(len(data), start + rng.choice((0, 0, 1, 1, 1, 2, 4, 8, 64)))
-        return data[:start] + rng.randbytes(rng.choice((0, 1, 1, 1, 2, 5))) + data[end:]
-
-    # ---- HTTP --------------------------------------------------------------------------------------------------------
-
-    def good_http(self) -> tuple[bytes, bytes]:
+    def good(self) -> tuple[bytes, bytes]:
         """A request and the binary data of its answer."""
         left = [self.random.randrange(1 << 20) for _ in range(16)]
-        tail = _ROW.pack(*left) + _ROW.pack(*range(16))
-        answer = _ROW.pack(*(a + b for a, b in zip(left, range(16), strict=True)))
-        answer += _ROW.pack(*(a - b for a, b in zip(left, range(16), strict=True)))
+        tail = ROW.pack(*left) + ROW.pack(*range(16))
+        answer = ROW.pack(*(a + b for a, b in zip(left, range(16), strict=True)))
+        answer += ROW.pack(*(a - b for a, b in zip(left, range(16), strict=True)))
         return _post(b"/v2/models/simple/infer", [_length(len(_GOOD_HEAD))], _GOOD_HEAD + tail), answer
 
-    def broken_http(self) -> bytes:
+    def broken(self) -> bytes:
         """A request that ends where it says it ends, whatever else is wrong with it."""
         rng = self.random
         model, head, tail = self._document()
@@ -130,7 +108,7 @@ class Mutations:
                 rng.choice(_LENGTHS) if kind == 1 else b"%d" % (len(head) + rng.randrange(-20, 20))
             )  # fmt: skip
         if kind in (3, 4):
-            tail = self.cut(tail)
+            tail = cut(rng, tail)
         if kind == 5:
             headers.append(rng.choice(_MORE_HEADERS))
         body = head + tail
@@ -139,13 +117,13 @@ class Mutations:
             body = gzip.compress(body, 1, mtime=0) if gzipped else zlib.compress(body, 1)
             headers.append(b"Content-Encoding: " + (b"gzip" if gzipped == rng.randrange(4) > 0 else b"deflate"))
             if rng.randrange(2):
-                body = self.cut(body)
+                body = cut(rng, body)
         return _post(path, headers, body, self._chunks(body) if kind == 7 else None)
 
-    def unframed_http(self) -> bytes:
+    def unframed(self) -> bytes:
         """A request whose framing is wrong: how many requests these bytes are is anybody's guess."""
         rng = self.random
-        data = self.broken_http() if rng.randrange(2) else self.good_http()[0]
+        data = self.broken() if rng.randrange(2) else self.good()[0]
         match rng.randrange(6):
             case 0:
                 # Cut off anywhere.
@@ -155,7 +133,7 @@ class Mutations:
                 return data[:at] + rng.choice(_LENGTHS) + data[at:]
             case 2:
                 body = rng.randbytes(40)
-                return _post(b"/v2/models/simple/infer", [_length(9)], body, self.cut(self._chunks(body)))
+                return _post(b"/v2/models/simple/infer", [_length(9)], body, cut(rng, self._chunks(body)))
             case 3:
                 return data.replace(b"Host:", b"Connection: close\r\nHost:")
             case 4:
@@ -164,13 +142,13 @@ class Mutations:
                 )
             case _:
                 at = data.find(b"\r\n\r\n")
-                return self.cut(data[:at]) + data[at:]
+                return cut(rng, data[:at]) + data[at:]
 
     def _document(self) -> tuple[bytes, bytes, bytes]:
         rng = self.random
         model, text, tail = rng.choice(_DOCUMENTS)
         if rng.randrange(4) == 0:
-            return model, self.cut(text.encode()), tail
+            return model, cut(rng, text.encode()), tail
         document = json.loads(text)
         for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
             self._change(document)
@@ -192,9 +170,9 @@ class Mutations:
             case 0 if isinstance(holder, dict):
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[rng.choice(_KEYS)] = json.loads(json.dumps(holder[key]))
+                holder[rng.choice(KEYS)] = json.loads(json.dumps(holder[key]))
             case 2 if isinstance(holder, dict):
-                holder[rng.choice(_KEYS)] = json.loads(rng.choice(_ODD))
+                holder[rng.choice(KEYS)] = json.loads(rng.choice(_ODD))
             case 0 | 1 if isinstance(holder, list):
                 holder.append(json.loads(json.dumps(holder[key])))
             case _:
@@ -205,25 +183,6 @@ class Mutations:
         pieces = [body[at : at + step] for at in range(0, len(body), step)]
         return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
-    # ---- gRPC --------------------------------------------------------------------------------------------------------
-
-    def good_message(self, name: str = "") -> tuple[bytes, bytes]:
-        """A message and what its first output is."""
-        message, answer = _good_message([self.random.randrange(1 << 20) for _ in range(16)])
-        message.id = name
-        data: bytes = message.SerializeToString()
-        return data, answer
-
-    def broken_message(self, *, parsable: bool = False) -> bytes:
-        """A message with wrong values, or with bytes changed unless it has to be one that can be parsed."""
-        rng = self.random
-        message = pb.ModelInferRequest()
-        message.CopyFrom(rng.choice(self._templates))
-        for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
-            rng.choice(_CHANGES)(message, rng)
-        data: bytes = message.SerializeToString()
-        return data if parsable or rng.randrange(2) else self.cut(data)
-
 
 def _post(path: bytes, headers: list[bytes], body: bytes, chunks: bytes | None = None) -> bytes:
     framing = b"Content-Length: %d" % len(body) if chunks is None else b"Transfer-Encoding: chunked"
@@ -233,101 +192,3 @@ def _post(path: bytes, headers: list[bytes], body: bytes, chunks: bytes | None =
 
 def _length(size_bytes: int) -> bytes:
     return b"%s: %d" % (_HEADER_LENGTH, size_bytes)
-
-
-def _message(model: str, inputs: list[tuple[str, str, list[int]]], raw: list[bytes]) -> Any:
-    message = pb.ModelInferRequest(model_name=model, raw_input_contents=raw)
-    for name, datatype, shape in inputs:
-        message.inputs.add(name=name, datatype=datatype, shape=shape)
-    return message
-
-
-def _good_message(left: Any) -> tuple[Any, bytes]:
-    pair = [(name, "INT32", [1, 16]) for name in ("INPUT0", "INPUT1")]
-    message = _message("simple", pair, [_ROW.pack(*left), _ROW.pack(*range(16))])
-    return message, _ROW.pack(*(a + b for a, b in zip(left, range(16), strict=True)))
-
-
-def _other_messages() -> list[Any]:
-    placed = _message("simple", [(name, "INT32", [1, 16]) for name in ("INPUT0", "INPUT1")], [])
-    for name in ("OUTPUT0", "OUTPUT1"):
-        placed.outputs.add(name=name)
-    for at, each in enumerate((*placed.inputs, *placed.outputs)):
-        each.parameters["shared_memory_region"].string_param = REGION
-        each.parameters["shared_memory_offset"].int64_param = at * 64
-        each.parameters["shared_memory_byte_size"].int64_param = 64
-    typed = _message("strings", [("INPUT0", "BYTES", [1, 2])], [])
-    typed.inputs[0].contents.bytes_contents.extend([b"a", b"bc"])
-    return [placed, typed, _message("id_fp32", [("INPUT0", "FP32", [3])], [bytes(12)])]
-
-
-def _pick(message: Any, rng: random.Random) -> Any:
-    """An input or output."""
-    return (
-        rng.choice([*message.inputs, *message.outputs]) if message.inputs or message.outputs else message.inputs.add()
-    )
-
-
-def _change_text(message: Any, rng: random.Random) -> None:
-    texts = ["", "x", "INPUT0", "OUTPUT1", "BYTES", "FP32", "BF16", "é\0", "7", "1", "-1", "9" * 30, *MODELS]
-    holder = rng.choice((message, *message.inputs, *message.outputs))
-    names = ["model_name", "model_version", "id"] if holder is message else ["name"]
-    setattr(holder, rng.choice([*names, "datatype"] if hasattr(holder, "datatype") else names), rng.choice(texts))
-
-
-def _change_shape(message: Any, rng: random.Random) -> None:
-    if message.inputs:
-        dims = (0, 1, 2, 3, 16, -1, 1 << 31, 1 << 32, (1 << 63) - 1, -(1 << 63))
-        rng.choice(message.inputs).shape[:] = [rng.choice(dims) for _ in range(rng.randrange(4))]
-
-
-def _change_raw(message: Any, rng: random.Random) -> None:
-    raw = message.raw_input_contents
-    if raw and rng.randrange(3):
-        at = rng.randrange(len(raw))
-        raw[at] = rng.choice((b"", raw[at][:-1], raw[at] + b"x", raw[at] * 2, rng.randbytes(64)))
-    elif raw and rng.randrange(2):
-        del raw[0]
-    else:
-        raw.append(rng.randbytes(rng.randrange(70)))
-
-
-def _change_contents(message: Any, rng: random.Random) -> None:
-    if message.inputs:
-        contents = rng.choice(message.inputs).contents
-        name = rng.choice([field.name for field in contents.DESCRIPTOR.fields])
-        values = [b"ab", b""] if name == "bytes_contents" else [True] if name == "bool_contents" else [1, 0, 3]
-        getattr(contents, name).extend(values * rng.choice((0, 1, 8)))
-
-
-def _change_parameter(message: Any, rng: random.Random) -> None:
-    holder = message if rng.randrange(2) else _pick(message, rng)
-    parameter = holder.parameters[rng.choice(_KEYS)]
-    match rng.randrange(6):
-        case 0:
-            parameter.bool_param = bool(rng.randrange(2))
-        case 1:
-            parameter.string_param = rng.choice(("", REGION, "nobody", "é"))
-        case 2:
-            parameter.double_param = rng.choice((0.5, float("nan"), -1e300))
-        case 3:
-            parameter.uint64_param = rng.choice((0, 1, (1 << 64) - 1))
-        case 4:
-            parameter.int64_param = rng.choice((0, 1, -1, 63, 64, 128, 200, 256, (1 << 63) - 1, -(1 << 63)))
-        case _:
-            parameter.Clear()
-
-
-def _change_lists(message: Any, rng: random.Random) -> None:
-    entries = rng.choice((message.inputs, message.outputs))
-    if entries and rng.randrange(2):
-        del entries[rng.randrange(len(entries))]
-    elif entries:
-        entries.add().CopyFrom(entries[0])
-    else:
-        entries.add(name=rng.choice(("OUTPUT0", "INPUT0", "")))
-
-
-_CHANGES: Final[tuple[Callable[[Any, random.Random], None], ...]] = (
-    *(_change_text, _change_shape, _change_raw, _change_contents, _change_parameter, _change_parameter, _change_lists),
-)

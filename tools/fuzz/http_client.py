@@ -1,56 +1,21 @@
-"""The fuzzer's clients: they send what `fuzz_mutations` makes and look at every answer."""
+"""The fuzzer over HTTP: keep-alive connections with pipelined requests, every answer looked at."""
 
 import json
+import random
 import socket
 import struct
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import grpc
-from tritonclient.grpc import service_pb2 as pb
-
-from tools.fuzz_mutations import Mutations
+from tools.fuzz.http_requests import HttpRequests
+from tools.fuzz.seeds import GOOD_EVERY, UNFORESEEN
+from tools.fuzz.seen import Seen
 
 _DEADLINE_S: Final = 30.0
 _CONNECTIONS: Final = 8
 _MOST_IN_A_BURST: Final = 12
-_GOOD_EVERY: Final = 12
-_IN_FLIGHT: Final = 64
-_IN_A_STREAM: Final = 100
-_CANCEL_EVERY: Final = 50
 _STATUSES: Final = {200, 400, 404, 405, 500, 501}
-_CODES: Final = {"INVALID_ARGUMENT", "NOT_FOUND", "INTERNAL", "UNIMPLEMENTED"}
-#: What an error says where nobody has foreseen it: the name of a Python exception.
-_UNFORESEEN: Final = ("Error: ", "Exception: ")
-_SERVICE: Final = "/inference.GRPCInferenceService/"
 _RESET: Final = struct.pack("ii", 1, 0)
-
-
-@dataclass
-class Seen:
-    """What came back."""
-
-    #: Mutated requests sent.
-    broken: int = 0
-    #: Good requests sent, whose answers are compared.
-    good: int = 0
-    #: Answers by status, and connections that ended instead.
-    outcomes: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-
-    def add(self, other: "Seen") -> None:
-        """Take over what another client has seen."""
-        self.broken += other.broken
-        self.good += other.good
-        self.outcomes += other.outcomes
-        self.problems += other.problems
-
-    def problem(self, text: str) -> None:
-        """Note what should not be; the first ones tell enough."""
-        if len(self.problems) < 20:
-            self.problems.append(text[:2000])
 
 
 class _Line:
@@ -108,8 +73,8 @@ class HttpFuzzer:
 
     def __init__(self, address: tuple[str, int], seed: int) -> None:
         self._address = address
-        self._mutations = Mutations(seed)
-        self._random = self._mutations.random
+        self._random = random.Random(seed)
+        self._requests = HttpRequests(self._random)
         self._lines: list[_Line] = []
         self.seen: Final = Seen()
 
@@ -138,12 +103,12 @@ class HttpFuzzer:
     def _burst(self, line: _Line) -> None:
         line.expected.clear()
         for _ in range(self._random.randrange(1, _MOST_IN_A_BURST + 1)):
-            if self._random.randrange(_GOOD_EVERY):
+            if self._random.randrange(GOOD_EVERY):
                 self.seen.broken += 1
-                line.expected.append((self._mutations.broken_http(), None))
+                line.expected.append((self._requests.broken(), None))
             else:
                 self.seen.good += 1
-                line.expected.append(self._mutations.good_http())
+                line.expected.append(self._requests.good())
         self._send(line, b"".join(request for request, _ in line.expected))
 
     def _finish(self, line: _Line) -> bool:
@@ -165,7 +130,7 @@ class HttpFuzzer:
     def _leave(self, line: _Line) -> bool:
         """Go away with requests in flight, and perhaps with one half sent."""
         if self._random.randrange(2):
-            self._send(line, self._mutations.unframed_http())
+            self._send(line, self._requests.unframed())
             self.seen.broken += 1
         if self._random.randrange(2):
             line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -173,7 +138,7 @@ class HttpFuzzer:
         return False
 
     def _unframed(self, line: _Line) -> bool:
-        request = self._mutations.unframed_http()
+        request = self._requests.unframed()
         line.expected.append((request, None))
         self.seen.broken += 1
         self._send(line, request)
@@ -214,92 +179,5 @@ class HttpFuzzer:
             json.loads(text)
 
     def _check_status(self, request: bytes, status: int, body: bytes) -> None:
-        if status not in _STATUSES or (status == 500 and any(each.encode() in body for each in _UNFORESEEN)):
+        if status not in _STATUSES or (status == 500 and any(each.encode() in body for each in UNFORESEEN)):
             self.seen.problem(f"{request!r} got {status} {body!r}")
-
-
-class GrpcFuzzer:
-    """Calls and streams of one channel."""
-
-    def __init__(self, address: str, seed: int) -> None:
-        self._mutations = Mutations(seed)
-        self._channel = grpc.insecure_channel(address)
-        self._call = self._channel.unary_unary(_SERVICE + "ModelInfer", None, None)
-        self._stream = self._channel.stream_stream(_SERVICE + "ModelStreamInfer", None, None)
-        self.seen: Final = Seen()
-
-    def run(self, requests: int) -> Seen:
-        """Send so many broken messages, half of them in streams."""
-        while self.seen.broken < requests:
-            self._calls()
-            self._streams()
-        self._channel.close()
-        return self.seen
-
-    def _one(self, name: str = "", *, parsable: bool = False) -> tuple[bytes, bytes | None]:
-        if self._mutations.random.randrange(_GOOD_EVERY):
-            self.seen.broken += 1
-            return self._mutations.broken_message(parsable=parsable), None
-        self.seen.good += 1
-        return self._mutations.good_message(name)
-
-    def _calls(self) -> None:
-        asked = [self._one() for _ in range(_IN_FLIGHT)]
-        futures = [self._call.future(data, timeout=_DEADLINE_S) for data, _ in asked]
-        for (data, expected), future in zip(asked, futures, strict=True):
-            if expected is None and self._mutations.random.randrange(_CANCEL_EVERY) == 0:
-                future.cancel()
-                self.seen.outcomes["grpc cancelled"] += 1
-                continue
-            try:
-                answer = pb.ModelInferResponse.FromString(future.result())
-            except grpc.RpcError as error:
-                self._refused(data, expected, error)
-                continue
-            self.seen.outcomes["grpc OK"] += 1
-            if expected is not None and expected not in answer.raw_output_contents:
-                self.seen.problem(f"a good call got {answer}")
-
-    def _refused(self, data: bytes, expected: bytes | None, error: Any) -> None:
-        code, text = error.code().name, error.details() or ""
-        self.seen.outcomes[f"grpc {code}"] += 1
-        unforeseen = code == "INTERNAL" and any(each in text for each in _UNFORESEEN)
-        if expected is not None or code not in _CODES or not text or unforeseen:
-            self.seen.problem(f"{data!r} got {code} {text!r}")
-
-    def _streams(self) -> None:
-        asked = [self._one(f"good-{at}", parsable=True) for at in range(_IN_A_STREAM)]
-        answers = []
-        sent = [data for data, _ in asked]
-        unparsable = self._mutations.random.randrange(3) == 0
-        if unparsable:
-            sent.append(b"\xff" + self._mutations.random.randbytes(10))
-        call = self._stream(iter(sent), timeout=_DEADLINE_S)
-        leaves = self._mutations.random.randrange(20) == 0
-        try:
-            for data in call:
-                answers.append(pb.ModelStreamInferResponse.FromString(data))
-                if leaves:
-                    call.cancel()
-                    self.seen.outcomes["stream left"] += 1
-                    return
-        except grpc.RpcError as error:
-            self.seen.outcomes[f"stream {error.code().name}"] += 1
-            if not unparsable or error.code().name not in _CODES:
-                self.seen.problem(f"a stream ended with {error.code().name} {error.details()!r}: {sent!r}")
-            return
-        if len(answers) != len(asked):
-            self.seen.problem(f"{len(asked)} messages in a stream, {len(answers)} answers")
-        by_id = {answer.infer_response.id: answer for answer in answers}
-        for at, (_, expected) in enumerate(asked):
-            if expected is not None:
-                found = by_id.get(f"good-{at}")
-                if found is None or expected not in found.infer_response.raw_output_contents:
-                    self.seen.problem(f"a good message of a stream got {found}")
-        self.seen.outcomes["stream error"] += sum(bool(answer.error_message) for answer in answers)
-        self.seen.outcomes["stream OK"] += sum(not answer.error_message for answer in answers)
-
-
-def fuzz_grpc(address: str, seed: int, requests: int) -> Seen:
-    """What a process of its own does."""
-    return GrpcFuzzer(address, seed).run(requests)

@@ -1,20 +1,9 @@
-"""A fuzzer of a live server: very many broken requests over HTTP and gRPC, good ones among them, every answer looked at.
+"""A server from its start to its stop, with the fuzzer in between, and what that has shown."""
 
-    python -m tools.fuzz --requests=1000000 --seed=7
-
-Starts the real server. No process of it may die, every request must get a well-formed answer or see its connection end,
-good requests must get their own values; at the end nobody may hold anything of the pool, and the server's memory may not
-have grown.
-"""
-
-import argparse
 import json
 import multiprocessing
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +15,10 @@ from tests.harness.processes import pss_bytes
 from tests.harness.raw_http import Connection, post
 from tests.harness.server import HOST, Server
 from tests.harness.shared_memory import SharedObject
-from tools.fuzz_clients import HttpFuzzer, Seen, fuzz_grpc
-from tools.fuzz_mutations import MODELS, REGION, REGION_BYTES
+from tools.fuzz.grpc_client import fuzz_grpc
+from tools.fuzz.http_client import HttpFuzzer
+from tools.fuzz.seeds import MODELS, REGION, REGION_BYTES
+from tools.fuzz.seen import Seen
 
 _GRPC_SHARE: Final = 0.2
 _WARM_SHARE: Final = 0.2
@@ -128,21 +119,3 @@ def _tell(server: Server, path: str, document: dict[str, object]) -> None:
         answer = connection.call(post(path, {"Content-Length": str(len(body))}, body))
     if answer.status != 200:
         raise AssertionError(f"{path}: {answer}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Fuzz as the command line says; exit code 1 where it shows a problem."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=100_000, help="broken ones; a fifth of them over gRPC")
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
-    parser.add_argument("--folder", type=Path, help="where to keep models and log; a temporary one unless given")
-    given = parser.parse_args(argv)
-    print(f"seed       {given.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="tis-fuzz-") as folder:
-        report = fuzz(given.requests, given.seed, given.folder or Path(folder), show_progress=True)
-    print(report.text())
-    return 1 if report.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

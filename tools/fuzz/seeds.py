@@ -14,6 +14,8 @@ ROW: Final = struct.Struct("<16i")
 GOOD_EVERY: Final = 12
 #: What an error says where nobody has foreseen it: the name of a Python exception.
 UNFORESEEN: Final = ("Error: ", "Exception: ")
+#: Bytes that mean something in JSON and headers.
+_MARKS: Final = b'{}[]",:0123456789-+.eE\\u \r\n\t\x00'
 #: Names of members and parameters.
 KEYS: Final = (
     *("id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data", "binary_data_size", "binary_data"),
@@ -26,4 +28,6 @@ def cut(rng: random.Random, data: bytes) -> bytes:
     """Bytes with a piece changed, taken out or put in."""
     start = rng.randrange(len(data) + 1)
     end = min(len(data), start + rng.choice((0, 0, 1, 1, 1, 2, 4, 8, 64)))
-    return data[:start] + rng.randbytes(rng.choice((0, 1, 1, 1, 2, 5))) + data[end:]
+    size_bytes = rng.choice((0, 1, 1, 1, 2, 5))
+    new = bytes(rng.choices(_MARKS, k=size_bytes)) if rng.randrange(3) else rng.randbytes(size_bytes)
+    return data[:start] + new + data[end:]

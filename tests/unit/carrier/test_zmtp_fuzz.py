@@ -55,7 +55,7 @@ def taken(parts: list[bytes]) -> tuple[list[bytes], bool]:
     return messages, True
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(STREAMS, st.data())
 def test_whatever_is_sent_nothing_but_a_zmtp_error_is_raised_however_it_is_cut(
     stream: bytes, data: st.DataObject

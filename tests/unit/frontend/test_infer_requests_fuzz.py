@@ -91,7 +91,7 @@ def check_places(request: InferRequest, block_bytes: int) -> None:
         assert 0 <= place.start <= place.start + place.size_bytes <= REGION_BYTES
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(SPECS, DOCUMENTS, st.integers(0, 130))
 def test_whatever_json_comes_tensors_lie_within_their_memory(spec: ModelSpec, document: Any, tail_bytes: int) -> None:
     try:
@@ -190,7 +190,7 @@ MESSAGES = st.builds(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(SPECS, MESSAGES)
 def test_whatever_message_comes_tensors_lie_within_their_memory(spec: ModelSpec, message: Any) -> None:
     try:

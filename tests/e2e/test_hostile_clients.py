@@ -55,6 +55,19 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_nothing(server: Ser
     wait_pool_empty(server)
 
 
+@pytest.mark.parametrize("behind", [0, 1, 3])
+def test_a_client_that_leaves_during_a_control_call_is_no_failure(own_server: Server, behind: int) -> None:
+    whole = post("/v2/repository/index", {"Content-Length": "2"}, b"{}")
+    for at in range(40):
+        connection = Connection(own_server)
+        connection.send(whole * behind + (whole if at % 2 else whole[:-1]))
+        connection.close(reset=at % 3 == 0)
+    serves(own_server)
+    own_server.wait_ready()
+    assert "failed" not in own_server.log()
+    assert "Traceback" not in own_server.log()
+
+
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_leaves_before_its_answer_leaves_nothing(server: Server, reset: bool) -> None:
     for _ in range(20):

@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -32,7 +32,12 @@ def build_app(server: Server) -> Starlette:
     """The ASGI application of one frontend."""
     app = Starlette(
         routes=[*interface_routes(_routes(), expected_headers(server.settings.http_restricted_apis)), *DOCS_ROUTES],
-        exception_handlers={TisError: _on_tis_error, HTTPException: _on_http_exception, Exception: _on_exception},
+        exception_handlers={
+            TisError: _on_tis_error,
+            HTTPException: _on_http_exception,
+            ClientDisconnect: _on_disconnect,
+            Exception: _on_exception,
+        },
     )
     app.add_middleware(RawPath)
     app.router.redirect_slashes = False
@@ -178,6 +183,11 @@ async def _on_http_exception(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return error_response(error.detail, error.status_code, plain=True)
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    """The client has gone before its body was there: nobody gets this."""
+    return Response(status_code=400)
 
 
 async def _on_exception(request: Request, error: Exception) -> Response:

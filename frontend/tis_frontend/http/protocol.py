@@ -50,7 +50,7 @@ class InferProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         #: The call whose turn it is to answer; `cycle` is the newest one, which may wait behind it.
-        self._current: InferCall | None = None
+        self._current: InferCall | RequestResponseCycle | None = None
         #: Answers whose bytes the socket has not taken yet.
         self._unsent: list[Answer] = []
 
@@ -70,7 +70,9 @@ class InferProtocol(HttpToolsProtocol):
             cycle.disconnected = True
         self.pipeline.clear()
         if self._current is not None:
+            # Uvicorn tells the newest request only.
             self._current.disconnected = True
+            self._current.message_event.set()
         super().connection_lost(exc)
         self._release_unsent()
 
@@ -154,9 +156,9 @@ class InferProtocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Begin a request whose turn has come; uvicorn calls this for pipelined ones."""
+        """Begin a request whose turn has come; uvicorn calls this for its own and for pipelined ones."""
+        self._current = cycle
         if isinstance(cycle, InferCall):
-            self._current = cycle
             cycle.start()
         else:
             super()._start_asgi_task(cycle, app)

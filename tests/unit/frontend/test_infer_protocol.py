@@ -222,6 +222,16 @@ def test_a_refused_request_waits_its_turn_too(connection: Connection, core: Fake
     assert [request.client_id for request in core.submitted] == ["first", "third"]
 
 
+def test_nothing_is_written_for_any_request_of_a_client_that_has_gone(
+    connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection.send(GET + GET + GET)
+    connection.lose()
+    connection.turn()
+    assert connection.responses() == []
+    assert not caplog.records
+
+
 def test_infer_and_other_routes_share_a_connection_in_order(connection: Connection, core: FakeCore) -> None:
     connection.send(GET + binary("a") + GET + binary("b") + GET)
     connection.turn()

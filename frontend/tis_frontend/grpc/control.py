@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
-from tis.errors import internal, invalid, unsupported
+from tis.errors import invalid, unsupported
 from tis.settings import LogSettings
 from tis_frontend import trace_settings
+from tis_frontend.grpc.wire import parse, serialized
 from tis_frontend.server import Server
 from tis_frontend.trace_settings import TraceChanges
 
@@ -31,16 +31,16 @@ class ControlService:
     # ---- the repository --------------------------------------------------------------------------------------------
 
     async def _index(self, data: bytes) -> bytes:
-        request = _parse(pb.RepositoryIndexRequest, data)
+        request = parse(pb.RepositoryIndexRequest, data)
         _refuse_repository(request)
         response = pb.RepositoryIndexResponse()
         for entry in self._server.index(request.ready):
             version = str(entry.version) if entry.version else ""
             response.models.add(name=entry.name, version=version, state=entry.state, reason=entry.reason)
-        return _bytes(response)
+        return serialized(response)
 
     async def _load(self, data: bytes) -> bytes:
-        request = _parse(pb.RepositoryModelLoadRequest, data)
+        request = parse(pb.RepositoryModelLoadRequest, data)
         _refuse_repository(request)
         for name, value in request.parameters.items():
             if name != "config" and not name.startswith("file:"):
@@ -49,22 +49,22 @@ class ControlService:
             if value.WhichOneof("parameter_choice") != kind:
                 raise invalid(f"invalid value type for load parameter '{name}', expected {kind}.")
         self._server.check_model_control()
-        return _bytes(pb.RepositoryModelLoadResponse())
+        return serialized(pb.RepositoryModelLoadResponse())
 
     async def _unload(self, data: bytes) -> bytes:
-        request = _parse(pb.RepositoryModelUnloadRequest, data)
+        request = parse(pb.RepositoryModelUnloadRequest, data)
         _refuse_repository(request)
         if "unload_dependents" in request.parameters:
             value = request.parameters["unload_dependents"]
             if value.WhichOneof("parameter_choice") != "bool_param":
                 raise invalid("invalid value type for 'unload_dependents' parameter, expected bool_param.")
         self._server.check_model_control()
-        return _bytes(pb.RepositoryModelUnloadResponse())
+        return serialized(pb.RepositoryModelUnloadResponse())
 
     # ---- log settings ----------------------------------------------------------------------------------------------
 
     async def _log_settings(self, data: bytes) -> bytes:
-        changes = _log_changes(_parse(pb.LogSettingsRequest, data).settings)
+        changes = _log_changes(parse(pb.LogSettingsRequest, data).settings)
         settings: LogSettings = await self._server.change_log(changes)
         response = pb.LogSettingsResponse()
         response.settings["log_file"].string_param = settings.file
@@ -73,18 +73,18 @@ class ControlService:
         response.settings["log_error"].bool_param = settings.error
         response.settings["log_verbose_level"].uint32_param = settings.verbose
         response.settings["log_format"].string_param = settings.format
-        return _bytes(response)
+        return serialized(response)
 
     # ---- trace settings --------------------------------------------------------------------------------------------
 
     async def _trace_setting(self, data: bytes) -> bytes:
-        request = _parse(pb.TraceSettingRequest, data)
+        request = parse(pb.TraceSettingRequest, data)
         self._server.check_traceable(request.model_name)
         settings = await self._server.change_trace(request.model_name, _trace_changes(request.settings))
         response = pb.TraceSettingResponse()
         for name, values in settings.items():
             response.settings[name].value.extend(values)
-        return _bytes(response)
+        return serialized(response)
 
 
 def _refuse_repository(request: Any) -> None:
@@ -129,15 +129,3 @@ def _trace_changes(settings: Any) -> TraceChanges:
                 raise invalid(f"expect only 1 value for '{name}'")
             changes[name] = trace_settings.read_number(name, values[0]) if values else None
     return changes
-
-
-def _parse(kind: Any, data: bytes) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        raise internal("Unable to parse request") from None
-
-
-def _bytes(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data

@@ -6,11 +6,9 @@ A transport (`server.py`) finds a handler here by the method's name, and turns a
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts import messages as m
-from tis.errors import internal
 from tis_frontend.grpc.category import HEADER_PREFIX
 from tis_frontend.grpc.control import ControlService
 from tis_frontend.grpc.health import HealthService
@@ -18,6 +16,7 @@ from tis_frontend.grpc.infer_call import InferCalls
 from tis_frontend.grpc.parameters import Metadata
 from tis_frontend.grpc.shared_memory import SharedMemoryService
 from tis_frontend.grpc.stream import InferStream
+from tis_frontend.grpc.wire import parse, serialized
 from tis_frontend.model_table import parse_version
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
@@ -53,22 +52,22 @@ class InferenceService:
 
     async def _server_live(self, _data: bytes) -> bytes:
         self._server.check_running()
-        return _bytes(pb.ServerLiveResponse(live=True))
+        return serialized(pb.ServerLiveResponse(live=True))
 
     async def _server_ready(self, _data: bytes) -> bytes:
         self._server.check_running()
-        return _bytes(pb.ServerReadyResponse(ready=self._server.ready))
+        return serialized(pb.ServerReadyResponse(ready=self._server.ready))
 
     async def _model_ready(self, data: bytes) -> bytes:
-        request = _parse(pb.ModelReadyRequest, data)
+        request = parse(pb.ModelReadyRequest, data)
         ready = self._server.table.is_ready(request.name, parse_version(request.version))
-        return _bytes(pb.ModelReadyResponse(ready=ready))
+        return serialized(pb.ModelReadyResponse(ready=ready))
 
     async def _server_metadata(self, _data: bytes) -> bytes:
-        return _bytes(pb.ServerMetadataResponse(**self._server.metadata()))
+        return serialized(pb.ServerMetadataResponse(**self._server.metadata()))
 
     async def _model_metadata(self, data: bytes) -> bytes:
-        request = _parse(pb.ModelMetadataRequest, data)
+        request = parse(pb.ModelMetadataRequest, data)
         metadata = self._server.model_metadata(request.name, parse_version(request.version))
         response = pb.ModelMetadataResponse(
             name=metadata["name"], versions=metadata["versions"], platform=metadata["platform"]
@@ -76,38 +75,26 @@ class InferenceService:
         for side in ("inputs", "outputs"):
             for tensor in metadata[side]:
                 getattr(response, side).add(**tensor)
-        return _bytes(response)
+        return serialized(response)
 
     async def _model_config(self, data: bytes) -> bytes:
-        request = _parse(pb.ModelConfigRequest, data)
+        request = parse(pb.ModelConfigRequest, data)
         model = self._server.model(request.name, parse_version(request.version))
-        return _bytes(pb.ModelConfigResponse(config=model.config))
+        return serialized(pb.ModelConfigResponse(config=model.config))
 
     async def _model_statistics(self, data: bytes) -> bytes:
-        request = _parse(pb.ModelStatisticsRequest, data)
+        request = parse(pb.ModelStatisticsRequest, data)
         found = await self._server.statistics(request.name, parse_version(request.version))
         response = pb.ModelStatisticsResponse()
         for each in found:
             _fill_statistics(response.model_stats.add(), each)
-        return _bytes(response)
+        return serialized(response)
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
     def stream(self, requests: AsyncIterator[bytes], metadata: Metadata) -> AsyncGenerator[bytes, None]:
         """ModelStreamInfer: the responses to a stream of requests. Close it to cancel what is in flight."""
         return InferStream(self._server, self.infer_calls, metadata).responses(requests)
-
-
-def _parse(kind: Any, data: bytes) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError:
-        raise internal("Unable to parse request") from None
-
-
-def _bytes(message: Any) -> bytes:
-    data: bytes = message.SerializeToString()
-    return data
 
 
 def _fill_statistics(target: Any, model: m.ModelStatistics) -> None:

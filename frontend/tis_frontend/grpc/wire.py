@@ -1,0 +1,25 @@
+"""Protobuf messages from bytes and to bytes, with gRPC's own words for bytes that are none."""
+
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from tis.errors import internal
+
+
+def parse(kind: Any, data: bytes) -> Any:
+    """The message of a kind that these bytes are.
+
+    Raises:
+        TisError: INTERNAL where they are none, as gRPC itself says it.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError:
+        raise internal("Unable to parse request") from None
+
+
+def serialized(message: Any) -> bytes:
+    """The bytes of a message."""
+    data: bytes = message.SerializeToString()
+    return data

@@ -5,7 +5,7 @@ import pytest
 from tis.contracts import messages as m
 from tis_frontend.trace import Tracer
 
-ON = {
+ON: dict[str, tuple[str, ...]] = {
     "trace_level": ("TIMESTAMPS",),
     "trace_rate": ("1",),
     "trace_count": ("-1",),

@@ -8,10 +8,9 @@ server, and it serves when it is ready.
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
-from tis.errors import internal
+from tis_frontend.grpc.wire import parse
 from tis_frontend.server import Server
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
@@ -28,9 +27,6 @@ class HealthService:
         self.unary: dict[str, Callable[[bytes], Awaitable[bytes]]] = {"Check": self._check}
 
     async def _check(self, data: bytes) -> bytes:
-        try:
-            pb.ModelReadyRequest.FromString(data)
-        except DecodeError:
-            raise internal("Unable to parse request") from None
+        parse(pb.ModelReadyRequest, data)
         self._server.check_running()
         return _SERVING if self._server.ready else _NOT_SERVING

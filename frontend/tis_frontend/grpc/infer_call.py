@@ -5,15 +5,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts.inference import Answer, InferRequest
-from tis.errors import internal, unsupported
+from tis.errors import unsupported
 from tis_frontend.classification import classify
 from tis_frontend.core import now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
+from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel, parse_version
 from tis_frontend.plan import make_plan
 from tis_frontend.server import Server
@@ -41,7 +41,7 @@ class InferCalls:
         """
         arrival_ns = now_ns()
         self._server.check_running()
-        message = parse_message(data)
+        message = parse(pb.ModelInferRequest, data)
         model = self.find_model(message)
         if model.spec.decoupled:
             raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
@@ -118,18 +118,6 @@ class InferCalls:
         except Exception:
             core.discard(block)
             raise
-
-
-def parse_message(data: bytes) -> Any:
-    """The bytes of a ModelInferRequest as a message.
-
-    Raises:
-        TisError: INTERNAL where they are none, as gRPC itself says it.
-    """
-    try:
-        return pb.ModelInferRequest.FromString(data)
-    except DecodeError:
-        raise internal("Unable to parse request") from None
 
 
 def fill_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:

@@ -18,8 +18,9 @@ from tis.contracts.inference import Answer, InferRequest
 from tis.errors import TisError, internal, unavailable
 from tis.log import get_logger
 from tis_frontend.core import now_ns
-from tis_frontend.grpc.infer_call import InferCalls, fill_response, parse_message
+from tis_frontend.grpc.infer_call import InferCalls, fill_response
 from tis_frontend.grpc.parameters import Metadata, wants_empty_final
+from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel
 from tis_frontend.server import Server
 from tis_frontend.trace import RequestTrace
@@ -135,7 +136,7 @@ class InferStream:
         """Begin a request; False where there is no use in reading on."""
         arrival_ns = now_ns()
         try:
-            message = parse_message(data)
+            message = parse(pb.ModelInferRequest, data)
         except TisError as error:
             # No response can tell which request this was to be: the stream ends when those before have theirs.
             nobody = _Turn(pb.ModelInferRequest())

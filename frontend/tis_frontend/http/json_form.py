@@ -12,13 +12,6 @@ def array(value: Any, name: str) -> list[Any]:
     return value
 
 
-def mapping(value: Any, name: str) -> dict[str, Any]:
-    """An object. Raises INTERNAL for anything else."""
-    if type(value) is not dict:
-        raise internal(f"Unable to parse '{name}': attempt to get member of a JSON non-object")
-    return value
-
-
 def string(fields: dict[str, Any], name: str) -> str:
     """A member that must be there and a string. Raises INTERNAL where it is not."""
     value = member(fields, name)

@@ -14,7 +14,7 @@ from typing import Final
 from tis.carrier.datagram import Mailbox
 from tis.contracts import messages as m
 from tis.contracts.control import requests_path
-from tis.contracts.inference import Answer, InputTensor, OutputTensor, id_prefix
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, Answer, InputTensor, OutputTensor, id_prefix
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
@@ -146,7 +146,7 @@ class Core:
         if len(self._pending) >= _MOST_PENDING:
             raise unavailable(f"{id_prefix(client_id)}the server has {_MOST_PENDING} requests in flight already")
         refs = plan.inputs, plan.outputs, plan.placements
-        body = m.encode_body(m.WorkBody(client_id, m.BlockRef(*block), *refs, plan.parameters, trace is not None))
+        body = m.encode_body(m.WorkBody(client_id, (m.BlockRef(*block),), *refs, plan.parameters, trace is not None))
         if len(memoryview(body)) > m.MOST_BODY_BYTES:
             raise invalid(
                 f"the request's id, its parameters and the shapes of its tensors take {len(memoryview(body))} bytes; "
@@ -166,6 +166,7 @@ class Core:
                 plan.batch_key,
                 arrival_ns,
                 body,
+                plan.wishes,
             )
         )
         return request_id
@@ -181,10 +182,10 @@ class Core:
 
     def release(self, answer: Answer) -> None:
         """The outputs of an answer have been read."""
-        if answer.block is not None:
-            self._held.discard(answer.block)
-            self._pool.release(Block(*answer.block))
-            answer.block = None
+        for block in answer.blocks:
+            self._held.discard(block)
+            self._pool.release(Block(*block))
+        answer.blocks = ()
 
     def when_quiesced(self, report: Callable[[], None]) -> None:
         """Report once everything that is held at this moment has been released: then nothing of a dead worker is."""
@@ -261,6 +262,8 @@ class Core:
         for message in self._mailbox.receive():
             if isinstance(message, m.Reply | m.Failure):
                 self._answer(message)
+            elif isinstance(message, m.Expired):
+                self._expire(message.request_id)
             elif isinstance(message, m.StatisticsReply):
                 query = self._queries.get(message.request_id)
                 if isinstance(query, StatisticsQuery) and query.add(message):
@@ -274,49 +277,57 @@ class Core:
                     del self._queries[message.request_id]
 
     def _answer(self, message: m.Reply | m.Failure) -> None:
-        pending = self._pending.pop(message.request_id, None)
-        lent = (
-            Block(message.block.offset, message.block.generation)
-            if isinstance(message, m.Reply) and message.block
-            else None
-        )
+        pending = self._pending.get(message.request_id)
         if pending is None:
             self.late_answers += 1
         else:
-            self._slab.free(pending.block)
-            self._tell_idle()
+            if message.final:
+                del self._pending[message.request_id]
+                self._slab.free(pending.block)
+                self._tell_idle()
             if pending.deliver is not None:
-                pending.deliver(self._as_answer(message, lent, pending.client_id))
+                pending.deliver(self._as_answer(message, pending.client_id))
                 return
-        if lent is not None:
-            self._pool.release(lent)
+        if isinstance(message, m.Reply):
+            for lent in message.blocks:
+                self._pool.release(Block(lent.offset, lent.generation))
 
-    def _as_answer(self, message: m.Reply | m.Failure, lent: Block | None, client_id: str) -> Answer:
+    def _expire(self, request_id: int) -> None:
+        """A request's time is over. Its block stays until the worker is surely done with it."""
+        pending = self._pending.get(request_id)
+        if pending is not None and pending.deliver is not None:
+            deliver, pending.deliver = pending.deliver, None
+            deliver(Answer([], unavailable(id_prefix(pending.client_id) + REQUEST_TIMEOUT_TEXT)))
+
+    def _as_answer(self, message: m.Reply | m.Failure, client_id: str) -> Answer:
         if isinstance(message, m.Failure):
-            text = message.text if message.text.startswith("[request id: ") else id_prefix(client_id) + message.text
-            return Answer([], TisError(Code(message.code), text))
-        if lent is not None:
-            self._held.add(lent)
+            text = message.text if message.complete else id_prefix(client_id) + message.text
+            return Answer([], TisError(Code(message.code), text), final=message.final)
+        blocks = tuple([Block(ref.offset, ref.generation) for ref in message.blocks])
+        self._held.update(blocks)
+        answer = Answer([], blocks=blocks, parameters=message.parameters, final=message.final)
+        if message.outputs is None:
+            answer.is_empty = True
+            return answer
         try:
-            return Answer(
-                [
-                    OutputTensor(
-                        ref.name,
-                        ref.datatype,
-                        ref.shape,
-                        self._pool.view(lent, ref.start, ref.size_bytes) if lent and not ref.region else _NOTHING,
-                        ref.region > 0,
-                    )
-                    for ref in message.outputs
-                ],
-                block=lent,
-                parameters=message.parameters,
-            )
+            answer.outputs = [
+                OutputTensor(
+                    ref.name,
+                    ref.datatype,
+                    ref.shape,
+                    self._pool.view(blocks[ref.block], ref.start, ref.size_bytes)
+                    if blocks and not ref.region
+                    else _NOTHING,
+                    ref.region > 0,
+                )
+                for ref in message.outputs
+            ]
         except PoolError as error:
             _log.error("request %s: %s", client_id, error)
-            if lent is not None:
-                self._held.discard(lent)
-            return Answer([], internal(f"{id_prefix(client_id)}the answer is lost: {error}"))
+            self._held.difference_update(blocks)
+            answer.outputs, answer.blocks = [], ()
+            answer.error = internal(f"{id_prefix(client_id)}the answer is lost: {error}")
+        return answer
 
     def close(self) -> None:
         """Stop listening."""

@@ -27,6 +27,8 @@ class Plan:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     #: Where outputs go that are wanted in a client's region.
     placements: tuple[m.OutputPlacement, ...] = ()
+    #: What is wanted of the scheduler; None for nothing.
+    wishes: m.Wishes | None = None
 
     @property
     def uses_regions(self) -> bool:
@@ -56,4 +58,19 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         tuple(tensor for tensor in request.inputs if tensor.datatype == "BYTES" and not tensor.region),
         request.parameters,
         tuple(m.OutputPlacement(spec.output_positions[name], *place) for name, place in request.placements.items()),
+        _wishes(request),
+    )
+
+
+def _wishes(request: InferRequest) -> m.Wishes | None:
+    if not (
+        request.sequence_id
+        or request.priority
+        or request.timeout_us
+        or request.sequence_start
+        or request.sequence_end
+    ):
+        return None
+    return m.Wishes(
+        request.priority, request.timeout_us, request.sequence_id, request.sequence_start, request.sequence_end
     )

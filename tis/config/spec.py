@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from tis.config import scheduling
+from tis.config.extensions import extensions
 from tis.config.proto import Message, ModelInstanceGroup, enum_name
 from tis.contracts.datatypes import from_config
 from tis.contracts.metrics import FIRST_RESPONSE_BUCKETS_MS, FIRST_RESPONSE_FAMILY
-from tis.contracts.model_spec import DynamicBatcherSpec, InstanceSpec, ModelSpec, TensorSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec, TensorSpec
 
 
 def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
@@ -19,7 +21,13 @@ def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
         kind = enum_name(group, "kind").removeprefix("KIND_")
         devices = group.gpus if group.kind == ModelInstanceGroup.KIND_GPU else (0,)
         instances.extend(
-            InstanceSpec(name=f"{group.name}_{number}", kind=kind, device_id=device)
+            InstanceSpec(
+                name=f"{group.name}_{number}",
+                kind=kind,
+                device_id=device,
+                rate_limit=scheduling.rate_limit(group),
+                passive=group.passive,
+            )
             for number in range(group.count)
             for device in devices
         )
@@ -34,12 +42,6 @@ def model_spec(config: Message, *, version: int, model_path: Path | str) -> Mode
         version: the version number.
         model_path: the model's directory, which holds the version directories.
     """
-    batcher = None
-    if config.HasField("dynamic_batching"):
-        batcher = DynamicBatcherSpec(
-            preferred_batch_sizes=tuple(config.dynamic_batching.preferred_batch_size),
-            max_queue_delay_us=config.dynamic_batching.max_queue_delay_microseconds,
-        )
     return ModelSpec(
         name=config.name,
         version=version,
@@ -48,7 +50,9 @@ def model_spec(config: Message, *, version: int, model_path: Path | str) -> Mode
         max_batch_size=config.max_batch_size,
         inputs=tuple(_tensor(tensor) for tensor in config.input),
         outputs=tuple(_tensor(tensor) for tensor in config.output),
-        batcher=batcher,
+        batcher=scheduling.dynamic_batcher(config),
+        sequences=scheduling.sequence_batcher(config),
+        ensemble=scheduling.ensemble(config),
         decoupled=config.model_transaction_policy.decoupled,
         model_path=str(model_path),
         filename=config.default_model_filename,
@@ -57,6 +61,12 @@ def model_spec(config: Message, *, version: int, model_path: Path | str) -> Mode
         config=config.SerializeToString(deterministic=True),
         metric_tags={key: config.metric_tags[key] for key in sorted(config.metric_tags)},
         first_response_buckets_ms=_first_response_buckets_ms(config),
+        batch_inputs=scheduling.batch_inputs(config),
+        batch_outputs=scheduling.batch_outputs(config),
+        warmups=scheduling.warmups(config),
+        response_cache=config.response_cache.enable,
+        priority=enum_name(config.optimization, "priority").removeprefix("PRIORITY_"),
+        extensions=extensions(config),
     )
 
 

@@ -5,9 +5,12 @@ A face parses its wire form into an `InferRequest`, whose tensors already lie in
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tis.errors import TisError
+
+#: What Triton answers a request whose time was over before it ran.
+REQUEST_TIMEOUT_TEXT: Final = "Request timeout expired"
 
 #: What a client or a model may give as the value of a parameter of its own.
 Parameter = str | int | bool | float
@@ -76,12 +79,14 @@ class Answer:
 
     outputs: list[OutputTensor]
     error: TisError | None = None
-    #: The block that the outputs lie in, as (offset, generation); None where there is nothing to release.
-    block: tuple[int, int] | None = None
+    #: The blocks that the outputs lie in, each as (offset, generation).
+    blocks: tuple[tuple[int, int], ...] = ()
     #: Parameters that the model gave its response.
     parameters: dict[str, Parameter] = field(default_factory=dict)
     #: False where more answers to the same request follow, as of a decoupled model.
     final: bool = True
+    #: True where this is no response but the news that no more will come.
+    is_empty: bool = False
 
 
 def id_prefix(client_id: str) -> str:

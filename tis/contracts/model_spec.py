@@ -9,6 +9,16 @@ from functools import cached_property
 import msgspec
 
 from tis.contracts.metrics import FIRST_RESPONSE_BUCKETS_MS
+from tis.contracts.scheduling_spec import (
+    BatchInputSpec,
+    BatchOutputSpec,
+    DynamicBatcherSpec,
+    EnsembleSpec,
+    ExtensionSpec,
+    RateLimitSpec,
+    SequenceBatcherSpec,
+    WarmupSpec,
+)
 
 
 class TensorSpec(msgspec.Struct, frozen=True, dict=True):
@@ -31,19 +41,15 @@ class TensorSpec(msgspec.Struct, frozen=True, dict=True):
         return -1 in self.shape
 
 
-class DynamicBatcherSpec(msgspec.Struct, frozen=True):
-    """`dynamic_batching` as far as this server acts on it."""
-
-    preferred_batch_sizes: tuple[int, ...] = ()
-    max_queue_delay_us: int = 0
-
-
 class InstanceSpec(msgspec.Struct, frozen=True):
     """One instance of a model version: one worker process."""
 
     name: str  # `<group>_<n>`, as Triton names them
     kind: str  # "CPU", "GPU" or "MODEL"
     device_id: int = 0
+    rate_limit: RateLimitSpec = RateLimitSpec()
+    #: A passive instance is loaded and never given anything to run.
+    passive: bool = False
 
 
 class ModelSpec(msgspec.Struct, frozen=True, dict=True):
@@ -58,6 +64,8 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     outputs: tuple[TensorSpec, ...]
     #: None: the default scheduler, one execution a request.
     batcher: DynamicBatcherSpec | None = None
+    sequences: SequenceBatcherSpec | None = None
+    ensemble: EnsembleSpec | None = None
     decoupled: bool = False
     #: The model's directory and the file (or directory) inside the version directory that the backend loads.
     model_path: str = ""
@@ -71,6 +79,13 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     metric_tags: dict[str, str] = {}
     #: Bounds of the histogram of first responses.
     first_response_buckets_ms: tuple[float, ...] = FIRST_RESPONSE_BUCKETS_MS
+    batch_inputs: tuple[BatchInputSpec, ...] = ()
+    batch_outputs: tuple[BatchOutputSpec, ...] = ()
+    warmups: tuple[WarmupSpec, ...] = ()
+    response_cache: bool = False
+    #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
+    priority: str = "DEFAULT"
+    extensions: ExtensionSpec = ExtensionSpec()
 
     @property
     def key(self) -> tuple[str, int]:

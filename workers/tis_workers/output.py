@@ -21,6 +21,8 @@ _SMALLEST_GRANT_BYTES: Final = 4 << 20
 #: Characters of an error's text; longer ones, such as a model's whole input in a message, would not fit a packet.
 _LONGEST_TEXT: Final = 32 << 10
 
+Parameters = dict[str, str | int | bool | float]
+
 _NOTHING: Final = memoryview(b"")
 _DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
 
@@ -64,6 +66,9 @@ class OutputWriter:
         request_id: int,
         outputs: list[tuple[str, npt.NDArray[Any], str]],
         placements: Placements | None = None,
+        parameters: Parameters | None = None,
+        *,
+        final: bool = True,
     ) -> None:
         """Write (name, array, datatype) outputs into a block, or where the client wants them, and post the reply.
 
@@ -84,7 +89,7 @@ class OutputWriter:
             parts.append(part)
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         if not at:
-            self._outbox.post(asker, m.Reply(request_id, None, tuple(refs)))
+            self._outbox.post(asker, m.Reply(request_id, (), tuple(refs), parameters or {}, final))
             return
         block = self._take(at)
         data = self._pool.data
@@ -93,7 +98,11 @@ class OutputWriter:
                 continue
             begin = block.offset + ref.start
             data[begin : begin + ref.size_bytes] = part
-        self._post(asker, request_id, block, tuple(refs))
+        self._lend(asker, block, m.Reply(request_id, (m.BlockRef(*block),), tuple(refs), parameters or {}, final))
+
+    def end(self, asker: int, request_id: int) -> None:
+        """Post that no more responses to a request will come."""
+        self._outbox.post(asker, m.Reply(request_id, (), None))
 
     def reserve(
         self, outputs: list[tuple[str, str, tuple[int, ...]]], placements: Placements | None = None
@@ -134,27 +143,29 @@ class OutputWriter:
 
     def reply_reserved(self, asker: int, request_id: int, reservation: Reservation) -> None:
         """Post the reply whose outputs have been filled in place."""
-        self._post(asker, request_id, reservation.block, reservation.refs)
+        block = reservation.block
+        if block is None:
+            self._outbox.post(asker, m.Reply(request_id, (), reservation.refs))
+        else:
+            self._lend(asker, block, m.Reply(request_id, (m.BlockRef(*block),), reservation.refs))
 
     def give_back(self, reservation: Reservation) -> None:
         """Free a reservation that was not used."""
         if reservation.block is not None:
             self._slab.free(reservation.block)
 
-    def fail(self, asker: int, request_id: int, error: TisError) -> None:
-        """Post an error."""
-        self._outbox.post(asker, m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT]))
+    def fail(self, asker: int, request_id: int, error: TisError, *, final: bool = True) -> None:
+        """Post an error, whose text is for the client as it stands."""
+        failure = m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT], complete=True, final=final)
+        self._outbox.post(asker, failure)
 
     def tell(self, asker: int, message: m.Message) -> None:
         """Post what is no answer."""
         self._outbox.post(asker, message)
 
-    def _post(self, asker: int, request_id: int, block: Block | None, refs: tuple[m.OutputRef, ...]) -> None:
-        if block is None:
-            self._outbox.post(asker, m.Reply(request_id, None, refs))
-            return
+    def _lend(self, asker: int, block: Block, reply: m.Reply) -> None:
         self._loans.lend(block, asker)
-        self._outbox.post(asker, m.Reply(request_id, m.BlockRef(*block), refs))
+        self._outbox.post(asker, reply)
 
     def _take(self, size_bytes: int) -> Block:
         """A block, after taking back what readers are done with, and from a larger slab if need be."""

@@ -13,14 +13,30 @@ from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
-from tis_workers.output import OutputWriter, Reservation
+from tis_workers.output import OutputWriter, Parameters, Reservation
 from tis_workers.regions import ClientRegions, Placements
 
 
 class WorkRequest:
-    """One request of a batch. Exactly one of `respond`, `respond_reserved` and `fail` is called for it."""
+    """One request of a batch.
 
-    __slots__ = ("_body", "_item", "_placements", "_writer", "answered", "batch_size", "failed", "inputs", "wanted")
+    Most models answer once, with `respond`, `respond_reserved` or `fail`. A decoupled one sends any number of responses
+    with `respond` and `fail`, and ends with a final one or with `end`; perhaps after its batch is done.
+    """
+
+    __slots__ = (
+        "_body",
+        "_item",
+        "_placements",
+        "_writer",
+        "answered",
+        "batch_size",
+        "cancelled",
+        "failed",
+        "inputs",
+        "responses",
+        "wanted",
+    )
 
     def __init__(
         self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter, regions: ClientRegions
@@ -29,8 +45,13 @@ class WorkRequest:
         self._writer = writer
         self._body = m.decode_body(item.body)
         self.batch_size = item.batch_size
+        #: The last response has been sent; failed: it was an error.
         self.answered = False
         self.failed = False
+        #: The client does not want the answer any more.
+        self.cancelled = False
+        #: How many responses have been sent.
+        self.responses = 0
         #: Where outputs go that the client wants in its own memory; None where it wants none there.
         self._placements: Placements | None = None
         #: Input arrays by name: views into the pool or a client's region, good until the request is answered. BYTES are
@@ -61,6 +82,26 @@ class WorkRequest:
         )
 
     @property
+    def key(self) -> tuple[int, int]:
+        """What the asker's cancellation names it by: asker and number."""
+        return (self._item.asker, self._item.request_id)
+
+    @property
+    def wishes(self) -> m.Wishes | None:
+        """Priority, timeout and sequence of the request, where it has any."""
+        return self._item.wishes
+
+    @property
+    def slot(self) -> int:
+        """The slot of its sequence on this instance; -1 outside sequences."""
+        return self._item.slot
+
+    @property
+    def parameters(self) -> Mapping[str, str | int | bool | float]:
+        """The client's own parameters."""
+        return self._body.parameters
+
+    @property
     def client_id(self) -> str:
         """The client's id for the request; empty where it gave none."""
         return self._body.client_id
@@ -71,7 +112,7 @@ class WorkRequest:
         return self._placements is not None and self._placements.meet(self._body.inputs)
 
     def _view_inputs(self, spec: ModelSpec, pool: Pool, regions: ClientRegions) -> None:
-        block = Block(self._body.block.offset, self._body.block.generation)
+        blocks = [Block(ref.offset, ref.generation) for ref in self._body.blocks]
         for ref in self._body.inputs:
             tensor = spec.inputs[ref.index]
             if ref.region:
@@ -81,7 +122,7 @@ class WorkRequest:
                     view = memoryview(bytes(view))
                     check_bytes_elements(tensor.name, spec.name, ref.shape, view)
             else:
-                view = pool.view(block, ref.start, ref.size_bytes)
+                view = pool.view(blocks[ref.block], ref.start, ref.size_bytes)
             shape = ref.shape
             if tensor.reshape is not None:
                 shape = _reshaped(tensor, shape, batched=spec.max_batch_size > 0)
@@ -92,17 +133,26 @@ class WorkRequest:
             # A client may send tensors of odd sizes one after another, so that the next one starts anywhere.
             self.inputs[tensor.name] = array if array.flags.aligned else array.copy()
 
-    def respond(self, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
+    def respond(
+        self, outputs: Mapping[str, npt.NDArray[Any]], parameters: Parameters | None = None, *, final: bool = True
+    ) -> None:
         """Answer with these outputs; those that were not asked for are left out."""
         chosen = [(spec.name, outputs[spec.name], spec.datatype) for spec in self.wanted if spec.name in outputs]
+        item = self._item
         try:
-            self._writer.reply(self._item.asker, self._item.request_id, chosen, self._placements)
+            self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
         except TisError as error:
             if self._placements is None:
                 raise
             # A place that is too small is this request's own affair; others of its batch are still to be answered.
             self.fail(error)
             return
+        self.responses += 1
+        self.answered = final
+
+    def end(self) -> None:
+        """Say that no more responses will come."""
+        self._writer.end(self._item.asker, self._item.request_id)
         self.answered = True
 
     def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation | None:
@@ -121,13 +171,18 @@ class WorkRequest:
         """Free a reservation that is not sent after all."""
         self._writer.give_back(reservation)
 
-    def fail(self, error: TisError) -> None:
-        """Answer with an error; the request's id is put before its text."""
+    def fail(self, error: TisError, *, verbatim: bool = False, final: bool = True) -> None:
+        """Answer with an error; the request's id is put before its text, unless that is the model's own.
+
+        A request fails with an error that ends it. One that is followed by more responses is a response like any other.
+        """
         text = error.message
-        if not text.startswith("[request id: "):
+        if not verbatim and not text.startswith("[request id: "):
             text = id_prefix(self.client_id) + text
-        self._writer.fail(self._item.asker, self._item.request_id, TisError(error.code, text))
-        self.answered = self.failed = True
+        item = self._item
+        self._writer.fail(item.asker, item.request_id, TisError(error.code, text), final=final)
+        self.responses += 1
+        self.answered = self.failed = final
 
 
 def _reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tuple[int, ...]:

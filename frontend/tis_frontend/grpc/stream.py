@@ -212,7 +212,7 @@ class InferStream:
             raise internal("an answer without a request")
         response = pb.ModelStreamInferResponse()
         inner = response.infer_response
-        if turn.decoupled and answer.final and not answer.outputs:
+        if answer.is_empty:
             if not turn.empty_final:
                 return None
             inner.id, inner.model_name, inner.model_version = turn.client_id, turn.name, turn.version

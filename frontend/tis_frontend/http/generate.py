@@ -75,7 +75,7 @@ class _Answers:
             self._ended = answer.final
             if answer.error is not None:
                 return answer.error
-            if self._decoupled and answer.final and not answer.outputs:
+            if answer.is_empty:
                 # It only says that it is the last one.
                 return None
             return _rendered(self._call, answer)

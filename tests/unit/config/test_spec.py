@@ -2,7 +2,8 @@ from tis.config.defaults import normalized, with_instance_groups
 from tis.config.proto import Message, ModelConfig
 from tis.config.source import parse_text
 from tis.config.spec import instances_of, model_spec
-from tis.contracts.model_spec import DynamicBatcherSpec, InstanceSpec, TensorSpec
+from tis.contracts.model_spec import InstanceSpec, TensorSpec
+from tis.contracts.scheduling_spec import DynamicBatcherSpec
 
 
 def placed(text: str, gpu_count: int = 0) -> Message:

@@ -103,7 +103,7 @@ class FakeCore:
         if isinstance(outcome, TisError):
             answer = Answer([], outcome)
         else:
-            answer = Answer([OutputTensor("Y", datatype, (len(outcome) // 4,), memoryview(outcome))], block=(0, 1))
+            answer = Answer([OutputTensor("Y", datatype, (len(outcome) // 4,), memoryview(outcome))], blocks=((0, 1),))
         deliver, request.deliver = request.deliver, None
         if not request.cancelled:
             deliver(answer)

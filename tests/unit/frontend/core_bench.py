@@ -102,7 +102,7 @@ class Bench:
 
     def reply(self, request_id: int, data: bytes = b"abcd") -> Block:
         block = self.lend(data)
-        self.receive(m.Reply(request_id, m.BlockRef(*block), (m.OutputRef("Y", "INT8", (4,), 0, len(data)),)))
+        self.receive(m.Reply(request_id, (m.BlockRef(*block),), (m.OutputRef("Y", "INT8", (4,), 0, len(data)),)))
         return block
 
     def start(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":

@@ -74,7 +74,7 @@ def test_a_request_reaches_the_scheduler_with_all_that_a_worker_needs(bench: Ben
     assert (infer.batch_size, infer.batch_key, infer.arrival_ns) == (1, b"key", 123)
     body = m.decode_body(infer.body)
     assert (body.client_id, body.inputs, body.outputs) == ("x", PLAN.inputs, None)
-    bench.pool.check(Block(body.block.offset, body.block.generation))
+    bench.pool.check(Block(body.blocks[0].offset, body.blocks[0].generation))
 
 
 def test_requests_of_one_turn_leave_in_order_and_in_few_packets(bench: Bench) -> None:
@@ -113,22 +113,22 @@ def test_parameters_go_to_the_worker_and_come_back_from_the_model(bench: Bench) 
     [infer] = bench.sent()
     assert isinstance(infer, m.Infer)
     assert m.decode_body(infer.body).parameters == {"n": 1, "f": 1.5, "b": True, "s": "x"}
-    bench.receive(m.Reply(number, None, (), {"tokens": 3}))
+    bench.receive(m.Reply(number, (), (), {"tokens": 3}))
     assert bench.answers[0].parameters == {"tokens": 3}
 
 
 def test_an_answer_without_bytes_needs_no_block(bench: Bench) -> None:
     number = bench.submit()
-    bench.receive(m.Reply(number, None, (m.OutputRef("Y", "FP32", (0,), 0, 0),)))
+    bench.receive(m.Reply(number, (), (m.OutputRef("Y", "FP32", (0,), 0, 0),)))
     [answer] = bench.answers
     assert bytes(answer.outputs[0].data) == b""
     bench.core.release(answer)
 
 
-@pytest.mark.parametrize("text", ["it broke", "[request id: x] it broke"])
-def test_a_failure_has_its_code_and_the_requests_id_once(bench: Bench, text: str) -> None:
+@pytest.mark.parametrize(("text", "complete"), [("it broke", False), ("[request id: x] it broke", True)])
+def test_a_failure_has_its_code_and_the_requests_id_once(bench: Bench, text: str, *, complete: bool) -> None:
     number = bench.submit()
-    bench.receive(m.Failure(number, "UNAVAILABLE", text))
+    bench.receive(m.Failure(number, "UNAVAILABLE", text, complete))
     [answer] = bench.answers
     assert answer.error is not None
     assert (answer.error.code, answer.error.message) == (Code.UNAVAILABLE, "[request id: x] it broke")
@@ -164,7 +164,7 @@ def test_an_answer_whose_block_was_freed_meanwhile_is_an_error_and_never_other_b
     bench.worker_slab.free(stale)
     with pytest.raises(StaleBlockError):
         bench.pool.check(stale)
-    bench.receive(m.Reply(number, m.BlockRef(*stale), (m.OutputRef("Y", "INT8", (4,), 0, 4),)))
+    bench.receive(m.Reply(number, (m.BlockRef(*stale),), (m.OutputRef("Y", "INT8", (4,), 0, 4),)))
     [answer] = bench.answers
     assert answer.error is not None
     assert answer.error.code is Code.INTERNAL
@@ -355,7 +355,7 @@ def test_a_dead_workers_memory_is_reported_quiet_only_when_its_last_answer_is_re
     number = bench.submit()
     # The reply still lies in the mailbox when the death is heard of.
     block = bench.lend(b"abcd")
-    bench.outbox.post(FRONTEND, m.Reply(number, m.BlockRef(*block), (m.OutputRef("Y", "INT8", (4,), 0, 4),)))
+    bench.outbox.post(FRONTEND, m.Reply(number, (m.BlockRef(*block),), (m.OutputRef("Y", "INT8", (4,), 0, 4),)))
     bench.outbox.flush()
     reported: list[bool] = []
     later: list[Callable[[], None]] = []
@@ -380,3 +380,24 @@ def test_where_nothing_is_held_it_is_quiet_at_once(bench: Bench) -> None:
     reported: list[bool] = []
     bench.core.when_quiesced(lambda: reported.append(True))
     assert reported == [True]
+
+
+def test_a_request_with_several_responses_keeps_its_block_until_the_last(bench: Bench) -> None:
+    number = bench.submit()
+    bench.receive(m.Reply(number, (), (m.OutputRef("Y", "FP32", (0,), 0, 0),), {}, final=False))
+    bench.receive(m.Failure(number, "INTERNAL", "no", complete=True, final=False))
+    assert bench.core.used_bytes > 0
+    bench.receive(m.Reply(number, (), None))
+    assert [(answer.final, answer.is_empty) for answer in bench.answers] == [(False, False), (False, False), (True, True)]
+    assert (bench.core.used_bytes, bench.core.pending) == (0, 0)
+
+
+def test_a_request_whose_time_is_over_is_answered_at_once_and_keeps_its_block_until_it_has_run(bench: Bench) -> None:
+    number = bench.submit()
+    bench.receive(m.Expired(number))
+    [answer] = bench.answers
+    assert answer.error is not None
+    assert (answer.error.code, answer.error.message) == (Code.UNAVAILABLE, "[request id: x] Request timeout expired")
+    assert bench.core.used_bytes > 0
+    bench.receive(m.Failure(number, "INTERNAL", "no"))
+    assert (bench.core.used_bytes, len(bench.answers)) == (0, 1)

@@ -29,14 +29,14 @@ NOT_ONE = (
 
 def value(number: int, *, final: bool = False) -> Answer:
     data = memoryview(np.array([number], "<i4").tobytes())
-    return Answer([OutputTensor("Y", "INT32", (1,), data)], block=(number, 1), final=final)
+    return Answer([OutputTensor("Y", "INT32", (1,), data)], blocks=((number, 1),), final=final)
 
 
 def failure(*, final: bool = False) -> Answer:
     return Answer([], not_found("boom"), final=final)
 
 
-END = Answer([])
+END = Answer([], is_empty=True)
 
 
 def text(number: int) -> str:

@@ -96,7 +96,7 @@ class Client:
         if final:
             self.core.blocks.pop(submitted.block.offset, None)
         outputs = [] if error or empty else [OutputTensor("Y", "FP32", (4,), memoryview(DATA))]
-        deliver(Answer(outputs, error, final=final))
+        deliver(Answer(outputs, error, final=final, is_empty=empty))
         self.turn()
 
     @property

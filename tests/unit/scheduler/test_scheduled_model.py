@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from tis.contracts.messages import BatchDone, Infer
-from tis.contracts.model_spec import DynamicBatcherSpec, ModelSpec
+from tis.contracts.model_spec import ModelSpec
+from tis.contracts.scheduling_spec import DynamicBatcherSpec
 from tis.scheduler.batcher import BatchPolicy
 from tis.scheduler.instances import HANDOVER_LEAD_NS, RunningBatch
 from tis.scheduler.model import ModelScheduler, policy_of

@@ -15,7 +15,8 @@ import zmq
 from tis.carrier.datagram import Mailbox, Outbox
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, control_address, requests_path
-from tis.contracts.model_spec import DynamicBatcherSpec, ModelSpec
+from tis.contracts.model_spec import ModelSpec
+from tis.contracts.scheduling_spec import DynamicBatcherSpec
 from tis.scheduler.loop import SchedulerLoop
 
 SCHEDULER, FRONTEND, OTHER_FRONTEND, WORKER, OTHER_WORKER = 1, 2, 3, 10, 11

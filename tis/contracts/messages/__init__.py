@@ -13,10 +13,13 @@ import msgspec
 
 from tis.contracts.messages.base import MOST_BATCH_BODY_BYTES, MOST_BODY_BYTES, PROTOCOL_VERSION, BlockRef, Message
 from tis.contracts.messages.batches import (
+    FILLER,
     Batch,
     BatchDone,
     BatchItem,
+    Expired,
     Failure,
+    Finished,
     OutputRef,
     Reply,
 )
@@ -46,6 +49,7 @@ from tis.contracts.messages.control import (
     LoadFailed,
     LoadModel,
     PeerDown,
+    PeerForgotten,
     Quiesced,
     SchedulerChanged,
     ServeModel,
@@ -54,6 +58,7 @@ from tis.contracts.messages.control import (
     Table,
     TableEntry,
     Up,
+    Warmup,
 )
 from tis.contracts.messages.metrics import (
     MetricsQuery,
@@ -70,6 +75,7 @@ from tis.contracts.messages.requests import (
     OutputPlacement,
     StatisticsQuery,
     TensorRef,
+    Wishes,
     WorkBody,
 )
 from tis.contracts.messages.statistics import (
@@ -81,6 +87,7 @@ from tis.contracts.messages.statistics import (
 from tis.contracts.messages.traces import ComputeTimes, Trace, Traces
 
 __all__ = [
+    "FILLER",
     "MOST_BATCH_BODY_BYTES",
     "MOST_BODY_BYTES",
     "PROTOCOL_VERSION",
@@ -99,7 +106,9 @@ __all__ = [
     "Drain",
     "Drained",
     "Duration",
+    "Expired",
     "Failure",
+    "Finished",
     "GrantReply",
     "GrantRequest",
     "Heartbeat",
@@ -119,6 +128,7 @@ __all__ = [
     "OutputPlacement",
     "OutputRef",
     "PeerDown",
+    "PeerForgotten",
     "ProcessMetrics",
     "Quiesced",
     "Region",
@@ -143,6 +153,8 @@ __all__ = [
     "Traces",
     "UnregisterRegion",
     "Up",
+    "Warmup",
+    "Wishes",
     "WorkBody",
     "decode",
     "decode_body",
@@ -158,6 +170,8 @@ AnyMessage = (
     | BatchDone
     | Reply
     | Failure
+    | Expired
+    | Finished
     | StatisticsReply
     | Hello
     | Boot
@@ -170,6 +184,7 @@ AnyMessage = (
     | ServeModel
     | InstanceUp
     | PeerDown
+    | PeerForgotten
     | SchedulerChanged
     | GrantRequest
     | GrantReply

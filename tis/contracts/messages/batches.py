@@ -1,8 +1,14 @@
 """Batches and replies: between the scheduler, the workers and whoever asked."""
 
+from typing import Final
+
 import msgspec
 
 from tis.contracts.messages.base import BlockRef, Message
+from tis.contracts.messages.requests import Wishes
+
+#: The request id and asker of an item that stands for an empty slot of a sequence batch: nobody is to be answered.
+FILLER: Final = 0
 
 
 class OutputRef(Message):
@@ -15,15 +21,20 @@ class OutputRef(Message):
     size_bytes: int
     #: The client's region that the data were written to; 0 for the reply's block.
     region: int = 0
+    #: Which of the reply's blocks holds the tensor.
+    block: int = 0
 
 
 class BatchItem(Message):
-    """One request of a batch."""
+    """One request of a batch; or, with `asker` FILLER, the stand-in for an empty slot before it."""
 
     request_id: int
     asker: int
     batch_size: int
     body: msgspec.Raw
+    wishes: Wishes | None = None
+    #: The slot of its sequence on this instance, by which states are kept; -1 outside sequences.
+    slot: int = -1
 
 
 class Batch(Message, tag=10):
@@ -34,7 +45,11 @@ class Batch(Message, tag=10):
 
 
 class BatchDone(Message, tag=11):
-    """A batch has run and its replies are sent. `failed` are positions in the batch whose request got an error."""
+    """A batch has run and its replies are sent.
+
+    The last four are positions in the batch: of requests that got an error, of those among them that were cancelled, of
+    requests whose last response is still to come (each is followed by `Finished`), and of those to be run again.
+    """
 
     batch_id: int
     instance: int
@@ -43,16 +58,34 @@ class BatchDone(Message, tag=11):
     infer_end_ns: int
     end_ns: int
     failed: tuple[int, ...] = ()
+    cancelled: tuple[int, ...] = ()
+    unfinished: tuple[int, ...] = ()
+    rescheduled: tuple[int, ...] = ()
+
+
+class Finished(Message, tag=17):
+    """The last response of a request has been sent after its batch was done."""
+
+    batch_id: int
+    instance: int
+    position: int
+    end_ns: int
+    failed: bool = False
 
 
 class Reply(Message, tag=12):
-    """A request's answer. The reader of `block` releases it in shared memory when the outputs have been read."""
+    """A response to a request. The reader of `blocks` releases them in shared memory when the outputs have been read.
+
+    `outputs` None: no response, only the news that there will be no more of them.
+    """
 
     request_id: int
-    block: BlockRef | None
-    outputs: tuple[OutputRef, ...]
+    blocks: tuple[BlockRef, ...]
+    outputs: tuple[OutputRef, ...] | None
     #: Parameters that the model gave its response.
     parameters: dict[str, str | int | bool | float] = msgspec.field(default_factory=dict)
+    #: False where more responses to this request follow.
+    final: bool = True
 
 
 class Failure(Message, tag=13):
@@ -61,3 +94,13 @@ class Failure(Message, tag=13):
     request_id: int
     code: str
     text: str
+    #: True where the text is for the client as it stands; else the asker puts the request's id before it.
+    complete: bool = False
+    #: False where more responses to this request follow.
+    final: bool = True
+
+
+class Expired(Message, tag=18):
+    """A request's time is over while it still runs: its client is to be answered so. Its own answer will come."""
+
+    request_id: int

@@ -25,10 +25,22 @@ class Boot(Message, tag=21):
     threads: int = 1
 
 
+class Warmup(Message):
+    """An execution of a warm-up sample: items, and when it began, had its inputs, had its outputs and had ended."""
+
+    items: int
+    start_ns: int
+    input_end_ns: int
+    infer_end_ns: int
+    end_ns: int
+
+
 class Up(Message, tag=22):
     """The child does its work now."""
 
     peer: int
+    #: What a worker has run already, to warm its model up.
+    warmups: tuple[Warmup, ...] = ()
 
 
 class TableEntry(Message):
@@ -100,6 +112,9 @@ class InstanceUp(Message, tag=29):
     peer: int
     model: str
     version: int
+    #: Which instance of the specification it is.
+    instance: int = 0
+    warmups: tuple[Warmup, ...] = ()
 
 
 class PeerDown(Message, tag=30):
@@ -107,6 +122,12 @@ class PeerDown(Message, tag=30):
 
     peer: int
     reason: str = ""
+
+
+class PeerForgotten(Message, tag=39):
+    """To workers: nobody reads any more what they have lent to this dead peer or what it has handed on."""
+
+    peer: int
 
 
 class SchedulerChanged(Message, tag=31):

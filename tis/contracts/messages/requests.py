@@ -14,6 +14,8 @@ class TensorRef(Message):
     size_bytes: int
     #: A client's registered region that holds the tensor, `start` counting from the region's begin; 0 for the block.
     region: int = 0
+    #: Which of the request's blocks holds the tensor: an ensemble's step may read what several steps wrote.
+    block: int = 0
 
 
 class OutputPlacement(Message):
@@ -26,10 +28,13 @@ class OutputPlacement(Message):
 
 
 class WorkBody(Message):
-    """The part of a request that only the worker reads; the scheduler passes it on without looking."""
+    """The part of a request that only the worker reads; the scheduler passes it on without looking.
+
+    Except for ensembles, whose steps' bodies the scheduler makes from it.
+    """
 
     client_id: str
-    block: BlockRef
+    blocks: tuple[BlockRef, ...]
     inputs: tuple[TensorRef, ...]
     #: Indices of the configured outputs that are wanted; None for all.
     outputs: tuple[int, ...] | None
@@ -39,6 +44,21 @@ class WorkBody(Message):
     parameters: dict[str, str | int | bool | float] = msgspec.field(default_factory=dict)
     #: True where the asker wants `ComputeTimes` behind the reply.
     traced: bool = False
+
+
+class Wishes(Message):
+    """What a client wants of the scheduler; absent where it wants nothing. The model sees them, too.
+
+    For sequences, `sequence_start` and `sequence_end` are what the model's control tensors say in this execution.
+    """
+
+    #: 0 for the model's default level.
+    priority: int = 0
+    timeout_us: int = 0
+    #: 0 or "" for none.
+    sequence_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
 
 
 class Infer(Message, tag=1):
@@ -53,10 +73,13 @@ class Infer(Message, tag=1):
     batch_key: bytes
     arrival_ns: int
     body: msgspec.Raw
+    wishes: Wishes | None = None
+    #: What the response cache knows the answer by; empty where the model's answers are not cached.
+    cache_key: bytes = b""
 
 
 class Cancel(Message, tag=2):
-    """The asker's client has gone: drop the request if it still waits."""
+    """The asker's client has gone: drop the request if it still waits, and tell the worker if it runs."""
 
     request_id: int
     asker: int

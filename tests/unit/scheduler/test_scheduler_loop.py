@@ -18,6 +18,7 @@ from tis.contracts.control import ControlLink, control_address, requests_path
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import DynamicBatcherSpec
 from tis.scheduler.loop import SchedulerLoop
+from tis_shm.pool import Pool
 
 SCHEDULER, FRONTEND, OTHER_FRONTEND, WORKER, OTHER_WORKER = 1, 2, 3, 10, 11
 PATIENCE_MS = 10_000
@@ -33,7 +34,8 @@ class Bench:
         self.hub = self.context.socket(zmq.ROUTER)
         self.hub.bind(control_address(runtime_dir))
         control = ControlLink(self.context, runtime_dir, SCHEDULER)
-        self.loop = SchedulerLoop(runtime_dir, SCHEDULER, control)
+        self.pool = Pool.create(1 << 20)
+        self.loop = SchedulerLoop(runtime_dir, SCHEDULER, control, self.pool)
         self.boxes = {peer: Mailbox(runtime_dir, peer) for peer in (FRONTEND, OTHER_FRONTEND, WORKER, OTHER_WORKER)}
         self._from_worker = Outbox(runtime_dir)
         self._said: list[m.AnyMessage] = []
@@ -58,11 +60,11 @@ class Bench:
     def ask(self, number: int, *, asker: int = FRONTEND, model: str = "m", version: int = 1) -> None:
         body = msgspec.Raw(msgspec.msgpack.encode([number]))
         infer = m.Infer(number, asker, model, version, 1, b"", time.monotonic_ns(), body)
-        self.loop._on_infer(infer, time.monotonic_ns())
+        self.loop._enqueue(infer, time.monotonic_ns())
         self.turn()
 
     def cancel(self, number: int, *, asker: int = FRONTEND) -> None:
-        self.loop._on_cancel(m.Cancel(number, asker), time.monotonic_ns())
+        self.loop._cancel(asker, number, time.monotonic_ns())
         self.turn()
 
     def batch(self, worker: int = WORKER) -> m.Batch:

@@ -51,7 +51,8 @@ class SchedulerLoop:
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
-        #: Processes that have died, until nothing of theirs is left here.
+        #: Processes that have died, and those of them of which something is left here.
+        self._dead: set[int] = set()
         self._gone: set[int] = set()
         #: Every request that has been taken and not answered for the last time, waiting or running.
         self._ledger: dict[tuple[int, int], tuple[QueuedRequest, ModelScheduler]] = {}
@@ -136,7 +137,7 @@ class SchedulerLoop:
         if model is None or key in self._failed:
             self._answer(infer, self._unknown(infer, known=model is not None), now_ns)
             return
-        if infer.asker in self._gone:
+        if infer.asker in self._dead:
             return
         request = QueuedRequest(infer, now_ns)
         try:
@@ -207,10 +208,11 @@ class SchedulerLoop:
         if infer.asker == self._peer:
             self._own_answered(message, now_ns)
             return
-        if isinstance(message, m.Reply) and message.blocks:
-            if infer.asker in self._gone:
+        if infer.asker in self._dead:
+            if isinstance(message, m.Reply):
                 self._holdings.release(message.blocks)
-                return
+            return
+        if isinstance(message, m.Reply) and message.blocks:
             self._holdings.hand_on(message.blocks, infer.asker)
         self._outbox.post(infer.asker, message)
 
@@ -307,6 +309,7 @@ class SchedulerLoop:
     def _on_peer_down(self, down: m.PeerDown) -> None:
         """A process has died. A worker takes exactly the requests with it that it had; a frontend, those that it asked."""
         now_ns = time.monotonic_ns()
+        self._dead.add(down.peer)
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
         model = self._model_of_instance.pop(down.peer, None)

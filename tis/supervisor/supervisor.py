@@ -18,6 +18,7 @@ from tis.supervisor.addresses import ReservedPort
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
+from tis.supervisor.departures import Departures
 from tis.supervisor.grants import Grants
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loop import Loop
@@ -66,6 +67,7 @@ class Supervisor:
         frontends = settings.frontend_count(self.machine.cores)
         self._observed = Metrics(settings, pool.data_bytes, self.later)
         self._grants = Grants(pool.data_bytes, frontends)
+        self._departures = Departures(self._ask_scheduler_of, self._announce_death, self._forget)
         self._scheduler = Place(self, "the scheduler", self._launch_scheduler)
         self._scheduler.on_give_up = self._cannot_go_on
         self._listening = [[port.listen() if port else None for port in (http, metrics)] for _ in range(frontends)]
@@ -152,9 +154,9 @@ class Supervisor:
             self._hub.send(peer, table)
         self._publish_state()
 
-    def instance_up(self, peer: int, spec: ModelSpec) -> None:
-        """Tell the scheduler that a worker takes batches."""
-        self._hub.send(self._scheduler.peer, m.InstanceUp(peer, spec.name, spec.version))
+    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
+        """Tell the scheduler that a worker takes batches as an instance of a model version."""
+        self._hub.send(self._scheduler.peer, m.InstanceUp(peer, spec.name, spec.version, number))
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
@@ -171,7 +173,7 @@ class Supervisor:
             ),
         )
         # A restarted frontend gets the range of the one before, which workers may still be reading.
-        place.may_start = lambda previous: not self._grants.awaited(previous)
+        place.may_start = lambda previous: previous not in self._departures
         place.on_give_up = self._cannot_go_on
         return place
 
@@ -203,15 +205,26 @@ class Supervisor:
 
     def _peer_down(self, peer: int, reason: str) -> None:
         self._regions.peer_down(peer)
+        self._departures.died(peer, reason, scheduler_lives=self._scheduler.peer in self._greeted)
+
+    def _ask_scheduler_of(self, gone: int, reason: str) -> None:
+        self._hub.send(self._scheduler.peer, m.PeerDown(gone, reason))
+
+    def _announce_death(self, gone: int, reason: str) -> set[int]:
+        for each in self._children:
+            if each != self._scheduler.peer:
+                self._hub.send(each, m.PeerDown(gone, reason))
         # Only these can hold anything of the dead one: a worker that still loads has not seen a request yet.
         holders = {place.peer for place in self._frontends if place.peer in self._greeted}
         holders.update(each for version in self.models.versions for each in version.peers_up())
-        if self._scheduler.up:
-            holders.add(self._scheduler.peer)
-        for each in self._children:
-            self._hub.send(each, m.PeerDown(peer, reason))
-        self._grants.peer_died(peer, holders)
-        self._grants.settle()
+        return holders & self._children.keys()
+
+    def _forget(self, gone: int) -> None:
+        """Nobody reads what was a dead process's, nor what workers had lent to it."""
+        self._grants.reclaim(gone)
+        for version in self.models.versions:
+            for each in version.peers_up():
+                self._hub.send(each, m.PeerForgotten(gone))
 
     def _after_death(self) -> None:
         self._publish_state()
@@ -247,7 +260,10 @@ class Supervisor:
         elif self.calls.take(message):
             return
         elif isinstance(message, m.Quiesced):
-            self._grants.quiesced(message.peer, message.gone)
+            if message.peer == self._scheduler.peer:
+                self._departures.scheduler_quiesced(message.gone)
+            else:
+                self._departures.quiesced(message.peer, message.gone)
         elif isinstance(message, m.ServerQuery):
             self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
         elif isinstance(message, m.Heartbeat):
@@ -295,7 +311,7 @@ class Supervisor:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
         for version in self.models.versions:
             for peer in version.peers_up():
-                self.instance_up(peer, version.spec)
+                self.instance_up(peer, version.spec, version.place_of(peer) or 0)
         for peer in self._children:
             if peer != self._scheduler.peer:
                 self._hub.send(peer, m.SchedulerChanged(self._scheduler.peer))

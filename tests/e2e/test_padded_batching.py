@@ -116,5 +116,6 @@ def test_outputs_that_are_not_named_keep_what_was_filled_up(padded_server: Serve
 
 
 def test_a_parameter_that_cannot_be_read_fails_the_load_by_name(padded_server: Server) -> None:
+    words = "parameter 'tis.pad_inputs' of wrong must hold numbers to fill with; got 'none'"
+    eventually(lambda: words in padded_server.log(), "the reason is in the log")
     assert not ready(padded_server, "wrong")
-    assert "parameter 'tis.pad_inputs' of wrong must hold numbers to fill with; got 'none'" in padded_server.log()

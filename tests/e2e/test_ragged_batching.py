@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.batch_models import FLAT_KINDS, mirror, ragged_echo, row_per_element
 from tests.harness.faces import FACES, Answer, Call, Face, refusal
-from tests.harness.observing import batch_counts, settled, statistics
+from tests.harness.observing import statistics
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
 from tests.harness.waiting import eventually
@@ -149,16 +149,6 @@ def test_rows_that_a_model_gives_too_few_are_told_in_tritons_words_and_extra_one
             "model output, got 0"
         )
         assert face.infer(Call("rows", {"RAGGED": sent((2, 3), 0)})).outputs["OUT"].tolist() == [[0], [1]]
-
-
-def test_a_batch_of_ragged_requests_whose_number_is_not_reached_runs_when_the_delay_is_over(
-    ragged_server: Server,
-) -> None:
-    before = batch_counts(statistics(ragged_server, "rows"))
-    with contextlib.closing(FACES["grpc"](ragged_server)) as face:
-        assert face.infer(Call("rows", {"RAGGED": sent((1, 1), 3)})).outputs["OUT"].tolist() == [[3000]]
-    done = statistics(ragged_server, "rows")["inference_stats"]["success"]["count"]
-    assert batch_counts(settled(ragged_server, "rows", max(done, 1)))[1] >= before.get(1, 0)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ class OnnxRuntimeBackend(TensorBackend):
         if shapes is None:
             return None
         datatypes = [_DATATYPES[self._declared[name].type] for name in names]
-        if request.writes_over_inputs:
+        if request.writes_over_inputs or any(output.reshape is not None for output in request.wanted):
             return None
         reservation = request.reserve(list(zip(names, datatypes, shapes, strict=True)))
         if reservation is None:

@@ -7,6 +7,7 @@ A face turns its wire form into an `InferRequest` whose tensors lie in a block, 
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -21,9 +22,10 @@ from tis.log import get_logger
 from tis_frontend.metrics.query import MetricsQuery
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
+from tis_frontend.request_trace import RequestTrace
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
-from tis_frontend.trace import RequestTrace, Tracer
+from tis_frontend.trace import Tracer
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -154,7 +156,8 @@ class Core:
             )
         request_id = next(self._ids)
         if trace is not None:
-            deliver = trace.queued(request_id, plan, client_id, deliver)
+            view = partial(self._slab.writable, block)
+            deliver = trace.queued(request_id, plan, client_id, deliver, view)
         self._pending[request_id] = _Pending(block, deliver, client_id)
         self._scheduler.post(
             m.Infer(

@@ -78,7 +78,7 @@ from tis.contracts.messages.statistics import (
     ModelStatistics,
     StatisticsReply,
 )
-from tis.contracts.messages.traces import ComputeTimes, Trace, Traces
+from tis.contracts.messages.traces import ComputeTimes, Trace, TracedTensor, Traces
 
 __all__ = [
     "MOST_BATCH_BODY_BYTES",
@@ -140,6 +140,7 @@ __all__ = [
     "TensorRef",
     "Trace",
     "TraceChanged",
+    "TracedTensor",
     "Traces",
     "UnregisterRegion",
     "Up",

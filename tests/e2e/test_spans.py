@@ -59,7 +59,8 @@ def infer(server: Server, face: str, request_id: str, headers: dict[str, str] | 
     client = library.InferenceServerClient(server.http_address if face == "http" else server.grpc_address)
     tensor = library.InferInput("INPUT0", [2], "FP32")
     tensor.set_data_from_numpy(np.zeros(2, np.float32))
-    client.infer("echo", [tensor], request_id=request_id, headers=headers)
+    # The client adds headers of its own to what it gets.
+    client.infer("echo", [tensor], request_id=request_id, headers=dict(headers or {}))
     client.close()
 
 

@@ -156,8 +156,7 @@ class Core:
             )
         request_id = next(self._ids)
         if trace is not None:
-            view = partial(self._slab.writable, block)
-            deliver = trace.queued(request_id, plan, client_id, deliver, view)
+            deliver = trace.queued(request_id, plan, client_id, deliver, partial(self._named, block))
         self._pending[request_id] = _Pending(block, deliver, client_id)
         self._scheduler.post(
             m.Infer(
@@ -244,6 +243,12 @@ class Core:
             check_bytes_elements(tensor.name, model, tensor.shape, data)
         except TisError as error:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
+
+    def _named(self, block: Block, region: int, start: int, size_bytes: int) -> memoryview:
+        """Bytes that a request names, for its trace: in its block, or a copy of those in a region."""
+        if region:
+            return memoryview(self.regions.read(region, start, size_bytes))
+        return self._slab.writable(block, start, size_bytes)
 
     def _refuse(self, messages: list[m.Message], error: TisError) -> None:
         for message in messages:

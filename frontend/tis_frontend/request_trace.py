@@ -9,15 +9,12 @@ from tis.contracts import messages as m
 from tis.contracts.inference import Answer
 from tis.contracts.model_spec import ModelSpec
 from tis_frontend.plan import Plan
-from tis_frontend.traced_tensors import TracedTensors
+from tis_frontend.traced_tensors import TracedTensors, View
 
 Deliver = Callable[[Answer], None]
-#: Bytes of the request's block, by where they begin and how many they are.
-View = Callable[[int, int], memoryview]
 
 #: How long the times of a worker are waited for once the answer has left.
 _TIMES_DEADLINE_S: Final = 1.0
-_NOTHING: Final = memoryview(b"")
 
 #: Names of what a face does, by the face: reading and writing.
 _READ: Final = {"HTTP": "HTTP_RECV", "GRPC": "GRPC_WAITREAD"}
@@ -55,7 +52,7 @@ class RequestTrace:
         #: The span of the client that this request belongs to, where it has said so.
         self._parent = parent
         self._timed = "TIMESTAMPS" in levels
-        self._tensors = TracedTensors() if "TENSORS" in levels else None
+        self._tensors = TracedTensors(spec) if "TENSORS" in levels else None
         #: When the request had been read; what follows is its reading as a request for a model.
         self._read_ns = time.monotonic_ns()
         self._queued_ns = 0
@@ -75,17 +72,13 @@ class RequestTrace:
         self._keeper.awaiting[request_id] = self
         tensors = self._tensors
         if tensors is not None:
-            for ref in plan.inputs:
-                spec = self._spec.inputs[ref.index]
-                data = _NOTHING if ref.region else view(ref.start, ref.size_bytes)
-                tensors.add_input(spec.name, spec.datatype, ref.shape, data)
+            tensors.add_inputs(plan, view)
         self._queued_ns = time.monotonic_ns()
 
         def noted(answer: Answer) -> None:
             self._answered_ns = time.monotonic_ns()
             if tensors is not None:
-                for tensor in answer.outputs:
-                    tensors.add_output(tensor)
+                tensors.add_outputs(answer.outputs, plan, view)
             deliver(answer)
 
         return noted

@@ -5,12 +5,17 @@ nothing for FP16 and BF16. Unlike there, INT8 and UINT8 are numbers (Triton writ
 none in JSON), and what stands in strings is escaped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 from typing import Final
 
+import numpy as np
+
 from tis.contracts import messages as m
+from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
 from tis.contracts.inference import OutputTensor
+from tis.contracts.model_spec import ModelSpec
+from tis_frontend.plan import Plan
 
 #: Bytes of tensors that are kept of one request. Data of a tensor that goes beyond are left out; its name, shape and
 #: datatype are not. Triton has no bound, but here whoever writes the text keeps other requests waiting.
@@ -19,38 +24,45 @@ MOST_BYTES: Final = 1 << 20
 _QUEUE_INPUT: Final = "TENSOR_QUEUE_INPUT"
 _BACKEND_OUTPUT: Final = "TENSOR_BACKEND_OUTPUT"
 _NOTHING: Final = memoryview(b"")
-_INTEGERS: Final = {
-    "UINT8": "B",
-    "UINT16": "H",
-    "UINT32": "I",
-    "UINT64": "Q",
-    "INT8": "b",
-    "INT16": "h",
-    "INT32": "i",
-    "INT64": "q",
-}
-_FLOATS: Final = {"FP32": "f", "FP64": "d"}
+_FLOATS: Final = ("FP32", "FP64")
+#: Of these Triton writes no elements.
+_WITHOUT_TEXT: Final = ("FP16", "BF16")
+
+#: Bytes that a request names, by the number of the client's region (0 for its own block), begin and size.
+View = Callable[[int, int, int], memoryview]
 
 
 class TracedTensors:
     """The tensors of one request, in the order in which they came by."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
         self._kept: list[tuple[str, str, str, tuple[int, ...], bytes]] = []
         self._left_bytes = MOST_BYTES
 
-    def add_input(self, name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> None:
-        """An input as the client sent it; `data` is empty where they are in a client's region."""
-        if prod(shape):
-            # As in Triton, an input without elements leaves nothing, while an output does.
-            self._add(_QUEUE_INPUT, name, datatype, shape, data)
+    def add_inputs(self, plan: Plan, view: View) -> None:
+        """The inputs as the client sent them."""
+        for ref in plan.inputs:
+            spec = self._spec.inputs[ref.index]
+            if prod(ref.shape):
+                # As in Triton, an input without elements leaves nothing, while an output does.
+                fits = ref.size_bytes <= self._left_bytes
+                data = view(ref.region, ref.start, ref.size_bytes) if fits else _NOTHING
+                self._add(_QUEUE_INPUT, spec.name, spec.datatype, ref.shape, data)
 
-    def add_output(self, tensor: OutputTensor) -> None:
-        """An output as the backend gave it."""
-        self._add(_BACKEND_OUTPUT, tensor.name, tensor.datatype, tensor.shape, tensor.data)
+    def add_outputs(self, outputs: Iterable[OutputTensor], plan: Plan, view: View) -> None:
+        """The outputs as the backend gave them."""
+        places = {self._spec.outputs[place.index].name: place for place in plan.placements}
+        for tensor in outputs:
+            data = tensor.data
+            if tensor.placed and tensor.name in places:
+                place = places[tensor.name]
+                data = view(place.region, place.start, min(place.size_bytes, self._left_bytes))
+                data = data[: _size_bytes(tensor.datatype, prod(tensor.shape), data)]
+            self._add(_BACKEND_OUTPUT, tensor.name, tensor.datatype, tensor.shape, data)
 
     def _add(self, activity: str, name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> None:
-        if len(data) > self._left_bytes:
+        if len(data) > self._left_bytes or datatype in _WITHOUT_TEXT:
             data = _NOTHING
         self._left_bytes -= len(data)
         self._kept.append((activity, name, datatype, shape, bytes(data)))
@@ -69,11 +81,22 @@ def text(datatype: str, data: bytes) -> str:
         return ",".join(f'"{element.decode("utf-8", "replace")}"' for element in _elements(data))
     if datatype == "BOOL":
         return ",".join("1" if each else "0" for each in data)
-    if datatype in _INTEGERS:
-        return ",".join(map(str, memoryview(data).cast(_INTEGERS[datatype]).tolist()))
-    if datatype in _FLOATS:
-        return ",".join(map("{:g}".format, memoryview(data).cast(_FLOATS[datatype]).tolist()))
-    return ""
+    if datatype in _WITHOUT_TEXT:
+        return ""
+    elements = np.frombuffer(data, NUMPY[datatype]).tolist()
+    return ",".join(map("{:g}".format if datatype in _FLOATS else str, elements))
+
+
+def _size_bytes(datatype: str, count: int, data: memoryview) -> int:
+    """How many bytes of a place so many elements take; 0 where the place ends before."""
+    element_bytes = ELEMENT_BYTES[datatype]
+    at = count * element_bytes
+    if not element_bytes:
+        for _ in range(count):
+            if at + 4 > len(data):
+                return 0
+            at += 4 + int.from_bytes(data[at : at + 4], "little")
+    return at if at <= len(data) else 0
 
 
 def _elements(data: bytes) -> Iterator[bytes]:

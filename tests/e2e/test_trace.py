@@ -12,11 +12,15 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.faces import FACES, Call
 from tests.harness.fixtures import StartServer
-from tests.harness.models import identities, identity
+from tests.harness.models import add_sub, identities, identity
 from tests.harness.raw_http import Connection, post
+from tests.harness.region_client import LEFT, RIGHT, TENSOR_BYTES, RegionClient
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
+from tests.harness.shared_memory import SharedObjects, shared_objects
 from tests.harness.waiting import eventually
+
+__all__ = ["shared_objects"]
 
 _COMPUTE: Final = ["COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END"]
 #: A file of Triton 2.51: one request over HTTP, one over gRPC, whose ids are these words.
@@ -199,6 +203,28 @@ def test_tensors_are_traced_as_triton_traces_them(
     assert [piece | {"id": number} for piece in found if "timestamps" not in piece] == [
         piece for piece in pieces if "timestamps" not in piece
     ]
+
+
+@pytest.mark.parametrize("face", ["http", "grpc"])
+def test_tensors_in_a_clients_region_are_traced(
+    new_server: StartServer, tmp_path: Path, shared_objects: SharedObjects, face: str
+) -> None:
+    add_sub().write(tmp_path / "models", "simple", max_batch_size=8, extra=one_cpu())
+    file = tmp_path / "trace.json"
+    flags = (f"--trace-config=triton,file={file}", "--trace-config=level=TENSORS", "--trace-config=rate=1")
+    server = new_server(tmp_path / "models", *flags).start()
+    server.wait_ready()
+    made = shared_objects.make(LEFT.tobytes() + RIGHT.tobytes() + bytes(2 * TENSOR_BYTES))
+    client = RegionClient(FACES[face](server))
+    client.ask("register_system_shared_memory", "r", made.key, 4 * TENSOR_BYTES)
+    outputs = [client.wanted(f"OUTPUT{index}", "r", TENSOR_BYTES, (2 + index) * TENSOR_BYTES) for index in range(2)]
+    client.infer("simple", client.add_sub_inputs("r"), outputs)
+    client.close()
+    assert server.stop() == 0
+    tensors = {"INPUT0": LEFT, "INPUT1": RIGHT, "OUTPUT0": LEFT + RIGHT, "OUTPUT1": LEFT - RIGHT}
+    assert {piece["tensor"]["name"]: piece["tensor"]["data"] for piece in json.loads(file.read_text())} == {
+        name: ",".join(map(str, array.flatten())) for name, array in tensors.items()
+    }
 
 
 def test_tensors_of_refused_requests_leave_nothing_and_levels_change_while_the_server_runs(

@@ -2,7 +2,6 @@
 
 import gzip
 import threading
-from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -60,6 +59,6 @@ class Collector:
         return attributes(self.requests[0].resource_spans[0].resource)
 
 
-def attributes(holder: Any) -> Mapping[str, Any] | dict[str, Any]:
+def attributes(holder: Any) -> dict[str, Any]:
     """The attributes of a span or a resource."""
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in holder.attributes}

@@ -6,7 +6,10 @@ import struct
 import numpy as np
 import pytest
 
+from tis.contracts import messages as m
 from tis.contracts.inference import OutputTensor
+from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis_frontend.plan import Plan
 from tis_frontend.traced_tensors import MOST_BYTES, TracedTensors, text
 
 
@@ -41,24 +44,67 @@ def test_elements_are_written_as_triton_writes_them(datatype: str, data: bytes, 
     assert json.loads(json.dumps(expected)) == expected
 
 
+def plan(*inputs: tuple[int, tuple[int, ...], int, int, int], placements: tuple[m.OutputPlacement, ...] = ()) -> Plan:
+    """A plan of inputs given as index, shape, start, size and region."""
+    return Plan("m", 1, 0, b"", tuple(m.TensorRef(*each) for each in inputs), None, (), {}, placements)
+
+
+def model(*datatypes: str) -> ModelSpec:
+    inputs = tuple(TensorSpec(f"X{index}", datatype, (-1,)) for index, datatype in enumerate(datatypes))
+    outputs = tuple(TensorSpec(f"Y{index}", datatype, (-1,)) for index, datatype in enumerate(datatypes))
+    return ModelSpec("m", 1, "", "", 0, inputs, outputs)
+
+
+def found(tensors: TracedTensors) -> list[tuple[str, str, str, str]]:
+    return [(each.activity, each.name, each.data, each.shape) for each in tensors.pieces()]
+
+
 def test_tensors_are_copied_in_their_order_but_for_inputs_without_elements() -> None:
-    data = bytearray(b"\1\2")
-    tensors = TracedTensors()
-    tensors.add_input("X", "UINT8", (1, 2), memoryview(data))
-    tensors.add_input("EMPTY", "UINT8", (0,), memoryview(b""))
-    tensors.add_output(OutputTensor("Y", "UINT8", (2,), memoryview(data)))
-    tensors.add_output(OutputTensor("EMPTY", "FP32", (1, 0), memoryview(b"")))
-    data[:] = b"\0\0"
-    assert [(each.activity, each.name, each.data, each.shape, each.datatype) for each in tensors.pieces()] == [
-        ("TENSOR_QUEUE_INPUT", "X", "1,2", "1,2", "UINT8"),
-        ("TENSOR_BACKEND_OUTPUT", "Y", "1,2", "2", "UINT8"),
-        ("TENSOR_BACKEND_OUTPUT", "EMPTY", "", "1,0", "FP32"),
+    block = bytearray(b"\0\1\2")
+    asked = plan((1, (1, 2), 1, 2, 0), (0, (0,), 0, 0, 0))
+    tensors = TracedTensors(model("UINT8", "UINT8"))
+    tensors.add_inputs(asked, lambda _region, start, size: memoryview(block)[start : start + size])
+    outputs = [
+        OutputTensor("Y0", "UINT8", (2,), memoryview(block)[1:]),
+        OutputTensor("Y1", "UINT8", (1, 0), memoryview(b"")),
+    ]
+    tensors.add_outputs(outputs, asked, lambda *_: memoryview(b""))
+    block[:] = bytes(3)
+    assert found(tensors) == [
+        ("TENSOR_QUEUE_INPUT", "X1", "1,2", "1,2"),
+        ("TENSOR_BACKEND_OUTPUT", "Y0", "1,2", "2"),
+        ("TENSOR_BACKEND_OUTPUT", "Y1", "", "1,0"),
     ]
 
 
 def test_data_beyond_what_is_kept_of_a_request_are_left_out() -> None:
-    tensors = TracedTensors()
-    for name, size in (("A", MOST_BYTES - 1), ("B", 2), ("C", 1)):
-        tensors.add_input(name, "UINT8", (size,), memoryview(bytes(size)))
-    found = {each.name: (len(each.data), each.shape) for each in tensors.pieces()}
-    assert found == {"A": (2 * MOST_BYTES - 3, str(MOST_BYTES - 1)), "B": (0, "2"), "C": (1, "1")}
+    sizes = (MOST_BYTES - 1, 2, 1)
+    tensors = TracedTensors(model("UINT8", "UINT8", "UINT8"))
+    asked = plan(*((index, (size,), 0, size, 0) for index, size in enumerate(sizes)))
+    tensors.add_inputs(asked, lambda _region, _start, size: memoryview(bytes(size)))
+    assert [(len(each.data), each.shape) for each in tensors.pieces()] == [
+        (2 * MOST_BYTES - 3, str(MOST_BYTES - 1)),
+        (0, "2"),
+        (1, "1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "place", "expected"),
+    [
+        ("INT16", (2,), b"\1\0\2\0\3\0", "1,2"),
+        ("BYTES", (2,), strings(b"a", b"bc", b""), '"a","bc"'),
+        # What the place does not hold is not there.
+        ("INT16", (2,), b"\1\0\2", ""),
+        ("BYTES", (2,), strings(b"a") + b"\xff\xff\0\0", ""),
+    ],
+)
+def test_an_output_in_a_clients_region_is_as_long_as_its_elements(
+    datatype: str, shape: tuple[int, ...], place: bytes, expected: str
+) -> None:
+    tensors = TracedTensors(model(datatype))
+    output = OutputTensor("Y0", datatype, shape, memoryview(b""), placed=True)
+    view = {(7, 3, len(place)): memoryview(place)}
+    asked = plan(placements=(m.OutputPlacement(0, 7, 3, len(place)),))
+    tensors.add_outputs([output], asked, lambda *where: view[where])
+    assert found(tensors) == [("TENSOR_BACKEND_OUTPUT", "Y0", expected, ",".join(map(str, shape)))]

@@ -64,11 +64,7 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
 
 def _wishes(request: InferRequest) -> m.Wishes | None:
     if not (
-        request.sequence_id
-        or request.priority
-        or request.timeout_us
-        or request.sequence_start
-        or request.sequence_end
+        request.sequence_id or request.priority or request.timeout_us or request.sequence_start or request.sequence_end
     ):
         return None
     return m.Wishes(

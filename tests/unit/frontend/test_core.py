@@ -388,7 +388,11 @@ def test_a_request_with_several_responses_keeps_its_block_until_the_last(bench: 
     bench.receive(m.Failure(number, "INTERNAL", "no", complete=True, final=False))
     assert bench.core.used_bytes > 0
     bench.receive(m.Reply(number, (), None))
-    assert [(answer.final, answer.is_empty) for answer in bench.answers] == [(False, False), (False, False), (True, True)]
+    assert [(answer.final, answer.is_empty) for answer in bench.answers] == [
+        (False, False),
+        (False, False),
+        (True, True),
+    ]
     assert (bench.core.used_bytes, bench.core.pending) == (0, 0)
 
 

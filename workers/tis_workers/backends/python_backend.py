@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from tis.config.json_form import from_json, to_json
 from tis.config.proto import ModelConfig as ConfigMessage
 from tis.contracts.model_spec import ModelSpec
-from tis.errors import TisError, internal
+from tis.errors import TisError, internal, invalid
 from tis.log import get_logger
 from tis_workers.backchannel import Backchannel
 from tis_workers.backends.base import Backend, LoadContext, Timings
@@ -75,7 +75,8 @@ class PythonBackend(Backend):
         if hasattr(self._model, "initialize"):
             _called(self._model.initialize, self._arguments(spec))
         if not hasattr(self._model, "execute"):
-            raise internal(f"model '{spec.name}' has no function 'execute' in its class {_CLASS}")
+            # Triton finds out at the first request.
+            raise internal(f"Python model {self._context.model_file} does not implement `execute` method.")
 
     def execute(self, requests: list[WorkRequest]) -> Timings:
         """One call of the model for the whole batch."""
@@ -130,7 +131,7 @@ class PythonBackend(Backend):
             if response is None:
                 work.rescheduled = request.rescheduled
                 # The sender may be in a thread's hands.
-                work.unfinished = not work.answered and not request.rescheduled and request.sending is not None
+                work.unfinished = not work.answered and not request.rescheduled and request.has_sender
             elif not work.answered:
                 answer(work, response)
         return ""
@@ -151,9 +152,15 @@ class PythonBackend(Backend):
         proposed = _called(self._class.auto_complete_config, config)
         if not isinstance(proposed, ModelConfig):
             raise internal(
-                f"auto_complete_config of model '{spec.name}' must return a ModelConfig, found type '{type(proposed)}'"
+                f"auto_complete_config function in model '{spec.name}' must return a valid pb.ModelConfig object."
             )
-        message: bytes = from_json(json.dumps(proposed.as_dict())).SerializeToString()
+        try:
+            message: bytes = from_json(json.dumps(proposed.as_dict()), ignore_unknown=True).SerializeToString()
+        except (TisError, TypeError, ValueError) as error:
+            # Triton goes on with as much of the config as it could read, be it nothing.
+            raise invalid(
+                f"auto_complete_config function in model '{spec.name}' gave no valid config: {error}"
+            ) from error
         return message
 
     def _arguments(self, spec: ModelSpec) -> dict[str, str]:

@@ -1,7 +1,5 @@
-"""Parameters of requests and responses: a dictionary on the server's side, JSON text on the model's."""
+"""Parameters as models give them, of responses and requests."""
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from tis_workers.python_api.errors import TritonModelException
@@ -25,8 +23,3 @@ def checked(given: Any) -> Parameters:
         if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
             raise TritonModelException(f"the parameter '{key}' has the value {value}, which does not fit 64 bits")
     return dict(given)
-
-
-def as_json(parameters: Mapping[str, str | int | bool | float]) -> str:
-    """As models read them."""
-    return json.dumps(parameters)

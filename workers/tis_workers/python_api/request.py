@@ -1,11 +1,11 @@
 """`InferenceRequest`: a request as a model sees it."""
 
+import json
 from typing import Final
 
 from tis_workers.backchannel import Backchannel
 from tis_workers.python_api.errors import TritonModelException
-from tis_workers.python_api.parameters import as_json
-from tis_workers.python_api.sender import InferenceResponseSender, Sending
+from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor, tensor_of
 from tis_workers.request import WorkRequest
 
@@ -18,13 +18,13 @@ _RESCHEDULE: Final = 2
 class InferenceRequest:
     """A request that the server hands to `execute`."""
 
-    __slots__ = ("_channel", "_flags", "_inputs", "_rescheduled", "_sending", "_work")
+    __slots__ = ("_channel", "_flags", "_inputs", "_rescheduled", "_sender", "_work")
 
     def __init__(self, work: WorkRequest, channel: Backchannel) -> None:
         self._work = work
         self._channel = channel
         self._inputs: list[Tensor] | None = None
-        self._sending: Sending | None = None
+        self._sender: InferenceResponseSender | None = None
         self._rescheduled = False
         self._flags: int | None = None
 
@@ -76,7 +76,7 @@ class InferenceRequest:
 
     def parameters(self) -> str:
         """The client's own parameters as the JSON text of an object."""
-        return as_json(self._work.parameters)
+        return json.dumps(dict(self._work.parameters), separators=(",", ":"), ensure_ascii=False)
 
     def requested_output_names(self) -> set[str]:
         """The outputs that the client wants; all of the model's where it named none."""
@@ -88,10 +88,9 @@ class InferenceRequest:
 
     def get_response_sender(self) -> InferenceResponseSender:
         """What sends responses one by one, from any thread."""
-        sending = self._sending
-        if sending is None:
-            sending = self._sending = Sending(self._work, self._channel)
-        return InferenceResponseSender(sending)
+        if self._sender is None:
+            self._sender = InferenceResponseSender(self._work, self._channel)
+        return self._sender
 
     def set_release_flags(self, flags: int) -> None:
         """RELEASE_ALL (1), or RESCHEDULE (2) to run the request again, in iterative sequence models only.
@@ -114,6 +113,6 @@ class InferenceRequest:
         return self._rescheduled
 
     @property
-    def sending(self) -> Sending | None:
-        """What its senders share; None where the model took none."""
-        return self._sending
+    def has_sender(self) -> bool:
+        """Whether the model has taken its sender."""
+        return self._sender is not None

@@ -1,10 +1,11 @@
 """`InferenceResponse`: what a model answers, outputs or an error."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from tis_workers.python_api.errors import TritonError
-from tis_workers.python_api.parameters import as_json, checked
+from tis_workers.python_api.parameters import checked
 from tis_workers.python_api.tensor import Tensor
 
 
@@ -36,7 +37,7 @@ class InferenceResponse:
 
     def parameters(self) -> str:
         """Its parameters as JSON text. Triton has them from 2.52 on."""
-        return as_json(self._parameters or {})
+        return json.dumps(self._parameters or {})
 
     def own_parameters(self) -> dict[str, str | int | bool | float] | None:
         """Its parameters, for the server."""

@@ -12,10 +12,10 @@ from tis_workers.request import WorkRequest
 _FINAL: Final = 1
 
 
-class Sending:
-    """What the senders of one request share. When the last of them is gone, nothing more can come."""
+class InferenceResponseSender:
+    """Sends responses to one request, which has one sender only."""
 
-    __slots__ = ("__weakref__", "_channel", "_closed", "_decoupled", "_work")
+    __slots__ = ("_channel", "_closed", "_decoupled", "_work")
 
     def __init__(self, work: WorkRequest, channel: Backchannel) -> None:
         self._work = work
@@ -23,66 +23,52 @@ class Sending:
         self._closed = False
         self._decoupled = work.spec.decoupled
 
-    def send(self, response: InferenceResponse | None, flags: int) -> None:
-        """See `InferenceResponseSender.send`."""
-        if flags not in (0, _FINAL):
-            raise TritonModelException("Unable to send response. Unsupported flag provided.")
-        if response is None and not flags:
-            raise TritonModelException(
-                "Inference Response object must be provided when the response flags is set to zero."
-            )
-        work = self._work
-        if self._closed:
-            raise TritonModelException("Unable to send response. Response sender has been closed.")
-        if not self._decoupled:
-            if response is not None and work.responses:
-                raise TritonModelException(
-                    "Unable to send response. Non-decoupled model cannot send more than one response."
-                )
-            if response is None and not work.responses:
-                raise TritonModelException(
-                    "Unable to send response. Non-decoupled model cannot send complete final before sending a response."
-                )
-        self._closed = flags == _FINAL
-        if response is None:
-            if not work.answered:
-                self._channel.send(work, work.end)
-            return
-        # A model that is not decoupled has one response, which therefore is the last one, whatever it says.
-        final = self._closed or not self._decoupled
-        self._channel.send(work, partial(answer, work, response, final=final))
-
-    def is_cancelled(self) -> bool:
-        """Whether the client has gone."""
-        return self._channel.is_cancelled(self._work)
-
-    def __del__(self) -> None:
-        # Not here: this may run anywhere, even in the loop's own hands.
-        if not self._work.answered:
-            self._channel.later(partial(_abandon, self._work, self._channel))
-
-
-class InferenceResponseSender:
-    """Sends responses to one request."""
-
-    __slots__ = ("_sending",)
-
-    def __init__(self, sending: Sending) -> None:
-        self._sending = sending
-
     def send(self, response: InferenceResponse | None = None, flags: int = 0) -> None:
         """Send a response at once; with flag TRITONSERVER_RESPONSE_COMPLETE_FINAL (1) it is the last, or there is none.
 
         Raises:
             TritonModelException: other flags, nothing to send, or more than the request may get.
         """
-        if not (response is None or fits(response, InferenceResponse)) or not fits(flags, int):
-            raise TypeError(f"send takes an InferenceResponse or None, and flags (int); got {response!r} and {flags!r}")
-        self._sending.send(response, flags)
+        self._check(response, flags)
+        self._closed = flags == _FINAL
+        work = self._work
+        if response is not None:
+            # A model that is not decoupled has one response, which therefore is the last one, whatever the flags say.
+            final = self._closed or not self._decoupled
+            self._channel.send(work, partial(answer, work, response, final=final))
+        elif not work.answered:
+            self._channel.send(work, work.end)
 
     def is_cancelled(self) -> bool:
         """Whether the client has gone."""
-        return self._sending.is_cancelled()
+        return self._channel.is_cancelled(self._work)
+
+    def _check(self, response: InferenceResponse | None, flags: int) -> None:
+        if not (response is None or fits(response, InferenceResponse)) or not fits(flags, int):
+            raise TypeError(f"send takes an InferenceResponse or None, and flags (int); got {response!r} and {flags!r}")
+        if flags not in (0, _FINAL):
+            raise TritonModelException("Unable to send response. Unsupported flag provided.")
+        if response is None and not flags:
+            raise TritonModelException(
+                "Inference Response object must be provided when the response flags is set to zero."
+            )
+        if self._closed:
+            raise TritonModelException("Unable to send response. Response sender has been closed.")
+        if self._decoupled:
+            return
+        if response is not None and self._work.responses:
+            raise TritonModelException(
+                "Unable to send response. Non-decoupled model cannot send more than one response."
+            )
+        if response is None and not self._work.responses:
+            raise TritonModelException(
+                "Unable to send response. Non-decoupled model cannot send complete final before sending a response."
+            )
+
+    def __del__(self) -> None:
+        # Nothing more can come. Not here: this may run anywhere, even in the loop's own hands.
+        if not self._work.answered:
+            self._channel.later(partial(_abandon, self._work, self._channel))
 
 
 def answer(work: WorkRequest, response: InferenceResponse, *, final: bool = True) -> None:

@@ -50,7 +50,7 @@ class Tensor:
         """
         if self._datatype == "BF16":
             raise TritonModelException(
-                "Unable to read a BF16 tensor as numpy array, which has no such type; use DLPack instead."
+                "Tensor dtype is BF16 and cannot be converted to NumPy. Use to_dlpack() and from_dlpack() instead."
             )
         return self._array
 

@@ -4,6 +4,7 @@ import faulthandler
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import zmq
 
@@ -18,7 +19,9 @@ from tis_shm.slab import Grant
 from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.output import OutputWriter
+from tis_workers.priority import set_priority
 from tis_workers.runner import Runner
+from tis_workers.warmup import warm_up
 
 _EXIT_LOAD_FAILED = 3
 _SERVE_DEADLINE_S = 600.0
@@ -33,6 +36,11 @@ def _load(order: m.LoadModel, threads: int) -> Backend:
         raise internal(f"{type(error).__name__}: {error}\n{traceback.format_exc()}") from error
 
 
+def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Pool) -> tuple[m.Warmup, ...]:
+    instance = serve.spec.instances[order.instance]
+    return () if instance.passive else warm_up(backend, serve.spec, instance.name, pool)
+
+
 def main() -> None:
     """Load the model that the supervisor names and serve it until told to stop."""
     arguments = begin_child("worker")
@@ -43,13 +51,18 @@ def main() -> None:
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
     order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
     configure(boot.settings.log, order.spec.instances[order.instance].name)
-    try:
-        backend = _load(order, boot.threads)
-    except TisError as error:
+    set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
+
+    def give_up(error: TisError) -> NoReturn:
         control.send(m.LoadFailed(arguments.peer, error.code, error.message))
         control.close()
         context.term()
         sys.exit(_EXIT_LOAD_FAILED)
+
+    try:
+        backend = _load(order, boot.threads)
+    except TisError as error:
+        give_up(error)
     control.send(m.Loaded(arguments.peer, backend.signature()))
     serve = control.wait_for_or_stop(m.ServeModel, _SERVE_DEADLINE_S)
     if serve is None:
@@ -60,11 +73,16 @@ def main() -> None:
         return
     backend.serve(serve.spec)
     pool = Pool.attach(arguments.pool_fd)
+    try:
+        warmups = _warm_up(order, serve, backend, pool)
+    except TisError as error:
+        backend.finalize()
+        give_up(error)
     outbox = Outbox(arguments.runtime_dir)
     writer = OutputWriter(pool, [Grant(*grant) for grant in boot.grants], outbox, control)
     runner = Runner(arguments.runtime_dir, control, pool, writer, outbox, backend, boot.scheduler)
     settle()
-    runner.run()
+    runner.run(warmups)
     control.close()
     context.term()
 

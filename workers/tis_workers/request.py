@@ -13,7 +13,8 @@ from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
-from tis_workers.output import OutputWriter, Parameters, Reservation
+from tis_workers.answers import Answers
+from tis_workers.output import Parameters, Reservation
 from tis_workers.regions import ClientRegions, Placements
 
 
@@ -38,9 +39,7 @@ class WorkRequest:
         "wanted",
     )
 
-    def __init__(
-        self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter, regions: ClientRegions
-    ) -> None:
+    def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
         self._item = item
         self._writer = writer
         self._body = m.decode_body(item.body)
@@ -125,7 +124,7 @@ class WorkRequest:
                 view = pool.view(blocks[ref.block], ref.start, ref.size_bytes)
             shape = ref.shape
             if tensor.reshape is not None:
-                shape = _reshaped(tensor, shape, batched=spec.max_batch_size > 0)
+                shape = reshaped(tensor, shape, batched=spec.max_batch_size > 0)
             if tensor.datatype == "BYTES":
                 self.inputs[tensor.name] = decode_bytes(view, shape)
                 continue
@@ -185,7 +184,7 @@ class WorkRequest:
         self.answered = self.failed = final
 
 
-def _reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tuple[int, ...]:
+def reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tuple[int, ...]:
     """The shape that the backend sees: -1 dimensions of the configured shape are mapped to those of `reshape` in order."""
     lead, dims = (shape[:1], shape[1:]) if batched else ((), shape)
     variable = iter([dim for dim, configured in zip(dims, tensor.shape, strict=True) if configured == -1])

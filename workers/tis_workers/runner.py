@@ -59,9 +59,9 @@ class Runner:
         self._poller.watch(self._control_fd)
         self._next_heartbeat_s = 0.0
 
-    def run(self) -> None:
-        """Work until told to stop."""
-        self._control.send(m.Up(self._control.peer))
+    def run(self, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Work until told to stop. `warmups`: what has been executed here already."""
+        self._control.send(m.Up(self._control.peer, warmups))
         while not self._stopping:
             control = self._heartbeat()
             timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - time.monotonic(), 0.0)

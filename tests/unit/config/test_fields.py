@@ -35,6 +35,7 @@ ACTED = {
     "output.is_shape_tensor",
     "output.is_non_linear_format_io",
     "optimization.graph",
+    "optimization.priority",
     "optimization.execution_accelerators",
     "dynamic_batching.preferred_batch_size",
     "dynamic_batching.max_queue_delay_microseconds",
@@ -42,10 +43,13 @@ ACTED = {
     "instance_group.kind",
     "instance_group.count",
     "instance_group.gpus",
+    "instance_group.passive",
     "default_model_filename",
     "parameters",
     "metric_tags",
     "model_metrics",
+    "model_transaction_policy",
+    "model_warmup",
 }
 TABLES = {"acted": ACTED, "unacted": UNACTED, "refused": set(REFUSED)}
 
@@ -104,7 +108,6 @@ def test_a_plain_config_has_no_unacted_fields_and_is_supported() -> None:
     [
         ("sequence_batching { }", "sequence_batching"),
         ("ensemble_scheduling { }", "ensemble_scheduling"),
-        ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
         ("input { } input { allow_ragged_batch: true }", "input.allow_ragged_batch"),
         ("batch_input { }", "batch_input"),
         ("batch_output { }", "batch_output"),

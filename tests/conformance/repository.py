@@ -67,6 +67,11 @@ class TritonPythonModel:
     def execute(self, requests):
         for request in requests:
             sender = request.get_response_sender()
+            refusal = self.refusal(request)
+            if refusal:
+                error = pb_utils.TritonError(refusal, pb_utils.TritonError.INVALID_ARG)
+                sender.send(pb_utils.InferenceResponse(error=error), pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+                continue
             for response in self.responses(request):
                 sender.send(response)
             sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
@@ -77,20 +82,22 @@ class TritonPythonModel:
     def number(self, name):
         return int(self.parameters.get(name, {"string_value": "0"})["string_value"])
 
+    def refusal(self, request):
+        return ""
+
 """
 _REPEAT: Final = (
     _DECOUPLED
     + """\
     def responses(self, request):
-        elements, delays = self.at(request, "IN"), self.at(request, "DELAY")
-        if elements.shape != delays.shape:
-            text = f"expected IN and DELAY shape to match, got [{len(elements)}] and [{len(delays)}]"
-            yield pb_utils.InferenceResponse(error=pb_utils.TritonError(text, pb_utils.TritonError.INVALID_ARG))
-            return
-        for index, element in enumerate(elements):
+        for index, element in enumerate(self.at(request, "IN")):
             out = pb_utils.Tensor("OUT", np.array([element], np.int32))
             idx = pb_utils.Tensor("IDX", np.array([index], np.uint32))
             yield pb_utils.InferenceResponse([out, idx])
+
+    def refusal(self, request):
+        given = [list(self.at(request, name).shape) for name in ("IN", "DELAY")]
+        return "" if given[0] == given[1] else f"expected IN and DELAY shape to match, got {given[0]} and {given[1]}"
 """
 )
 _SQUARE: Final = (

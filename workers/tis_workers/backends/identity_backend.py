@@ -58,7 +58,7 @@ class IdentityBackend(Backend):
             try:
                 request.respond(self._outputs(request), dict(_PARAMETERS))
             except TisError as error:
-                request.fail(error)
+                request.fail(error, verbatim=True)
         return Timings(start_ns, start_ns, time.monotonic_ns())
 
     def _outputs(self, request: WorkRequest) -> dict[str, npt.NDArray[Any]]:

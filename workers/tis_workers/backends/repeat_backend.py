@@ -62,7 +62,7 @@ class RepeatBackend(Backend):
         elements, delays_ms = request.inputs["IN"], request.inputs["DELAY"]
         wait_ms = int(request.inputs["WAIT"][0])
         if elements.shape != delays_ms.shape:
-            request.fail(_mismatch(elements.shape, delays_ms.shape))
+            request.fail(_mismatch(elements.shape, delays_ms.shape), verbatim=True)
             return
         for number, (element, delay_ms) in enumerate(zip(elements.tolist(), delays_ms.tolist(), strict=True)):
             if request.cancelled:

@@ -60,7 +60,7 @@ class SquareBackend(Backend):
     def _answer(self, request: WorkRequest) -> None:
         given = request.inputs["IN"]
         if given.ndim == 2 and given.shape[0] != 1:
-            request.fail(invalid("unexpected shape for IN input"))
+            request.fail(invalid("unexpected shape for IN input"), verbatim=True)
             return
         count = int(given.ravel()[0])
         for number in range(count):

@@ -149,8 +149,10 @@ def _same(model: Model) -> Callable[[int], Model]:
 
 def _tensors(inputs: Mapping[str, tuple[str, int]], outputs: Mapping[str, tuple[str, int]]) -> Model:
     """No graph, only tensors of one dimension by name."""
-    named = [tuple(Tensor(name, kind, (dim,)) for name, (kind, dim) in each.items()) for each in (inputs, outputs)]
-    return Model(*named, ())
+    given, answered = (
+        tuple(Tensor(name, kind, (dim,)) for name, (kind, dim) in each.items()) for each in (inputs, outputs)
+    )
+    return Model(given, answered, ())
 
 
 #: Every model by name. The configs are the same on both servers, apart from the backend.
@@ -186,6 +188,10 @@ MODELS: Final[dict[str, Served]] = {
         _same(identity("INT8", [3])),
         extra='parameters { key: "k" value: { string_value: "v" } }\nversion_policy { all { } }\n',
     ),
+}
+
+#: Decoupled models, which have a server of their own.
+DECOUPLED: Final[dict[str, Served]] = {
     "repeat": Served(
         _same(
             _tensors(
@@ -213,8 +219,6 @@ MODELS: Final[dict[str, Served]] = {
     "one_response": Served(_same(identity("FP32", [-1])), extra=_MANY, source=_ONE_RESPONSE),
 }
 
-#: Decoupled models, which have a server of their own.
-DECOUPLED: Final = ("repeat", "square", "square_failing", "one_response")
 
 #: Models by the name of the server (see servers.py) that has only these.
 FEW: Final = ("simple", "id_fp32", "id_bytes")
@@ -223,7 +227,7 @@ FEW: Final = ("simple", "id_fp32", "id_bytes")
 def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -> Path:
     """Write models for one of the two servers."""
     for name in names:
-        served = MODELS[name]
+        served = {**MODELS, **DECOUPLED}[name]
         for version in served.versions:
             served.graph(version).write(
                 folder, name, max_batch_size=served.max_batch_size, version=version, extra=one_cpu() + served.extra

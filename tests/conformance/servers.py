@@ -22,8 +22,8 @@ class Kind:
 
 
 SERVERS: Final[dict[str, Kind]] = {
-    "main": Kind(tuple(name for name in MODELS if name not in DECOUPLED)),
-    "decoupled": Kind(DECOUPLED),
+    "main": Kind(tuple(MODELS)),
+    "decoupled": Kind(tuple(DECOUPLED)),
     "explicit": Kind(
         FEW,
         ("--model-control-mode=explicit", "--load-model=simple"),

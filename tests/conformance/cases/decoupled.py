@@ -11,8 +11,8 @@ from typing import Any, Final
 from tests.conformance.case import Case, GrpcStream, Http, case, get, grpc_infer, grpc_request, infer, post, tensor
 
 _MASKS: Final = ("durations", "last inference")
-_EMPTY_FINAL: Final = {"parameters": {"triton_enable_empty_final_response": {"bool_param": True}}}
-_NO_EMPTY_FINAL: Final = {"parameters": {"triton_enable_empty_final_response": {"bool_param": False}}}
+_EMPTY_FINAL: Final[dict[str, Any]] = {"parameters": {"triton_enable_empty_final_response": {"bool_param": True}}}
+_NO_EMPTY_FINAL: Final[dict[str, Any]] = {"parameters": {"triton_enable_empty_final_response": {"bool_param": False}}}
 _STRICT: Final = (("triton_grpc_error", "true"),)
 _ONE: Final = [{"name": "IN", "datatype": "INT32", "shape": [1]}]
 

@@ -118,11 +118,6 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
         return frozenset(spec.name for spec in self.inputs if not spec.optional)
 
     @cached_property
-    def reshapes_outputs(self) -> bool:
-        """True where some output has another shape for the backend than for clients."""
-        return any(spec.reshape is not None for spec in self.outputs)
-
-    @cached_property
     def needs_batch_key(self) -> bool:
         """True where two valid requests may be unable to share a batch."""
         return any(spec.has_variable_dims or spec.optional for spec in self.inputs)

@@ -1,7 +1,6 @@
 """A request as a backend sees it: input arrays in place, the outputs wanted, and one way to answer."""
 
 from collections.abc import Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ class WorkRequest:
         "_body",
         "_item",
         "_placements",
-        "_spec",
         "_writer",
         "answered",
         "batch_size",
@@ -42,7 +40,6 @@ class WorkRequest:
     )
 
     def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
-        self._spec = spec
         self._item = item
         self._writer = writer
         self._body = m.decode_body(item.body)
@@ -140,16 +137,6 @@ class WorkRequest:
     ) -> None:
         """Answer with these outputs; those that were not asked for are left out."""
         chosen = [(spec.name, outputs[spec.name], spec.datatype) for spec in self.wanted if spec.name in outputs]
-        if self._spec.reshapes_outputs:
-            chosen = [
-                (
-                    spec.name,
-                    _as_configured(spec, outputs[spec.name], batched=self._spec.max_batch_size > 0),
-                    spec.datatype,
-                )
-                for spec in self.wanted
-                if spec.name in outputs
-            ]
         item = self._item
         try:
             self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
@@ -170,11 +157,8 @@ class WorkRequest:
     def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation | None:
         """Arrays for (name, datatype, shape), to be filled and sent with `respond_reserved`.
 
-        They lie in the pool or the client's region. None where an output goes to memory that cannot be written in place, or
-        has another shape for the client.
+        They lie in the pool or the client's region. None where an output goes to memory that cannot be written in place.
         """
-        if self._spec.reshapes_outputs:
-            return None
         return self._writer.reserve(outputs, self._placements)
 
     def respond_reserved(self, reservation: Reservation) -> None:
@@ -205,16 +189,3 @@ def reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tu
     lead, dims = (shape[:1], shape[1:]) if batched else ((), shape)
     variable = iter([dim for dim, configured in zip(dims, tensor.shape, strict=True) if configured == -1])
     return lead + tuple(next(variable) if dim == -1 else dim for dim in tensor.reshape or ())
-
-
-def _as_configured(tensor: TensorSpec, array: npt.NDArray[Any], *, batched: bool) -> npt.NDArray[Any]:
-    """An output in the shape that clients see, the other way round. One of another shape than configured stays as it is."""
-    lead, dims = (array.shape[:1], array.shape[1:]) if batched else ((), array.shape)
-    if tensor.reshape is None or len(dims) != len(tensor.reshape):
-        return array
-    variable = [dim for dim, configured in zip(dims, tensor.reshape, strict=True) if configured == -1]
-    if len(variable) != tensor.shape.count(-1):
-        return array
-    remaining = iter(variable)
-    shape = lead + tuple(next(remaining) if dim == -1 else dim for dim in tensor.shape)
-    return array.reshape(shape) if prod(shape) == array.size else array

@@ -9,6 +9,7 @@ from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
 from tis.log import configure
 from tis.process import begin_child, settle
 from tis.scheduler.loop import SchedulerLoop
+from tis_shm.pool import Pool
 
 
 def main() -> None:
@@ -19,7 +20,8 @@ def main() -> None:
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(messages.Boot, BOOT_DEADLINE_S)
     configure(boot.settings.log, "scheduler")
-    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, boot.settings)
+    pool = Pool.attach(arguments.pool_fd)
+    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, pool, boot.settings)
     settle()
     loop.run()
     control.close()

@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from tis.contracts.messages import MOST_BATCH_BODY_BYTES
-from tis.scheduler.queued import QueuedRequest
+from tis.scheduler.instances import Instance, Instances
+from tis.scheduler.queued import QueuedRequest, Refusal
 
 #: Requests in one batch at most, whatever their sizes, so that a batch fits one packet of the carrier.
 MOST_REQUESTS = 512
@@ -46,18 +47,47 @@ class Batcher:
     def __len__(self) -> int:
         return len(self._queue) - self._cancelled
 
-    def add(self, request: QueuedRequest) -> None:
+    def add(self, request: QueuedRequest, now_ns: int) -> None:  # noqa: ARG002 - the protocol's
         """Append a request."""
         self._queue.append(request)
         if not self._closed and self._gathered == len(self._queue) - 1:
             self._gather(request)
 
-    def cancelled(self) -> None:
+    def withdraw(self, request: QueuedRequest, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
         """One queued request has been marked cancelled; it will leave the queue when the batch is formed again."""
         self._cancelled += 1
         self._reset()
+        return []
 
-    def take_all(self) -> list[QueuedRequest]:
+    def expire(self, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
+        """No request has a time."""
+        return []
+
+    def ended(self, instance: Instance, requests: list[QueuedRequest], again: list[QueuedRequest], now_ns: int) -> None:
+        """Nothing here depends on it."""
+
+    def instance_added(self, instance: Instance) -> None:
+        """Nothing here depends on it."""
+
+    def instance_removed(self, instance: Instance, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
+        """Every instance can run every request."""
+        return []
+
+    def next_batch(self, instances: Instances, now_ns: int) -> tuple[Instance, list[QueuedRequest]] | None:
+        """A batch that is due, and the instance to run it."""
+        instance = instances.free(now_ns)
+        if instance is None:
+            return None
+        requests = self.cut(now_ns)
+        return (instance, requests) if requests else None
+
+    def wake_ns(self, instances: Instances, now_ns: int) -> int | None:
+        """When there will be a batch without another arrival."""
+        if not len(self):
+            return None
+        return self.due_ns() if instances.free(now_ns) is not None else instances.wake_ns()
+
+    def drain(self) -> list[QueuedRequest]:
         """Empty the queue: the model is going away."""
         everything = [request for request in self._queue if not request.cancelled]
         self._queue.clear()
@@ -66,7 +96,7 @@ class Batcher:
         return everything
 
     def cut(self, now_ns: int) -> list[QueuedRequest]:
-        """The next batch for an instance that can take it now; empty to wait (see `wake_ns`)."""
+        """The next batch for an instance that can take it now; empty to wait (see `due_ns`)."""
         self._regather()
         count = self._due(now_ns)
         if not count:
@@ -76,7 +106,7 @@ class Batcher:
         self._reset()
         return batch
 
-    def wake_ns(self) -> int | None:
+    def due_ns(self) -> int | None:
         """When `cut` will give a batch without another arrival; None where only an arrival changes anything."""
         if not self._queue:
             return None

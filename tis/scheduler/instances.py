@@ -7,13 +7,17 @@ is handed over late, when the first is about to end, so that until then it can g
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Final
 
+from tis.contracts.model_spec import InstanceSpec
 from tis.scheduler.queued import QueuedRequest
 
 #: How long before the expected end of a batch the next one is handed over.
 HANDOVER_LEAD_NS: Final = 1_000_000
 _NEWEST_WEIGHT: Final = 0.2
+_VOID_ENTRIES: Final = 64
+_UNNAMED: Final = InstanceSpec("", "CPU")
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +34,11 @@ class Instance:
     """A worker that takes batches. The first of `batches` runs; a second waits."""
 
     peer: int
+    spec: InstanceSpec = _UNNAMED
     batches: deque[RunningBatch] = field(default_factory=deque)
     started_ns: int = 0  # when the first of `batches` began, as far as known here
     typical_ns: float = 0.0  # learnt duration of a batch; 0 while unknown
+    gone: bool = False
 
     def handover_ns(self) -> int | None:
         """When it can take a batch: 0 for at once, None while two are with it or its pace is unknown."""
@@ -64,11 +70,16 @@ class Instance:
 
 
 class Instances:
-    """All instances of a model version."""
+    """All instances of a model version. Finding one that can take a batch costs the same however many there are."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ahead: bool = True) -> None:
+        #: Whether an instance may have a second batch waiting.
+        self._ahead: Final = ahead
         self._by_peer: dict[int, Instance] = {}
-        self._next_ns: int | None = None
+        #: Those without a batch; the one that has idled longest comes first.
+        self._idle: dict[int, Instance] = {}
+        #: Those with one batch, by when they can take another; an entry whose time is not the instance's any more is void.
+        self._handovers: list[tuple[int, int, Instance]] = []
 
     def __len__(self) -> int:
         return len(self._by_peer)
@@ -76,14 +87,20 @@ class Instances:
     def __iter__(self) -> Iterator[Instance]:
         return iter(self._by_peer.values())
 
-    def add(self, peer: int) -> None:
+    def add(self, peer: int, spec: InstanceSpec = _UNNAMED) -> Instance:
         """An instance takes batches from now on."""
-        self._by_peer.setdefault(peer, Instance(peer))
+        instance = self._by_peer.get(peer)
+        if instance is None:
+            instance = self._by_peer[peer] = self._idle[peer] = Instance(peer, spec)
+        return instance
 
-    def remove(self, peer: int) -> list[RunningBatch]:
-        """An instance has gone; returns the batches it had."""
-        gone = self._by_peer.pop(peer, None)
-        return list(gone.batches) if gone else []
+    def remove(self, peer: int) -> Instance | None:
+        """An instance has gone; returns it with the batches that it had."""
+        instance = self._by_peer.pop(peer, None)
+        if instance is not None:
+            self._idle.pop(peer, None)
+            instance.gone = True
+        return instance
 
     def get(self, peer: int) -> Instance | None:
         """The instance of a peer."""
@@ -91,19 +108,53 @@ class Instances:
 
     def free(self, now_ns: int) -> Instance | None:
         """An instance that can take a batch now: an idle one first, else the one whose batch ends soonest."""
-        best: Instance | None = None
-        best_ns = self._next_ns = None
-        for instance in self._by_peer.values():
-            at_ns = instance.handover_ns()
-            if at_ns == 0:
-                return instance
-            if at_ns is not None and (best_ns is None or at_ns < best_ns):
-                best, best_ns = instance, at_ns
-        if best_ns is not None and best_ns > now_ns:
-            self._next_ns = best_ns
-            return None
-        return best
+        for instance in self._idle.values():
+            return instance
+        at_ns = self._soonest_ns()
+        return self._handovers[0][2] if at_ns is not None and at_ns <= now_ns else None
+
+    def is_free(self, instance: Instance, now_ns: int) -> bool:
+        """True where this very instance can take a batch now."""
+        at_ns = instance.handover_ns() if self._ahead or not instance.batches else None
+        return at_ns is not None and at_ns <= now_ns and not instance.gone
 
     def wake_ns(self) -> int | None:
         """After `free` gave None: when one can be had without waiting for a batch to end."""
-        return self._next_ns
+        return self._soonest_ns()
+
+    def begin(self, instance: Instance, batch: RunningBatch, now_ns: int) -> None:
+        """Hand a batch to an instance."""
+        instance.begin(batch, now_ns)
+        self._idle.pop(instance.peer, None)
+        self._note(instance)
+
+    def finish(self, peer: int, batch_id: int, start_ns: int, end_ns: int) -> tuple[Instance, RunningBatch] | None:
+        """A batch has ended; None where it is not known here."""
+        instance = self._by_peer.get(peer)
+        batch = instance.finish(batch_id, start_ns, end_ns) if instance is not None else None
+        if instance is None or batch is None:
+            return None
+        if instance.batches:
+            self._note(instance)
+        else:
+            self._idle[peer] = instance
+        return instance, batch
+
+    def _note(self, instance: Instance) -> None:
+        at_ns = instance.handover_ns() if self._ahead else None
+        if not at_ns:
+            return
+        if len(self._handovers) > _VOID_ENTRIES + 2 * len(self._by_peer):
+            # While there is always an idle instance, nobody takes void entries off the top.
+            self._handovers = [each for each in self._handovers if each[2].handover_ns() == each[0]]
+            heapify(self._handovers)
+        heappush(self._handovers, (at_ns, instance.peer, instance))
+
+    def _soonest_ns(self) -> int | None:
+        handovers = self._handovers
+        while handovers:
+            at_ns, _, instance = handovers[0]
+            if not instance.gone and instance.handover_ns() == at_ns:
+                return at_ns
+            heappop(handovers)
+        return None

@@ -4,6 +4,7 @@ One turn reads everything that has arrived, then dispatches every model that cha
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,18 @@ from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
 from tis.contracts.model_spec import ModelSpec
-from tis.errors import Code
+from tis.errors import Code, TisError
 from tis.log import get_logger
+from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
+from tis.scheduler.holdings import Holdings
+from tis.scheduler.kinds import scheduler_of
 from tis.scheduler.latencies import Latencies
-from tis.scheduler.model import ModelScheduler
-from tis.scheduler.queued import QueuedRequest
+from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
+from tis.scheduler.wakeups import Wakeups
 from tis.settings import ServerSettings
+from tis_shm.pool import Pool
 
 _HEARTBEAT_NS: Final = 1_000_000_000
 
@@ -30,27 +36,34 @@ class SchedulerLoop:
     """The scheduler process."""
 
     def __init__(
-        self, runtime_dir: Path, peer: int, control: ControlLink, settings: ServerSettings | None = None
+        self, runtime_dir: Path, peer: int, control: ControlLink, pool: Pool, settings: ServerSettings | None = None
     ) -> None:
         self._settings = settings or ServerSettings()
         self._peer = peer
         self._control = control
         self._mailbox = Mailbox(runtime_dir, peer)
         self._outbox = Outbox(runtime_dir)
-        self._requests = PullSocket(requests_path(runtime_dir))
-        self._models: dict[tuple[str, int], ModelScheduler] = {}
-        self._model_of_instance: dict[int, ModelScheduler] = {}
+        self._inbox = PullSocket(requests_path(runtime_dir))
+        self._models: dict[tuple[str, int], Scheduling] = {}
+        self._model_of_instance: dict[int, Scheduling] = {}
         #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
-        self._changed: set[ModelScheduler] = set()
-        self._wake_at: dict[ModelScheduler, int] = {}
+        self._changed: set[Scheduling] = set()
+        self._wakeups: Wakeups[Scheduling] = Wakeups()
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
+        #: Processes that have died, and those of them of which something is left here.
+        self._dead: set[int] = set()
         self._gone: set[int] = set()
+        #: Every request that has been taken and not answered for the last time, waiting or running.
+        self._ledger: dict[tuple[int, int], tuple[QueuedRequest, Scheduling]] = {}
+        #: Who in this process waits for the answers to its own requests, by their numbers.
+        self._askers: dict[int, Asker] = {}
+        self._holdings = Holdings(pool)
         self._stopping = False
         self._poller = Poller(self._outbox)
         self._mailbox_fd = self._mailbox.fileno()
-        self._listener_fd = self._requests.fileno()
+        self._listener_fd = self._inbox.fileno()
         self._control_fd = control.socket.fileno()
         for fd in (self._mailbox_fd, self._listener_fd, self._control_fd):
             self._poller.watch(fd)
@@ -82,8 +95,10 @@ class SchedulerLoop:
     # ---- waiting ---------------------------------------------------------------------------------------------------
 
     def _timeout_s(self) -> float:
-        wake_ns = min(self._wake_at.values(), default=self._next_heartbeat_ns)
-        return max(min(wake_ns, self._next_heartbeat_ns) - time.monotonic_ns(), 0) / 1e9
+        wake_ns = self._wakeups.next_ns()
+        if wake_ns is None or wake_ns > self._next_heartbeat_ns:
+            wake_ns = self._next_heartbeat_ns
+        return max(wake_ns - time.monotonic_ns(), 0) / 1e9
 
     def _heartbeat(self) -> bool:
         """Beat once a second. True where something was sent, after which the socket must be read: see its descriptor."""
@@ -98,42 +113,117 @@ class SchedulerLoop:
     # ---- from frontends --------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        fd = self._requests.accept()
+        fd = self._inbox.accept()
         if fd is not None:
             self._poller.watch(fd)
 
     def _receive_requests(self, fd: int) -> None:
         """Read what a frontend has sent."""
         now_ns = time.monotonic_ns()
-        for packet in self._requests.receive(fd):
+        for packet in self._inbox.receive(fd):
             for message in m.decode(packet):
                 if isinstance(message, m.Infer):
-                    self._on_infer(message, now_ns)
+                    self._enqueue(message, now_ns)
                 elif isinstance(message, m.Cancel):
-                    self._on_cancel(message, now_ns)
+                    self._cancel(message.asker, message.request_id, now_ns)
                 elif isinstance(message, m.StatisticsQuery):
                     self._on_statistics(message)
                 elif isinstance(message, m.MetricsQuery):
                     self._on_metrics(message)
 
-    def _on_infer(self, infer: m.Infer, now_ns: int) -> None:
-        model = self._models.get((infer.model, infer.version))
-        if model is None:
-            text = f"Request for unknown model: '{infer.model}' version {infer.version} is not found"
-            self._outbox.post(infer.asker, m.Failure(infer.request_id, Code.NOT_FOUND, text))
-        elif model.spec.key in self._failed:
-            text = f"Request for unknown model: '{infer.model}' version {infer.version} is not at ready state"
-            self._outbox.post(infer.asker, m.Failure(infer.request_id, Code.UNAVAILABLE, text))
-        elif infer.asker not in self._gone:
-            model.add(infer, now_ns)
+    def _enqueue(self, infer: m.Infer, now_ns: int) -> None:
+        """Give a request to its model; or answer why it cannot be had."""
+        key = (infer.model, infer.version)
+        model = self._models.get(key)
+        if model is None or key in self._failed:
+            self._answer(infer, self._unknown(infer, known=model is not None), now_ns)
+            return
+        if infer.asker in self._dead:
+            return
+        request = QueuedRequest(infer, now_ns)
+        try:
+            decisions = model.add(request, now_ns)
+        except TisError as error:
+            self._answer(infer, m.Failure(infer.request_id, error.code, error.message), now_ns)
+            return
+        self._ledger[(infer.asker, infer.request_id)] = (request, model)
+        self._changed.add(model)
+        if decisions:
+            self._carry_out(decisions, now_ns)
+
+    @staticmethod
+    def _unknown(infer: m.Infer, *, known: bool) -> m.Failure:
+        text = f"Request for unknown model: '{infer.model}' version {infer.version} is not "
+        code, end = (Code.UNAVAILABLE, "at ready state") if known else (Code.NOT_FOUND, "found")
+        return m.Failure(infer.request_id, code, text + end)
+
+    def _cancel(self, asker: int, request_id: int, now_ns: int) -> None:
+        request, model = self._ledger.get((asker, request_id), (None, None))
+        if request is not None and model is not None:
+            self._carry_out(model.cancel(request, now_ns), now_ns)
             self._changed.add(model)
 
-    def _on_cancel(self, cancel: m.Cancel, now_ns: int) -> None:
-        for model in self._models.values():
-            if model.cancel(cancel.asker, cancel.request_id, now_ns):
-                failure = m.Failure(cancel.request_id, Code.CANCELLED, "the request was cancelled")
-                self._outbox.post(cancel.asker, failure)
-                return
+    def _carry_out(self, decisions: Iterable[Decision], now_ns: int) -> None:
+        """Do what the logic of a model has decided."""
+        for decision in decisions:
+            if isinstance(decision, Run):
+                self._run(decision)
+            elif isinstance(decision, Refusal):
+                infer = decision.request.infer
+                failure = m.Failure(infer.request_id, decision.error.code, decision.error.message)
+                self._ledger.pop((infer.asker, infer.request_id), None)
+                self._answer(infer, failure, now_ns)
+            elif isinstance(decision, Answer):
+                infer = decision.request.infer
+                if decision.message.final:
+                    self._ledger.pop((infer.asker, infer.request_id), None)
+                self._answer(infer, decision.message, now_ns)
+            elif isinstance(decision, Ask):
+                self._askers[decision.infer.request_id] = decision.by
+                self._enqueue(decision.infer, now_ns)
+            elif isinstance(decision, Tell):
+                self._outbox.post(decision.peer, decision.message)
+            elif isinstance(decision, Withdraw):
+                self._cancel(self._peer, decision.request_id, now_ns)
+            else:
+                self._holdings.release(decision.blocks)
+
+    def _run(self, run: Run) -> None:
+        items = tuple(
+            [
+                m.BatchItem(
+                    request.infer.request_id,
+                    request.infer.asker,
+                    request.infer.batch_size,
+                    request.infer.body,
+                    request.told or request.infer.wishes,
+                    request.slot,
+                )
+                for request in run.batch.requests
+            ]
+        )
+        self._outbox.post(run.peer, m.Batch(run.batch.batch_id, items))
+
+    def _answer(self, infer: m.Infer, message: m.Reply | m.Failure, now_ns: int) -> None:
+        """Send a response to whoever asked, who may be here."""
+        if infer.asker == self._peer:
+            self._own_answered(message, now_ns)
+            return
+        if infer.asker in self._dead:
+            if isinstance(message, m.Reply):
+                self._holdings.release(message.blocks)
+            return
+        if isinstance(message, m.Reply) and message.blocks:
+            self._holdings.hand_on(message.blocks, infer.asker)
+        self._outbox.post(infer.asker, message)
+
+    def _own_answered(self, message: m.Reply | m.Failure, now_ns: int) -> None:
+        """A response to a request of the scheduler's own; one that has been answered before is not waited for."""
+        asker = self._askers.pop(message.request_id, None) if message.final else self._askers.get(message.request_id)
+        if asker is not None:
+            self._carry_out(asker.answered(message, now_ns), now_ns)
+        elif isinstance(message, m.Reply):
+            self._holdings.release(message.blocks)
 
     def _on_statistics(self, query: m.StatisticsQuery) -> None:
         found = [
@@ -155,8 +245,20 @@ class SchedulerLoop:
     def _on_worker(self, message: m.AnyMessage) -> None:
         if isinstance(message, m.BatchDone):
             model = self._model_of_instance.get(message.instance)
-            if model is not None and model.done(message) is not None:
+            if model is not None:
+                for request in model.done(message, time.monotonic_ns()):
+                    self._ledger.pop((request.infer.asker, request.infer.request_id), None)
                 self._changed.add(model)
+        elif isinstance(message, m.Reply | m.Failure):
+            if isinstance(message, m.Reply):
+                entry = self._ledger.get((self._peer, message.request_id))
+                self._holdings.take(message.blocks, entry[0].peer if entry is not None else 0)
+            self._own_answered(message, time.monotonic_ns())
+        elif isinstance(message, m.Finished):
+            model = self._model_of_instance.get(message.instance)
+            finished = model.finished(message) if model is not None else None
+            if finished is not None:
+                self._ledger.pop(finished.key, None)
 
     # ---- from the supervisor ---------------------------------------------------------------------------------------
 
@@ -166,7 +268,7 @@ class SchedulerLoop:
         elif isinstance(message, m.InstanceUp):
             model = self._models.get((message.model, message.version))
             if model is not None:
-                model.instances.add(message.peer)
+                model.instance_up(message.peer, message.instance)
                 for warmup in message.warmups:
                     model.statistics.warmed_up(warmup)
                 self._model_of_instance[message.peer] = model
@@ -182,15 +284,15 @@ class SchedulerLoop:
         listed = {entry.spec.key: entry for entry in table.models}
         for key, entry in listed.items():
             if key not in self._models:
-                self._models[key] = ModelScheduler(entry.spec, self._latencies(entry.spec))
+                self._models[key] = scheduler_of(entry.spec, self._latencies(entry.spec), self._peer)
             elif not entry.ready:
-                self._refuse_waiting(self._models[key])
+                self._close_model(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
         # A frontend may send for a version that has failed before it hears of it.
         self._failed = (self._failed | self._ready) & listed.keys() - ready
         self._ready = ready
         for key in [key for key in self._models if key not in listed]:
-            self._refuse_waiting(self._models.pop(key))
+            self._close_model(self._models.pop(key))
 
     def _latencies(self, spec: ModelSpec) -> Latencies | None:
         """The distributions that the operator wants of a model."""
@@ -202,61 +304,52 @@ class SchedulerLoop:
             spec.first_response_buckets_ms if settings.metrics_histograms else None,
         )
 
-    def _refuse_waiting(self, model: ModelScheduler) -> None:
-        text = f"Request for unknown model: '{model.spec.name}' version {model.spec.version} is not at ready state"
-        self._fail(model.close(time.monotonic_ns()), Code.UNAVAILABLE, text)
-        self._wake_at.pop(model, None)
+    def _close_model(self, model: Scheduling) -> None:
+        now_ns = time.monotonic_ns()
+        self._carry_out(model.close(now_ns), now_ns)
+        self._wakeups.set(model, None)
 
     def _on_peer_down(self, down: m.PeerDown) -> None:
         """A process has died. A worker takes exactly the requests with it that it had; a frontend, those that it asked."""
         now_ns = time.monotonic_ns()
-        model = self._model_of_instance.pop(down.peer, None)
-        if model is not None:
-            lost = model.instance_gone(down.peer, now_ns)
-            text = (
-                f"the instance of model '{model.spec.name}' that ran this request has died ({down.reason}); try again"
-            )
-            if lost:
-                _log.error("model '%s': %s, with %d requests in flight", model.spec.name, down.reason, len(lost))
-            self._fail(lost, Code.UNAVAILABLE, text)
-            self._changed.add(model)
-        for each in self._models.values():
-            each.cancel_all_of(down.peer, now_ns)
+        self._dead.add(down.peer)
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
+        model = self._model_of_instance.pop(down.peer, None)
+        if model is not None:
+            lost = list(model.instance_gone(down.peer, down.reason, now_ns))
+            if lost:
+                _log.error("model '%s': %s, with %d requests in flight", model.spec.name, down.reason, len(lost))
+            self._carry_out(lost, now_ns)
+            self._changed.add(model)
+        for asker, request_id in [key for key in self._ledger if key[0] == down.peer]:
+            self._cancel(asker, request_id, now_ns)
+        self._holdings.reader_gone(down.peer)
         self._report_quiesced()
 
-    def _fail(self, requests: list[QueuedRequest], code: Code, text: str) -> None:
-        for request in requests:
-            self._outbox.post(request.infer.asker, m.Failure(request.infer.request_id, code, text))
-
     def _report_quiesced(self) -> None:
-        for peer in [peer for peer in self._gone if not any(model.runs_for(peer) for model in self._models.values())]:
+        """Tell of dead processes of which nothing is held here any more, and for which nothing runs."""
+        if not self._gone:
+            return
+        asking = {asker for asker, _ in self._ledger}
+        for peer in [peer for peer in self._gone if peer not in asking and not self._holdings.any_of(peer)]:
             self._gone.discard(peer)
             self._control.send(m.Quiesced(self._peer, peer))
 
     # ---- dispatching -----------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
+        """Let every model hand over what it can, until nothing that this brings about lets another do so."""
         now_ns = time.monotonic_ns()
-        for model in [model for model, at_ns in self._wake_at.items() if at_ns <= now_ns]:
-            self._changed.add(model)
-        for model in self._changed:
-            for peer, batch in model.dispatch(now_ns):
-                items = tuple(
-                    m.BatchItem(infer.request_id, infer.asker, infer.batch_size, infer.body)
-                    for infer in [request.infer for request in batch.requests]
-                )
-                self._outbox.post(peer, m.Batch(batch.batch_id, items))
-            wake_ns = model.wake_ns(now_ns)
-            if wake_ns is None:
-                self._wake_at.pop(model, None)
-            else:
-                self._wake_at[model] = wake_ns
-        self._changed.clear()
+        self._changed.update(self._wakeups.due(now_ns))
+        while self._changed:
+            changed, self._changed = self._changed, set()
+            for model in changed:
+                self._carry_out(model.dispatch(now_ns), now_ns)
+                self._wakeups.set(model, model.wake_ns(now_ns))
 
     def _close(self) -> None:
         self._poller.close()
         self._mailbox.close()
         self._outbox.close()
-        self._requests.close()
+        self._inbox.close()

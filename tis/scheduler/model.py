@@ -1,20 +1,25 @@
 """The scheduling of one model version: its queue, its instances, its statistics. Pure logic; the clock is an argument.
 
-Other kinds of scheduler (sequences, ensembles) will offer what `ModelScheduler` offers; the loop knows no more of it.
+Which requests form a batch is the queue's to say (`request_queue.py`); ensembles, which have no instances, are scheduled
+in `ensembles/`. Both offer the same to the loop, which knows no more of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
-from tis.contracts.messages import BatchDone, Infer, ModelMetrics
-from tis.contracts.metrics import BACKEND, CANCELED
+from tis.contracts.messages import BatchDone, Cancel, Finished, ModelMetrics
+from tis.contracts.metrics import BACKEND, CANCELED, OTHER, REJECTED
 from tis.contracts.model_spec import ModelSpec
+from tis.errors import Code, TisError, unavailable
 from tis.scheduler.batcher import Batcher, BatchPolicy
+from tis.scheduler.decisions import Decision, Run, Tell
 from tis.scheduler.instances import Instances, RunningBatch
 from tis.scheduler.latencies import Latencies
-from tis.scheduler.queued import QueuedRequest
+from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.request_queue import RequestQueue
 from tis.scheduler.statistics import Statistics
 
+_CANCELLED_TEXT = "the request was cancelled"
 _batch_ids = count(1)
 
 
@@ -29,6 +34,11 @@ def policy_of(spec: ModelSpec) -> BatchPolicy:
     )
 
 
+def queue_of(spec: ModelSpec) -> RequestQueue:
+    """The kind of queue that a model asks for."""
+    return Batcher(policy_of(spec))
+
+
 class ModelScheduler:
     """Queues requests for one model version and hands batches to its instances."""
 
@@ -38,94 +48,129 @@ class ModelScheduler:
         self.statistics = Statistics(
             spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
         )
-        self._batcher = Batcher(policy_of(spec))
-        self._waiting: dict[tuple[int, int], QueuedRequest] = {}
+        self._queue = queue_of(spec)
+        #: Requests that a worker still answers though their batch is done, by batch and position, and the batch's times.
+        self._unfinished: dict[tuple[int, int], tuple[QueuedRequest, BatchDone]] = {}
 
     @property
     def queued(self) -> int:
         """How many requests wait."""
-        return len(self._waiting)
+        return len(self._queue)
 
-    def add(self, infer: Infer, now_ns: int) -> None:
-        """Enqueue a request."""
-        request = QueuedRequest(infer, now_ns)
-        self._waiting[(infer.asker, infer.request_id)] = request
-        self._batcher.add(request)
+    # ---- requests --------------------------------------------------------------------------------------------------
 
-    def cancel(self, asker: int, request_id: int, now_ns: int) -> bool:
-        """Drop a request that still waits; False where it does not (it runs, or is done)."""
-        request = self._waiting.pop((asker, request_id), None)
-        if request is None:
-            return False
+    def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:
+        """Enqueue a request.
+
+        Raises:
+            TisError: it is refused.
+        """
+        self._queue.add(request, now_ns)
+        return ()
+
+    def cancel(self, request: QueuedRequest, now_ns: int) -> Iterator[Decision]:
+        """The client of a request has gone: drop it if it waits, else let the worker know."""
+        if request.cancelled:
+            return
         request.cancelled = True
-        self._batcher.cancelled()
-        self.statistics.failed(now_ns - request.infer.arrival_ns, CANCELED)
-        return True
+        if request.peer:
+            yield Tell(request.peer, Cancel(request.infer.request_id, request.infer.asker))
+            return
+        lost = self._queue.withdraw(request, now_ns)
+        yield self._refused(Refusal(request, TisError(Code.CANCELLED, _CANCELLED_TEXT)), now_ns)
+        for refusal in lost:
+            yield self._refused(refusal, now_ns)
 
-    def cancel_all_of(self, asker: int, now_ns: int) -> None:
-        """Drop whatever waits for an asker that has died."""
-        for key in [key for key in self._waiting if key[0] == asker]:
-            self.cancel(*key, now_ns)
+    def close(self, now_ns: int) -> Iterator[Decision]:
+        """The model version is going away: what waits is refused."""
+        text = f"Request for unknown model: '{self.spec.name}' version {self.spec.version} is not at ready state"
+        for request in self._queue.drain():
+            yield self._refused(Refusal(request, unavailable(text)), now_ns, OTHER)
 
-    def runs_for(self, asker: int) -> bool:
-        """True while some instance has a request of this asker."""
-        return any(
-            request.infer.asker == asker
-            for instance in self.instances
-            for batch in instance.batches
-            for request in batch.requests
-        )
-
-    def dispatch(self, now_ns: int) -> Iterator[tuple[int, RunningBatch]]:
-        """Batches to hand over now, each with the peer it is for."""
-        while self._waiting:
-            instance = self.instances.free(now_ns)
-            if instance is None:
+    def dispatch(self, now_ns: int) -> Iterator[Decision]:
+        """Refuse what has waited too long, and hand over the batches that are due to the instances that can take them."""
+        queue = self._queue
+        for refusal in queue.expire(now_ns):
+            yield self._refused(refusal, now_ns)
+        while len(queue):
+            due = queue.next_batch(self.instances, now_ns)
+            if due is None:
                 return
-            requests = self._batcher.cut(now_ns)
-            if not requests:
-                return
+            instance, requests = due
             items = 0
             for request in requests:
-                infer = request.infer
-                del self._waiting[(infer.asker, infer.request_id)]
-                items += infer.batch_size or 1
+                request.peer = instance.peer
+                items += request.infer.batch_size or 1
             batch = RunningBatch(next(_batch_ids), requests, items)
-            instance.begin(batch, now_ns)
-            yield instance.peer, batch
+            self.instances.begin(instance, batch, now_ns)
+            yield Run(instance.peer, batch)
 
     def wake_ns(self, now_ns: int) -> int | None:
         """When `dispatch` should be called again though nothing happens; None for never. Call it after `dispatch`."""
-        if not self._waiting:
-            return None
-        instance = self.instances.free(now_ns)
-        return self._batcher.wake_ns() if instance is not None else self.instances.wake_ns()
+        return self._queue.wake_ns(self.instances, now_ns)
 
-    def done(self, done: BatchDone) -> RunningBatch | None:
-        """A batch has run; returns it, or None where it was given up before."""
-        instance = self.instances.get(done.instance)
-        batch = instance.finish(done.batch_id, done.start_ns, done.end_ns) if instance else None
-        if batch is not None:
-            self.statistics.executed(batch, done)
-        return batch
+    # ---- instances -------------------------------------------------------------------------------------------------
 
-    def instance_gone(self, peer: int, now_ns: int) -> list[QueuedRequest]:
-        """An instance has died; returns the requests it had, which have failed with it."""
-        lost = [request for batch in self.instances.remove(peer) for request in batch.requests]
+    def instance_up(self, peer: int, number: int = 0) -> None:
+        """An instance takes batches from now on; `number` is its place in the specification."""
+        specs = self.spec.instances
+        known = len(self.instances)
+        instance = self.instances.add(peer, specs[number]) if number < len(specs) else self.instances.add(peer)
+        if len(self.instances) > known:
+            self._queue.instance_added(instance)
+
+    def done(self, done: BatchDone, now_ns: int) -> list[QueuedRequest]:
+        """A batch has run; returns the requests that are finished with it."""
+        found = self.instances.finish(done.instance, done.batch_id, done.start_ns, done.end_ns)
+        if found is None:
+            return []
+        instance, batch = found
+        self.statistics.executed(batch, done)
+        requests = batch.requests
+        if not done.unfinished and not done.rescheduled:
+            self._queue.ended(instance, requests, [], now_ns)
+            return requests
+        for position in done.unfinished:
+            self._unfinished[(batch.batch_id, position)] = (requests[position], done)
+        again = [requests[position] for position in done.rescheduled]
+        for request in again:
+            request.peer = 0
+        self._queue.ended(instance, requests, again, now_ns)
+        open_positions = {*done.unfinished, *done.rescheduled}
+        return [request for position, request in enumerate(requests) if position not in open_positions]
+
+    def finished(self, finished: Finished) -> QueuedRequest | None:
+        """The last response to a request has been sent after its batch was done."""
+        request, done = self._unfinished.pop((finished.batch_id, finished.position), (None, None))
+        if request is not None and done is not None:
+            self.statistics.finished(request, done, finished)
+        return request
+
+    def instance_gone(self, peer: int, reason: str, now_ns: int) -> Iterator[Decision]:
+        """An instance has died: the requests that it had fail with it, and those that only it could have run."""
+        instance = self.instances.remove(peer)
+        if instance is None:
+            return
+        lost = [request for batch in instance.batches for request in batch.requests if not request.is_filler]
+        late = [key for key, (_, done) in self._unfinished.items() if done.instance == peer]
+        lost += [self._unfinished.pop(key)[0] for key in late]
+        text = f"the instance of model '{self.spec.name}' that ran this request has died ({reason}); try again"
         for request in lost:
-            self.statistics.failed(now_ns - request.infer.arrival_ns, BACKEND)
-        return lost
+            yield self._refused(Refusal(request, unavailable(text)), now_ns, BACKEND)
+        for refusal in self._queue.instance_removed(instance, now_ns):
+            yield self._refused(refusal, now_ns, BACKEND)
 
     def metrics(self, now_ns: int) -> ModelMetrics:
         """What metrics tell of it."""
-        metrics = self.statistics.metrics(len(self._waiting), now_ns)
+        metrics = self.statistics.metrics(len(self._queue), now_ns)
         metrics.tags = self.spec.metric_tags
         return metrics
 
-    def close(self, now_ns: int) -> list[QueuedRequest]:
-        """The model version is going away; returns the requests that waited."""
-        lost = self._batcher.take_all()
-        self._waiting.clear()
-        for request in lost:
-            self.statistics.failed(now_ns - request.infer.arrival_ns)
-        return lost
+    # ---- within ----------------------------------------------------------------------------------------------------
+
+    def _refused(self, refusal: Refusal, now_ns: int, reason: str | None = None) -> Refusal:
+        """Count a request that was accepted and will not run."""
+        if reason is None:
+            reason = CANCELED if refusal.error.code is Code.CANCELLED else REJECTED
+        self.statistics.failed(now_ns - refusal.request.infer.arrival_ns, reason)
+        return refusal

@@ -1,19 +1,54 @@
-"""A request that waits in a queue. Nothing but its fields."""
+"""A request as the scheduler knows it, from its arrival to its last response. Nothing but its fields."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from tis.contracts.messages import Infer
+import msgspec
+
+from tis.contracts.messages import FILLER, Infer, Wishes
+from tis.errors import TisError
 
 
 @dataclass(slots=True, eq=False)
 class QueuedRequest:
-    """A request, when it came, and whether its client still wants it."""
+    """A request, when it came, and what has become of it."""
 
     infer: Infer
     enqueued_ns: int
+    #: What the model is told of the request's wishes, where that is not what the client said.
+    told: Wishes | None = None
+    #: The slot of its sequence on the instance that runs it; -1 outside sequences.
+    slot: int = -1
+    #: The worker that has it; 0 while it waits.
+    peer: int = 0
+    #: Its client does not want the answer any more.
     cancelled: bool = False
+    #: Its time was over while it ran, and its client has been told.
+    expired: bool = False
 
     @property
     def items(self) -> int:
         """How many items it adds to a batch; a request without batch dimension counts as one."""
         return self.infer.batch_size or 1
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What its asker names it by."""
+        return (self.infer.asker, self.infer.request_id)
+
+    @property
+    def is_filler(self) -> bool:
+        """True for the stand-in of an empty slot, which nobody asked for."""
+        return self.infer.asker == FILLER
+
+
+class Refusal(NamedTuple):
+    """A request that will not run (any more), and why."""
+
+    request: QueuedRequest
+    error: TisError
+
+
+def filler(model: str, version: int) -> QueuedRequest:
+    """A stand-in for an empty slot."""
+    return QueuedRequest(Infer(FILLER, FILLER, model, version, 1, b"", 0, msgspec.Raw(b"\xc0")), 0)

@@ -7,10 +7,11 @@ a request's compute durations are those of its whole batch; batch statistics go 
 import time
 from dataclasses import dataclass, field
 
-from tis.contracts.messages import BatchDone, BatchStatistics, Duration, ModelMetrics, ModelStatistics, Warmup
-from tis.contracts.metrics import BACKEND, FAILURE_REASONS, OTHER
+from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics, Warmup
+from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, OTHER, REJECTED
 from tis.scheduler.instances import RunningBatch
 from tis.scheduler.latencies import Latencies
+from tis.scheduler.queued import QueuedRequest
 
 
 @dataclass(slots=True)
@@ -62,19 +63,20 @@ class Statistics:
         infer_ns = done.infer_end_ns - done.input_end_ns
         output_ns = done.end_ns - done.infer_end_ns
         failed = set(done.failed)
+        elsewhere = {*done.unfinished, *done.rescheduled}
         succeeded = 0
         for position, request in enumerate(batch.requests):
+            if request.is_filler:
+                continue
             took_ns = done.end_ns - request.infer.arrival_ns
             if position in failed:
-                self.failed(took_ns, BACKEND)
+                self.failed(took_ns, CANCELED if position in done.cancelled else BACKEND)
                 continue
             succeeded += 1
-            queue_ns = max(done.start_ns - request.enqueued_ns, 0)
-            self._success.add(took_ns)
-            self._queue.add(queue_ns)
             self._inference_count += request.items
-            if self._latencies is not None:
-                self._latencies.request(took_ns, queue_ns, done.end_ns)
+            if position in elsewhere:
+                continue
+            self._succeeded(request, done.start_ns, done.end_ns)
         if not succeeded and not self._counts_failed_batches:
             return
         self._compute.compute_input.add(input_ns, succeeded)
@@ -108,6 +110,24 @@ class Statistics:
         totals.compute_input.add(input_ns)
         totals.compute_infer.add(infer_ns)
         totals.compute_output.add(output_ns)
+
+    def finished(self, request: QueuedRequest, done: BatchDone, finished: Finished) -> None:
+        """A request of an execution counted before has got its last response."""
+        if finished.failed:
+            self.failed(finished.end_ns - request.infer.arrival_ns, BACKEND)
+        else:
+            self._succeeded(request, done.start_ns, finished.end_ns)
+
+    def _succeeded(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
+        took_ns = end_ns - request.infer.arrival_ns
+        if request.expired:
+            self.failed(took_ns, REJECTED)
+            return
+        queue_ns = max(start_ns - request.enqueued_ns, 0)
+        self._success.add(took_ns)
+        self._queue.add(queue_ns)
+        if self._latencies is not None:
+            self._latencies.request(took_ns, queue_ns, end_ns)
 
     def failed(self, took_ns: int, reason: str = OTHER) -> None:
         """A request failed, for one of `FAILURE_REASONS`."""

@@ -82,7 +82,7 @@ def make_sample(spec: ModelSpec, warmup: WarmupSpec) -> Sample:
         shape = _shape(spec, each)
         tensor = spec.inputs_by_name.get(each.name)
         if tensor is not None and tensor.reshape is not None:
-            shape = reshaped(tensor, shape, batched=spec.max_batch_size > 0)
+            shape = reshaped(shape, tensor.shape, tensor.reshape, batched=spec.max_batch_size > 0)
         inputs[each.name] = _array(each, shape, given[each.name], random)
     return Sample(warmup.name, warmup.batch_size, warmup.count, inputs)
 

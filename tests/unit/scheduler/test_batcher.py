@@ -31,7 +31,7 @@ class Queue:
         for each in items:
             self._number += 1
             added.append(request(self._number, each, key=key, at_ns=at_ns))
-            self.batcher.add(added[-1])
+            self.batcher.add(added[-1], at_ns)
         return added
 
     def cut(self, at_ns: int = 0) -> list[int]:
@@ -57,7 +57,7 @@ def test_without_dynamic_batching_every_request_is_an_execution_of_its_own_in_or
 def test_an_empty_queue_gives_no_batch_and_never_wakes() -> None:
     empty = queue()
     assert empty.cut() == []
-    assert empty.batcher.wake_ns() is None
+    assert empty.batcher.due_ns() is None
     assert len(empty.batcher) == 0
 
 
@@ -201,7 +201,7 @@ def test_rule_d_until_then_it_waits_for_the_oldest_requests_delay() -> None:
     preferring.add(1, at_ns=50 * MS)
     preferring.add(1, at_ns=90 * MS)
     assert preferring.cut(at_ns=100 * MS) == []
-    assert preferring.batcher.wake_ns() == 250 * MS
+    assert preferring.batcher.due_ns() == 250 * MS
     assert preferring.cut(at_ns=250 * MS) == [1, 1]
 
 
@@ -227,7 +227,7 @@ def test_a_cancelled_request_leaves_the_queue_and_the_others_close_up() -> None:
     fresh = queue()
     first, second, third = fresh.add(1, 8, 1)
     second.cancelled = True
-    fresh.batcher.cancelled()
+    fresh.batcher.withdraw(first, 0)
     assert len(fresh.batcher) == 2
     assert fresh.batcher.cut(0) == [first, third]
     assert len(fresh.batcher) == 0
@@ -238,9 +238,9 @@ def test_after_the_oldest_is_cancelled_the_delay_counts_from_the_next() -> None:
     [first] = delayed.add(1, at_ns=0)
     delayed.add(1, at_ns=60 * MS)
     first.cancelled = True
-    delayed.batcher.cancelled()
+    delayed.batcher.withdraw(first, 0)
     assert delayed.cut(at_ns=100 * MS) == []
-    assert delayed.batcher.wake_ns() == 160 * MS
+    assert delayed.batcher.due_ns() == 160 * MS
     assert delayed.cut(at_ns=160 * MS) == [1]
 
 
@@ -248,10 +248,10 @@ def test_a_queue_of_cancelled_requests_only_gives_nothing() -> None:
     fresh = queue()
     for each in fresh.add(1, 1):
         each.cancelled = True
-        fresh.batcher.cancelled()
+        fresh.batcher.withdraw(first, 0)
     assert len(fresh.batcher) == 0
     assert fresh.cut() == []
-    assert fresh.batcher.wake_ns() is None
+    assert fresh.batcher.due_ns() is None
     fresh.add(1)
     assert fresh.cut() == [1]
 
@@ -260,7 +260,7 @@ def test_taking_everything_leaves_out_the_cancelled_and_empties_the_queue() -> N
     fresh = queue()
     kept, dropped, also_kept = fresh.add(1, 1, 1)
     dropped.cancelled = True
-    fresh.batcher.cancelled()
+    fresh.batcher.withdraw(first, 0)
     assert fresh.batcher.take_all() == [kept, also_kept]
     assert len(fresh.batcher) == 0
     assert fresh.cut() == []
@@ -351,7 +351,7 @@ def test_no_request_is_lost_split_doubled_or_reordered_and_no_batch_breaks_a_rul
         # An instance stays free: cut until it must wait, then come back exactly when told to, not a moment earlier.
         batch = batcher.cut(now_ns)
         if not batch:
-            wake_ns = batcher.wake_ns()
+            wake_ns = batcher.due_ns()
             assert wake_ns is not None
             assert wake_ns > now_ns
             assert batcher.cut(wake_ns - 1) == []
@@ -362,7 +362,7 @@ def test_no_request_is_lost_split_doubled_or_reordered_and_no_batch_breaks_a_rul
         del waiting[: len(batch)]
         rest += batch
     assert batcher.cut(now_ns) == []
-    assert batcher.wake_ns() is None
+    assert batcher.due_ns() is None
 
 
 @pytest.mark.parametrize("preferred", [(), (4,)])

@@ -37,6 +37,7 @@ class WorkRequest:
         "failed",
         "inputs",
         "responses",
+        "unfinished",
         "wanted",
     )
 
@@ -51,6 +52,8 @@ class WorkRequest:
         self.failed = False
         #: The client does not want the answer any more.
         self.cancelled = False
+        #: Set by a backend whose model answers later.
+        self.unfinished = False
         #: How many responses have been sent.
         self.responses = 0
         #: Where outputs go that the client wants in its own memory; None where it wants none there.

@@ -4,12 +4,14 @@ What is checked, counted and said follows Triton (GenerateWarmupData and WarmUp 
 `batch_size` equal requests of one item, given straight to the instance. Nobody is answered.
 """
 
+import contextlib
+import threading
 import time
 import traceback
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +47,45 @@ class Sample:
     inputs: dict[str, npt.NDArray[Any]]
 
 
-def warm_up(backend: Backend, spec: ModelSpec, instance: str, pool: Pool) -> tuple[m.Warmup, ...]:
+class Channel(Protocol):
+    """The way of a model's own threads into the worker, where a model has such threads: they answer when execute is over."""
+
+    #: Held while a backend executes, and by a thread while it answers.
+    lock: threading.Lock
+
+    def serve(self, loop: Any) -> None:
+        """From now on call `loop.look()` and `loop.sent(request)`, with the lock held."""
+
+
+class _Watch:
+    """Notices answers that come after an execution, in place of the worker's loop."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._answered = threading.Condition(lock)
+
+    def look(self) -> None:
+        """Nobody cancels a sample."""
+
+    def sent(self, _request: WorkRequest) -> None:
+        """Something was answered."""
+        self._answered.notify_all()
+
+    def wait_for(self, requests: list[WorkRequest]) -> None:
+        """Wait, with the lock held, until all of these are answered; as long as it takes, like an execution itself."""
+        self._answered.wait_for(lambda: all(request.answered for request in requests))
+
+
+def warm_up(
+    backend: Backend, spec: ModelSpec, instance: str, pool: Pool, channel: Channel | None = None
+) -> tuple[m.Warmup, ...]:
     """Run a model's samples on this instance, after `backend.serve`; gives an entry for each execution.
+
+    Args:
+        backend: the loaded model.
+        spec: its completed specification.
+        instance: the instance's name, for errors.
+        pool: what requests are made with; nothing is taken from it.
+        channel: there where the model may answer from threads of its own. Whoever serves it next connects it anew.
 
     Raises:
         TisError: INVALID_ARG or INTERNAL, in Triton's words: a sample does not fit the model, or its execution failed.
@@ -54,9 +93,16 @@ def warm_up(backend: Backend, spec: ModelSpec, instance: str, pool: Pool) -> tup
     if not spec.warmups:
         return ()
     samples = [make_sample(spec, each) for each in spec.warmups]
-    return tuple(
-        _run(backend, spec, instance, sample, pool) for sample in samples for _iteration in range(sample.count)
-    )
+    watch = None
+    if channel is not None:
+        watch = _Watch(channel.lock)
+        channel.serve(watch)
+    with channel.lock if channel is not None else contextlib.nullcontext():
+        return tuple(
+            _run(backend, spec, instance, sample, pool, watch)
+            for sample in samples
+            for _iteration in range(sample.count)
+        )
 
 
 def make_sample(spec: ModelSpec, warmup: WarmupSpec) -> Sample:
@@ -162,7 +208,9 @@ def _array(
     return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
-def _run(backend: Backend, spec: ModelSpec, instance: str, sample: Sample, pool: Pool) -> m.Warmup:
+def _run(
+    backend: Backend, spec: ModelSpec, instance: str, sample: Sample, pool: Pool, watch: _Watch | None
+) -> m.Warmup:
     """One execution of a sample."""
     answers = NoAnswers()
     if 1 != sample.batch_size > spec.max_batch_size:
@@ -185,6 +233,8 @@ def _run(backend: Backend, spec: ModelSpec, instance: str, sample: Sample, pool:
     except Exception as error:
         _log.error("model '%s': warmup sample '%s' failed\n%s", spec.name, sample.name, traceback.format_exc())
         raise _failed(sample, [*answers.errors, f"{type(error).__name__}: {error}"]) from error
+    if watch is not None:
+        watch.wait_for([request for request in requests if request.unfinished])
     if answers.errors:
         raise _failed(sample, answers.errors)
     if not all(request.answered for request in requests):

@@ -1,5 +1,6 @@
 """Samples of a model's warm-up: their data, what is refused in Triton's words, and what an instance is given to run."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,45 @@ def test_several_responses_and_none_are_as_good_as_one() -> None:
     spec = spec_of(X, warmups=(warmup(given("FP32", "zero", 4)),), decoupled=True)
     for answer in (several, lambda request: request.end()):
         assert len(warm_up(Answering(answer), spec, "m_0", NO_POOL)) == 1
+
+
+class Threads:
+    """The channel of a model whose own threads answer."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loop: Any = None
+
+    def serve(self, loop: Any) -> None:
+        self.loop = loop
+
+    def answer(self, request: WorkRequest) -> None:
+        """In two steps, as a thread does."""
+        with self.lock:
+            request.respond({}, final=False)
+            self.loop.sent(request)
+        with self.lock:
+            request.end()
+            self.loop.sent(request)
+
+
+def test_answers_that_come_after_the_execution_are_waited_for() -> None:
+    channel = Threads()
+    running: list[threading.Thread] = []
+
+    def later(request: WorkRequest) -> None:
+        assert channel.lock.locked(), "a backend executes with the lock held"
+        request.unfinished = True
+        running.append(threading.Thread(target=channel.answer, args=(request,)))
+        running[-1].start()
+
+    spec = spec_of(X, warmups=(warmup(given("FP32", "zero", 4), batch_size=3, count=2),), decoupled=True)
+    backend = Answering(later)
+    assert [each.items for each in warm_up(backend, spec, "m_0", NO_POOL, channel)] == [3, 3]
+    assert all(request.answered for requests in backend.given for request in requests)
+    for thread in running:
+        thread.join()
+    assert not channel.lock.locked()
 
 
 def test_errors_fail_the_load_with_their_texts() -> None:

@@ -12,7 +12,6 @@ from tis.config.proto import Message
 UNACTED: Final[frozenset[str]] = frozenset(
     {
         "runtime",
-        "optimization.priority",
         "optimization.cuda",
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",
@@ -25,10 +24,8 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "instance_group.rate_limiter",
         "instance_group.secondary_devices",
         "instance_group.profile",
-        "instance_group.passive",
         "instance_group.host_policy",
         "cc_model_filenames",
-        "model_warmup",
         "model_operations",
         "response_cache.enable",
     }

@@ -269,6 +269,8 @@ class SchedulerLoop:
             model = self._models.get((message.model, message.version))
             if model is not None:
                 model.instance_up(message.peer, message.instance)
+                for warmup in message.warmups:
+                    model.statistics.warmed_up(warmup)
                 self._model_of_instance[message.peer] = model
                 self._failed.discard(model.spec.key)
                 self._changed.add(model)

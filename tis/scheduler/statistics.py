@@ -7,7 +7,7 @@ a request's compute durations are those of its whole batch; batch statistics go 
 import time
 from dataclasses import dataclass, field
 
-from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics
+from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics, Warmup
 from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, OTHER, REJECTED
 from tis.scheduler.instances import RunningBatch
 from tis.scheduler.latencies import Latencies
@@ -89,6 +89,24 @@ class Statistics:
         totals = self._batches.get(batch.items)
         if totals is None:
             totals = self._batches[batch.items] = _BatchTotals()
+        totals.compute_input.add(input_ns)
+        totals.compute_infer.add(infer_ns)
+        totals.compute_output.add(output_ns)
+
+    def warmed_up(self, warmup: Warmup) -> None:
+        """A sample has run before the model was ready: it counts as a batch of requests of one item that did not wait."""
+        input_ns = warmup.input_end_ns - warmup.start_ns
+        infer_ns = warmup.infer_end_ns - warmup.input_end_ns
+        output_ns = warmup.end_ns - warmup.infer_end_ns
+        self._success.add(warmup.end_ns - warmup.start_ns, warmup.items)
+        self._queue.add(0, warmup.items)
+        self._inference_count += warmup.items
+        self._compute.compute_input.add(input_ns, warmup.items)
+        self._compute.compute_infer.add(infer_ns, warmup.items)
+        self._compute.compute_output.add(output_ns, warmup.items)
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        self._execution_count += 1
+        totals = self._batches.setdefault(warmup.items, _BatchTotals())
         totals.compute_input.add(input_ns)
         totals.compute_infer.add(infer_ns)
         totals.compute_output.add(output_ns)

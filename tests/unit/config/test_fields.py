@@ -38,6 +38,7 @@ ACTED = {
     "batch_input",
     "batch_output",
     "optimization.graph",
+    "optimization.priority",
     "optimization.execution_accelerators",
     "dynamic_batching.preferred_batch_size",
     "dynamic_batching.max_queue_delay_microseconds",
@@ -46,10 +47,13 @@ ACTED = {
     "instance_group.kind",
     "instance_group.count",
     "instance_group.gpus",
+    "instance_group.passive",
     "default_model_filename",
     "parameters",
     "metric_tags",
     "model_metrics",
+    "model_transaction_policy",
+    "model_warmup",
 }
 TABLES = {"acted": ACTED, "unacted": UNACTED, "refused": set(REFUSED)}
 
@@ -108,7 +112,6 @@ def test_a_plain_config_has_no_unacted_fields_and_is_supported() -> None:
     [
         ("sequence_batching { }", "sequence_batching"),
         ("ensemble_scheduling { }", "ensemble_scheduling"),
-        ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
         ("model_repository_agents { }", "model_repository_agents"),
     ],
 )

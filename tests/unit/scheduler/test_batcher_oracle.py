@@ -250,7 +250,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(POLICIES, SPECS, STEPS)
 def test_no_request_is_lost_split_doubled_served_out_of_order_or_late_and_no_bound_is_broken(
     policy: BatchPolicy, spec: DynamicBatcherSpec | None, steps: list[tuple[str, int, bytes, Wishes | None]]

@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np

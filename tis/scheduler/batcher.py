@@ -6,7 +6,6 @@ served in `lanes.py`, what priorities and timeouts mean in `queue_policies.py`, 
 """
 
 from collections.abc import Iterable
-from itertools import islice
 
 from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.scheduling_spec import DynamicBatcherSpec
@@ -38,13 +37,16 @@ class Batcher:
         self._is_plain = policies is None
         self._policies = policies or QueuePolicies(DynamicBatcherSpec())
         self._delay = delay
-        self._enough = policy.largest_preferred
+        #: A batch of so many items does not wait to grow.
+        self._enough = 1 if policy.one_request and not policy.max_delay_ns else policy.largest_preferred
         self._lanes = Lanes()
         self._batch = FormingBatch(policy)
         #: The request behind the forming batch, where it has been seen that it cannot join.
         self._blocker: QueuedRequest | None = None
         #: Until when requests may wait.
         self._deadlines: Wakeups[QueuedRequest] = Wakeups()
+        #: Those that wait in the second lane of their level.
+        self._delayed: set[QueuedRequest] = set()
         #: How many wait of each level whose number is bounded.
         self._waiting: dict[int, int] = {}
 
@@ -63,8 +65,8 @@ class Batcher:
 
     def withdraw(self, request: QueuedRequest, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
         """Take out a request that has been cancelled."""
-        if self._take_out(request) is not None:
-            self._leave((request,))
+        self._take_out(request)
+        self._leave((request,))
         return []
 
     def expire(self, now_ns: int) -> list[Refusal]:
@@ -72,9 +74,8 @@ class Batcher:
         refusals: list[Refusal] = []
         for request in self._deadlines.due(now_ns):
             lane = self._take_out(request)
-            if lane is None:
-                continue
             if self._policies.policy(lane >> 1).delays:
+                self._delayed.add(request)
                 self._insert(request, lane | 1)
             else:
                 self._leave((request,))
@@ -107,27 +108,29 @@ class Batcher:
 
     def cut(self, now_ns: int) -> list[QueuedRequest]:
         """The next batch for an instance that can take it now; empty to wait (see `due_ns`)."""
-        self._gather(self._enough)
+        self._blocker = self._lanes.pour(self._batch, self._enough, self._blocker)
         delay_ns = self._policy.max_delay_ns
         if (delay_ns or self._delay is not None) and (not self._is_plain or self._is_over(now_ns)):
             # A batch whose delay is over may be larger than any preferred size. With lanes, the oldest may be among the
             # last to join.
-            self._gather(self._policy.max_items)
+            self._blocker = self._lanes.pour(self._batch, self._policy.max_items, self._blocker)
         count = self._due(now_ns)
         if not count:
             return []
         batch = self._batch
         if self._delay is not None:
             self._delay.sent(batch.items)
-        requests = list(islice(batch.lanes, count))
-        if count == len(batch):
-            batch.clear()
-            self._blocker = None
-        else:
+        requests = list(batch.lanes)
+        if count < len(requests):
+            del requests[count:]
             for request in requests:
                 del batch.lanes[request]
             self._put_back()
-        self._leave(requests)
+        else:
+            batch.clear()
+            self._blocker = None
+        if not self._is_plain:
+            self._leave(requests)
         return requests
 
     def due_ns(self) -> int | None:
@@ -182,20 +185,6 @@ class Batcher:
 
     # ---- the order -------------------------------------------------------------------------------------------------
 
-    def _gather(self, most_items: int) -> None:
-        """Let requests join the forming batch in order, until it has so many items or the next one cannot join."""
-        lanes, batch = self._lanes, self._batch
-        first = lanes.first()
-        while first is not None and first is not self._blocker and batch.items < most_items:
-            request, lane = lanes.take_first()
-            if not batch.join(request, lane):
-                lanes.put_back(request, lane)
-                self._blocker = request
-                return
-            first = lanes.first()
-        if first is not self._blocker:
-            self._blocker = None
-
     def _insert(self, request: QueuedRequest, lane: int) -> None:
         """Put a request where it belongs: mostly behind all others, of which the forming batch may hold all."""
         batch = self._batch
@@ -205,14 +194,16 @@ class Batcher:
             return
         self._lanes.add(request, lane)
 
-    def _take_out(self, request: QueuedRequest) -> int | None:
-        """Take a request out wherever it waits; returns its lane, None where it does not wait."""
-        lane = self._batch.lanes.get(request)
-        if lane is not None:
+    def _take_out(self, request: QueuedRequest) -> int:
+        """Take out a request that waits, wherever that is; returns its lane."""
+        if request in self._batch.lanes:
             self._put_back()
-        else:
-            lane = 2 * self._policies.level(request.infer.wishes)
-        return next((each for each in (lane, lane | 1) if self._lanes.discard(request, each)), None)
+        lane = 2 * self._policies.level(request.infer.wishes)
+        if request in self._delayed:
+            self._delayed.discard(request)
+            lane |= 1
+        self._lanes.discard(request, lane)
+        return lane
 
     def _put_back(self) -> None:
         """The forming batch is void: its requests go back to where they were."""
@@ -244,6 +235,7 @@ class Batcher:
             return
         for request in requests:
             self._deadlines.set(request, None)
+            self._delayed.discard(request)
             level = self._policies.level(request.infer.wishes)
             waiting = self._waiting.get(level)
             if waiting is None:

@@ -1,4 +1,4 @@
-"""A model version's scheduler with instances that take as long as they are told, on a clock that jumps from event to event."""
+"""A model version's scheduler with instances that take as long as they are told, on a clock that jumps."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -57,6 +57,15 @@ class Simulation:
         number = next(self._numbers)
         self.at(at_ms, lambda: self._arrive(number, items, Wishes(priority, int(timeout_ms * 1000)), key))
         return number
+
+    def cancel(self, at_ms: float, number: int) -> None:
+        """The client of a request goes."""
+
+        def gone() -> None:
+            # Nobody hears of it.
+            list(self.scheduler.cancel(self.requests[number], self.now_ns))
+
+        self.at(at_ms, gone)
 
     def run(self, until_ms: float = float("inf")) -> "Simulation":
         """Until nothing happens any more."""

@@ -12,7 +12,7 @@ from tis.contracts.messages import Infer, Wishes
 from tis.contracts.scheduling_spec import DynamicBatcherSpec, QueuePolicySpec
 from tis.scheduler.batcher import Batcher, BatchPolicy
 from tis.scheduler.forming import FormingBatch
-from tis.scheduler.lanes import Lanes
+from tis.scheduler.lanes import Lanes, _Lane
 from tis.scheduler.queue_policies import QueuePolicies
 from tis.scheduler.queued import QueuedRequest
 from tis.scheduler.wakeups import Wakeups
@@ -41,8 +41,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return call
 
     for kind, names in (
-        (Lanes, ("add", "put_back", "discard", "take_first", "first")),
+        (Lanes, ("add", "put_back", "discard")),
         (FormingBatch, ("join",)),
+        (_Lane, ("tidy",)),
         (Wakeups, ("set",)),
     ):
         for name in names:

@@ -77,7 +77,12 @@ def test_level_1_is_served_first_and_0_missing_and_unknown_levels_are_the_defaul
     run = simulation(LEVELS)
     first = run.ask(0)
     low, also_low = run.ask(20, priority=3), run.ask(30, priority=3)
-    default, high, zero, unknown = run.ask(50), run.ask(60, priority=1), run.ask(70, priority=0), run.ask(80, priority=9)
+    default, high, zero, unknown = (
+        run.ask(50),
+        run.ask(60, priority=1),
+        run.ask(70, priority=0),
+        run.ask(80, priority=9),
+    )
     assert run.run().served == [first, high, default, zero, unknown, low, also_low]
 
 
@@ -153,7 +158,7 @@ def test_cancelled_and_expired_requests_leave_room() -> None:
     run = simulation(DynamicBatcherSpec(default_policy=rule))
     run.ask(0)
     cancelled, expired, last = run.ask(10), run.ask(30), run.ask(90)
-    run.at(20, lambda: list(run.scheduler.cancel(run.requests[cancelled], run.now_ns)) and None)
+    run.cancel(20, cancelled)
     run.run()
     assert run.refused == {expired: (80, REQUEST_TIMEOUT_TEXT), last: (140, REQUEST_TIMEOUT_TEXT)}
 

@@ -18,7 +18,6 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "optimization.output_pinned_memory",
         "optimization.gather_kernel_buffer_threshold",
         "optimization.eager_batching",
-        "dynamic_batching.preserve_ordering",
         "instance_group.rate_limiter",
         "instance_group.secondary_devices",
         "instance_group.profile",

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from tis.config.labels import check_labels
+from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
@@ -48,8 +49,8 @@ class VersionHost(Host, Protocol):
     def publish(self) -> None:
         """Tell everybody the model table."""
 
-    def instance_up(self, peer: int, spec: ModelSpec) -> None:
-        """Tell the scheduler that a worker takes batches."""
+    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
+        """Tell the scheduler that a worker takes batches as an instance of a model version."""
 
 
 class ModelVersion:
@@ -118,7 +119,8 @@ class ModelVersion:
         """A worker of this version has begun: tell it what to load."""
         index = self.place_of(peer)
         if index is not None:
-            self._host.send(peer, m.LoadModel(self.spec, index))
+            complete = self._surroundings.auto_complete and not self.completed
+            self._host.send(peer, m.LoadModel(self.spec, index, complete))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -128,6 +130,7 @@ class ModelVersion:
                     self._definition.config,
                     self._surroundings,
                     signature=message.signature,
+                    proposed=ModelConfig.FromString(message.proposed) if message.proposed else None,
                     config_provided=self._definition.config_provided,
                 )
                 check_labels(config, self._definition.path)
@@ -149,7 +152,7 @@ class ModelVersion:
         if index is None:
             return
         self._places[index].up = True
-        self._host.instance_up(peer, self.spec)
+        self._host.instance_up(peer, self.spec, index)
         if self.state is not State.READY and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
             self.load_s = self.load_s or time.monotonic() - self._started_s

@@ -13,6 +13,7 @@ from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError
 from tis.log import get_logger
@@ -170,7 +171,8 @@ class SchedulerLoop:
                 self._run(decision)
             elif isinstance(decision, Refusal):
                 infer = decision.request.infer
-                failure = m.Failure(infer.request_id, decision.error.code, decision.error.message)
+                error = decision.error
+                failure = m.Failure(infer.request_id, error.code, error.message, decision.complete)
                 self._ledger.pop((infer.asker, infer.request_id), None)
                 self._answer(infer, failure, now_ns)
             elif isinstance(decision, Answer):
@@ -182,7 +184,9 @@ class SchedulerLoop:
                 self._askers[decision.infer.request_id] = decision.by
                 self._enqueue(decision.infer, now_ns)
             elif isinstance(decision, Tell):
-                self._outbox.post(decision.peer, decision.message)
+                # Of its own requests the scheduler hears when the worker answers.
+                if decision.peer != self._peer:
+                    self._outbox.post(decision.peer, decision.message)
             elif isinstance(decision, Withdraw):
                 self._cancel(self._peer, decision.request_id, now_ns)
             else:
@@ -250,9 +254,14 @@ class SchedulerLoop:
                     self._ledger.pop((request.infer.asker, request.infer.request_id), None)
                 self._changed.add(model)
         elif isinstance(message, m.Reply | m.Failure):
+            entry = self._ledger.get((self._peer, message.request_id))
             if isinstance(message, m.Reply):
-                entry = self._ledger.get((self._peer, message.request_id))
                 self._holdings.take(message.blocks, entry[0].peer if entry is not None else 0)
+            if entry is not None and entry[0].expired:
+                if isinstance(message, m.Reply):
+                    self._holdings.release(message.blocks)
+                text = REQUEST_TIMEOUT_TEXT
+                message = m.Failure(message.request_id, Code.UNAVAILABLE, text, complete=True, final=message.final)
             self._own_answered(message, time.monotonic_ns())
         elif isinstance(message, m.Finished):
             model = self._model_of_instance.get(message.instance)

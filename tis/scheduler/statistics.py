@@ -70,7 +70,9 @@ class Statistics:
                 continue
             took_ns = done.end_ns - request.infer.arrival_ns
             if position in failed:
-                self.failed(took_ns, CANCELED if position in done.cancelled else BACKEND)
+                # A request whose time was over has been cancelled because of that.
+                reason = REJECTED if request.expired else CANCELED if position in done.cancelled else BACKEND
+                self.failed(took_ns, reason)
                 continue
             succeeded += 1
             self._inference_count += request.items
@@ -114,7 +116,8 @@ class Statistics:
     def finished(self, request: QueuedRequest, done: BatchDone, finished: Finished) -> None:
         """A request of an execution counted before has got its last response."""
         if finished.failed:
-            self.failed(finished.end_ns - request.infer.arrival_ns, BACKEND)
+            reason = REJECTED if request.expired else BACKEND
+            self.failed(finished.end_ns - request.infer.arrival_ns, reason)
         else:
             self._succeeded(request, done.start_ns, finished.end_ns)
 

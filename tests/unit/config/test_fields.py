@@ -42,6 +42,10 @@ ACTED = {
     "optimization.execution_accelerators",
     "dynamic_batching.preferred_batch_size",
     "dynamic_batching.max_queue_delay_microseconds",
+    "dynamic_batching.priority_levels",
+    "dynamic_batching.default_priority_level",
+    "dynamic_batching.default_queue_policy",
+    "dynamic_batching.priority_queue_policy",
     "dynamic_batching.preserve_ordering",
     "instance_group.name",
     "instance_group.kind",
@@ -83,14 +87,13 @@ def test_every_name_in_a_table_is_a_field(name: str) -> None:
 
 def test_set_fields_are_found_through_lists_maps_and_messages() -> None:
     config = parse_text(
-        "instance_group [ { }, { rate_limiter { } } ] dynamic_batching { priority_levels: 2 } "
+        "instance_group [ { }, { rate_limiter { } } ] "
         'metric_tags { key: "a" value: "" } optimization { cuda { graphs: false } } response_cache { enable: false } '
         'output { name: "X" label_filename: "l" } cc_model_filenames { }',
         "p",
     )
     assert unacted_fields(config) == (
         "cc_model_filenames",
-        "dynamic_batching.priority_levels",
         "instance_group.rate_limiter",
         "optimization.cuda",
     )

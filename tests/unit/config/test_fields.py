@@ -104,7 +104,6 @@ def test_a_plain_config_has_no_unacted_fields_and_is_supported() -> None:
     [
         ("sequence_batching { }", "sequence_batching"),
         ("ensemble_scheduling { }", "ensemble_scheduling"),
-        ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
         ("input { } input { allow_ragged_batch: true }", "input.allow_ragged_batch"),
         ("batch_input { }", "batch_input"),
         ("batch_output { }", "batch_output"),

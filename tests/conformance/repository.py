@@ -1,4 +1,7 @@
-"""The models of the cases, for both servers: ONNX for this one, Python models that do the same for the reference."""
+"""The models of the cases, for both servers: ONNX for this one, Python models that do the same for the reference.
+
+The models of the server `python` are the same on both.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from tests.harness.models import (
     identities,
     identity,
 )
+from tests.harness.python_models import PYTHON_MODELS
 from tests.harness.repository import BATCHING, one_cpu
 
 _LABELS: Final = "cat\ndog\n\nfox with tail\n"
@@ -227,6 +231,9 @@ FEW: Final = ("simple", "id_fp32", "id_bytes")
 def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -> Path:
     """Write models for one of the two servers."""
     for name in names:
+        if name in PYTHON_MODELS:
+            PYTHON_MODELS[name].write(folder, name)
+            continue
         served = {**MODELS, **DECOUPLED}[name]
         for version in served.versions:
             served.graph(version).write(

@@ -17,6 +17,7 @@ from tis.scheduler.instances import Instances, RunningBatch
 from tis.scheduler.latencies import Latencies
 from tis.scheduler.queued import QueuedRequest, Refusal
 from tis.scheduler.request_queue import RequestQueue
+from tis.scheduler.sequences.queue import SequenceQueue
 from tis.scheduler.statistics import Statistics
 
 _CANCELLED_TEXT = "the request was cancelled"
@@ -36,7 +37,7 @@ def policy_of(spec: ModelSpec) -> BatchPolicy:
 
 def queue_of(spec: ModelSpec) -> RequestQueue:
     """The kind of queue that a model asks for."""
-    return Batcher(policy_of(spec))
+    return SequenceQueue(spec, spec.sequences) if spec.sequences is not None else Batcher(policy_of(spec))
 
 
 class ModelScheduler:

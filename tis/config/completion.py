@@ -46,10 +46,12 @@ def completed(
             config.max_batch_size = max(default_max_batch_size, 0)
         if config.max_batch_size > 1 and config.WhichOneof("scheduling_choice") is None:
             config.dynamic_batching.SetInParent()
+    own = _sequence_tensors(config)
     for side, tensors in ((config.input, signature.inputs), (config.output, signature.outputs)):
         if not side:
             for tensor in tensors:
-                _declare(side.add(), tensor, config)
+                if tensor.name not in own:
+                    _declare(side.add(), tensor, config)
     return normalized(config)
 
 
@@ -76,6 +78,13 @@ def merged(config: Message, proposed: Message) -> Message:
     if proposed.HasField("model_transaction_policy"):
         config.model_transaction_policy.decoupled = proposed.model_transaction_policy.decoupled
     return normalized(config)
+
+
+def _sequence_tensors(config: Message) -> set[str]:
+    """Names of the tensors that the server fills or keeps for sequences, which are none of the clients' own."""
+    batching = config.sequence_batching
+    states = {name for state in batching.state for name in (state.input_name, state.output_name)}
+    return states | {tensor.name for tensor in batching.control_input}
 
 
 def _declare(target: Message, tensor: TensorSignature, config: Message) -> None:

@@ -19,6 +19,7 @@ from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.output import OutputWriter
 from tis_workers.runner import Runner
+from tis_workers.states import initial_states
 
 _EXIT_LOAD_FAILED = 3
 _SERVE_DEADLINE_S = 600.0
@@ -26,7 +27,10 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        return load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads))
+        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads))
+        # Now rather than when it serves: a state that cannot be had keeps the model from loading.
+        initial_states(order.spec)
+        return backend
     except TisError:
         raise
     except Exception as error:

@@ -195,7 +195,9 @@ class SequenceQueue:
         if self._refused:
             return now_ns
         idling = self._idling.next_ns() if self._backlog else None
-        moments = (self._due.next_ns(), self._deadlines.next_ns(), idling)
+        # Lanes are looked at by `next_batch`, which is not called while nothing waits.
+        due = self._due.next_ns() if self._waiting else None
+        moments = (due, self._deadlines.next_ns(), idling)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def ended(self, instance: Instance, requests: list[QueuedRequest], again: list[QueuedRequest], now_ns: int) -> None:

@@ -113,6 +113,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
         return {spec.name: position for position, spec in enumerate(self.outputs)}
 
     @cached_property
+    def state_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that are kept as states of sequences, whether or not clients may ask for them."""
+        return tuple(state.output_name for state in self.sequences.states) if self.sequences is not None else ()
+
+    @cached_property
     def required_inputs(self) -> frozenset[str]:
         """Names of the inputs that a request must bring."""
         return frozenset(spec.name for spec in self.inputs if not spec.optional)

@@ -145,7 +145,7 @@ class SchedulerLoop:
         try:
             decisions = model.add(request, now_ns)
         except TisError as error:
-            self._answer(infer, m.Failure(infer.request_id, error.code, error.message), now_ns)
+            self._answer(infer, _failure(infer, error), now_ns)
             return
         self._ledger[(infer.asker, infer.request_id)] = (request, model)
         self._changed.add(model)
@@ -171,10 +171,8 @@ class SchedulerLoop:
                 self._run(decision)
             elif isinstance(decision, Refusal):
                 infer = decision.request.infer
-                error = decision.error
-                failure = m.Failure(infer.request_id, error.code, error.message, decision.complete)
                 self._ledger.pop((infer.asker, infer.request_id), None)
-                self._answer(infer, failure, now_ns)
+                self._answer(infer, _failure(infer, decision.error), now_ns)
             elif isinstance(decision, Answer):
                 infer = decision.request.infer
                 if decision.message.final:
@@ -362,3 +360,7 @@ class SchedulerLoop:
         self._mailbox.close()
         self._outbox.close()
         self._inbox.close()
+
+
+def _failure(infer: m.Infer, error: TisError) -> m.Failure:
+    return m.Failure(infer.request_id, error.code, error.message, error.complete)

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.messages import FILLER, Infer, Wishes
-from tis.errors import TisError
+from tis.errors import Code, TisError
 
 
 @dataclass(slots=True, eq=False)
@@ -47,8 +48,11 @@ class Refusal(NamedTuple):
 
     request: QueuedRequest
     error: TisError
-    #: True where the text is for the client as it stands; else the request's id is put before it.
-    complete: bool = False
+
+
+def timed_out() -> TisError:
+    """The error of a request that has waited, or taken, too long."""
+    return TisError(Code.UNAVAILABLE, REQUEST_TIMEOUT_TEXT, complete=True)
 
 
 def filler(model: str, version: int) -> QueuedRequest:

@@ -88,9 +88,7 @@ class Driver:
         run = self.running.pop(worker)
         positions = tuple(at for at, name in enumerate(self.named(run)) if name in again)
         start_ns = end_ns = self.now_ns
-        message = BatchDone(
-            run.batch.batch_id, worker, start_ns, start_ns, end_ns, end_ns, rescheduled=positions
-        )
+        message = BatchDone(run.batch.batch_id, worker, start_ns, start_ns, end_ns, end_ns, rescheduled=positions)
         finished = self.scheduler.done(message, self.now_ns)
         return [FILLER if each.is_filler else self.names[each] for each in finished]
 

@@ -154,9 +154,7 @@ class Account:
 
     def cancel(self, position: int) -> None:
         flying = {name for batches in self.flying.values() for batch in batches for name in batch}
-        waiting = [
-            name for name in self.of if name not in self.driver.refused and name not in self.finished | flying
-        ]
+        waiting = [name for name in self.of if name not in self.driver.refused and name not in self.finished | flying]
         if not waiting:
             return
         name = waiting[position % len(waiting)]

@@ -33,7 +33,10 @@ def test_a_request_needs_a_correlation_id(strategy: SequenceBatcherSpec, sequenc
 @both
 def test_a_request_has_one_item_which_is_looked_at_first(strategy: SequenceBatcherSpec) -> None:
     error = refusal(Driver(strategy), 0, items=2)
-    assert error.message == "inference request to model 'm' must specify batch-size 1 due to requirements of sequence batcher"
+    assert (
+        error.message
+        == "inference request to model 'm' must specify batch-size 1 due to requirements of sequence batcher"
+    )
 
 
 @both

@@ -1,12 +1,15 @@
 """A request as the scheduler knows it, from its arrival to its last response. Nothing but its fields."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from tis.contracts.messages import FILLER, Infer, Wishes
 from tis.errors import TisError
+
+if TYPE_CHECKING:
+    from tis.scheduler.decisions import Asker
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +28,8 @@ class QueuedRequest:
     cancelled: bool = False
     #: Its time was over while it ran, and its client has been told.
     expired: bool = False
+    #: Who in the scheduler itself asks; None for a request of somebody else.
+    by: "Asker | None" = None
 
     @property
     def items(self) -> int:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from tis.contracts.messages import BlockRef, Failure, Infer, Message, Reply
 from tis.scheduler.instances import RunningBatch
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.queued import QueuedRequest, Refusal, Timed
 
 #: Numbers of the scheduler's own requests.
 own_ids: Final = count(1)
@@ -32,15 +32,13 @@ class Asker(Protocol):
     def answered(self, message: Reply | Failure, now_ns: int) -> "Iterable[Decision]":
         """A response to one of its requests has come. Its blocks are to be released, or handed on with an `Answer`."""
 
-    def computed(self, input_ns: int, infer_ns: int, output_ns: int) -> None:
-        """How long the execution of one of its requests took; may come after the answer."""
-
 
 class Ask(NamedTuple):
     """Enqueue a request of the scheduler's own; its `asker` is the scheduler's peer id, its number from `own_ids`."""
 
     infer: Infer
     by: Asker
+    timed: Timed | None = None
 
 
 class Withdraw(NamedTuple):

@@ -16,13 +16,12 @@ from tis.contracts.control import ControlLink, requests_path
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError
 from tis.log import get_logger
-from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
-from tis.scheduler.ensembles.scheduler import EnsembleScheduler
+from tis.scheduler.decisions import Answer, Ask, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
+from tis.scheduler.kinds import scheduler_of
 from tis.scheduler.latencies import Latencies
-from tis.scheduler.model import ModelScheduler
 from tis.scheduler.own_requests import OwnRequests
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.queued import QueuedRequest, Refusal, Timed
 from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
@@ -48,7 +47,7 @@ class SchedulerLoop:
         self._outbox = Outbox(runtime_dir)
         self._inbox = PullSocket(requests_path(runtime_dir))
         self._models: dict[tuple[str, int], Scheduling] = {}
-        self._model_of_instance: dict[int, ModelScheduler] = {}
+        self._model_of_instance: dict[int, Scheduling] = {}
         #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
         self._changed: set[Scheduling] = set()
         self._wakeups: Wakeups[Scheduling] = Wakeups()
@@ -56,7 +55,8 @@ class SchedulerLoop:
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
         self._versions = ReadyVersions()
-        #: Processes that have died, until nothing of theirs is left here.
+        #: Processes that have died, and those of them of which something is left here.
+        self._dead: set[int] = set()
         self._gone: set[int] = set()
         #: Every request that has been taken and not answered for the last time, waiting or running.
         self._ledger: dict[tuple[int, int], tuple[QueuedRequest, Scheduling]] = {}
@@ -133,16 +133,16 @@ class SchedulerLoop:
                 elif isinstance(message, m.MetricsQuery):
                     self._on_metrics(message)
 
-    def _enqueue(self, infer: m.Infer, now_ns: int, by: Asker | None = None) -> None:
+    def _enqueue(self, infer: m.Infer, now_ns: int, timed: Timed | None = None) -> None:
         """Give a request to its model; or answer why it cannot be had."""
         key = (infer.model, infer.version)
         model = self._models.get(key)
         if model is None or key in self._failed:
             self._answer(infer, self._unknown(infer, known=model is not None), now_ns)
             return
-        if infer.asker in self._gone:
+        if infer.asker in self._dead:
             return
-        request = QueuedRequest(infer, now_ns, by=by)
+        request = QueuedRequest(infer, now_ns, timed=timed)
         try:
             decisions = model.add(request, now_ns)
         except TisError as error:
@@ -182,7 +182,7 @@ class SchedulerLoop:
                 self._answer(infer, decision.message, now_ns)
             elif isinstance(decision, Ask):
                 self._own_requests.add(decision.infer.request_id, decision.by)
-                self._enqueue(decision.infer, now_ns, decision.by)
+                self._enqueue(decision.infer, now_ns, decision.timed)
             elif isinstance(decision, Tell):
                 self._outbox.post(decision.peer, decision.message)
             elif isinstance(decision, Withdraw):
@@ -211,10 +211,11 @@ class SchedulerLoop:
         if infer.asker == self._peer:
             self._own_answered(message, now_ns)
             return
-        if isinstance(message, m.Reply) and message.blocks:
-            if infer.asker in self._gone:
+        if infer.asker in self._dead:
+            if isinstance(message, m.Reply):
                 self._holdings.release(message.blocks)
-                return
+            return
+        if isinstance(message, m.Reply) and message.blocks:
             self._holdings.hand_on(message.blocks, infer.asker)
         self._outbox.post(infer.asker, message)
 
@@ -268,7 +269,7 @@ class SchedulerLoop:
             self._on_table(message)
         elif isinstance(message, m.InstanceUp):
             model = self._models.get((message.model, message.version))
-            if isinstance(model, ModelScheduler):
+            if model is not None:
                 model.instance_up(message.peer, message.instance)
                 self._model_of_instance[message.peer] = model
                 self._failed.discard(model.spec.key)
@@ -289,16 +290,12 @@ class SchedulerLoop:
         for key, entry in listed.items():
             model = self._models.get(key)
             if model is None or (entry.spec.ensemble is not None and entry.spec != model.spec):
-                self._models[key] = self._scheduling(entry.spec)
+                latencies = self._latencies(entry.spec)
+                self._models[key] = scheduler_of(entry.spec, latencies, self._peer, self._versions.find)
             elif not entry.ready:
                 self._close_model(model)
         for key in [key for key in self._models if key not in listed]:
             self._close_model(self._models.pop(key))
-
-    def _scheduling(self, spec: ModelSpec) -> Scheduling:
-        if spec.ensemble is not None:
-            return EnsembleScheduler(spec, self._peer, self._versions.find, self._latencies(spec))
-        return ModelScheduler(spec, self._latencies(spec))
 
     def _latencies(self, spec: ModelSpec) -> Latencies | None:
         """The distributions that the operator wants of a model."""
@@ -318,6 +315,7 @@ class SchedulerLoop:
     def _on_peer_down(self, down: m.PeerDown) -> None:
         """A process has died. A worker takes exactly the requests with it that it had; a frontend, those that it asked."""
         now_ns = time.monotonic_ns()
+        self._dead.add(down.peer)
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
         model = self._model_of_instance.pop(down.peer, None)

@@ -73,8 +73,8 @@ class Statistics:
                 self.failed(took_ns, CANCELED if position in done.cancelled else BACKEND)
                 continue
             succeeded += 1
-            if request.by is not None:
-                request.by.computed(input_ns, infer_ns, output_ns)
+            if request.timed is not None:
+                request.timed.computed(input_ns, infer_ns, output_ns)
             self._inference_count += request.items
             if position in elsewhere:
                 continue

@@ -25,6 +25,7 @@ class WorkRequest:
     """
 
     __slots__ = (
+        "_batched",
         "_body",
         "_item",
         "_placements",
@@ -44,6 +45,7 @@ class WorkRequest:
         self._item = item
         self._writer = writer
         self._body = m.decode_body(item.body)
+        self._batched = spec.max_batch_size > 0
         self.batch_size = item.batch_size
         #: The last response has been sent; failed: it was an error.
         self.answered = False
@@ -125,7 +127,7 @@ class WorkRequest:
                 view = pool.view(blocks[ref.block], ref.start, ref.size_bytes)
             shape = ref.shape
             if tensor.reshape is not None:
-                shape = _reshaped(tensor, shape, batched=spec.max_batch_size > 0)
+                shape = _reshaped(shape, tensor.shape, tensor.reshape, batched=self._batched)
             if tensor.datatype == "BYTES":
                 self.inputs[tensor.name] = decode_bytes(view, shape)
                 continue
@@ -136,8 +138,20 @@ class WorkRequest:
     def respond(
         self, outputs: Mapping[str, npt.NDArray[Any]], parameters: Parameters | None = None, *, final: bool = True
     ) -> None:
-        """Answer with these outputs; those that were not asked for are left out."""
-        chosen = [(spec.name, outputs[spec.name], spec.datatype) for spec in self.wanted if spec.name in outputs]
+        """Answer with these outputs; those that were not asked for are left out.
+
+        Raises:
+            TisError: an output cannot have its configured shape, or there is no room for the answer.
+        """
+        chosen = [
+            (
+                spec.name,
+                outputs[spec.name] if spec.reshape is None else self._as_configured(spec, outputs[spec.name]),
+                spec.datatype,
+            )
+            for spec in self.wanted
+            if spec.name in outputs
+        ]
         item = self._item
         try:
             self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
@@ -149,6 +163,16 @@ class WorkRequest:
             return
         self.responses += 1
         self.answered = final
+
+    def _as_configured(self, spec: TensorSpec, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An output in the shape that clients see, where the backend's is another (`reshape`)."""
+        try:
+            return array.reshape(_reshaped(array.shape, spec.reshape or (), spec.shape, batched=self._batched))
+        except ValueError:
+            raise internal(
+                f"output '{spec.name}' has the shape {list(array.shape)}, which does not fit its reshape "
+                f"{list(spec.reshape or ())} of dims {list(spec.shape)}"
+            ) from None
 
     def end(self) -> None:
         """Say that no more responses will come."""
@@ -185,8 +209,14 @@ class WorkRequest:
         self.answered = self.failed = final
 
 
-def _reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tuple[int, ...]:
-    """The shape that the backend sees: -1 dimensions of the configured shape are mapped to those of `reshape` in order."""
+def _reshaped(
+    shape: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...], *, batched: bool
+) -> tuple[int, ...]:
+    """A shape of the dims `before` as one of the dims `after`: the sizes of -1 dimensions are taken over in order.
+
+    Raises:
+        ValueError: the shape does not have the dims `before`.
+    """
     lead, dims = (shape[:1], shape[1:]) if batched else ((), shape)
-    variable = iter([dim for dim, configured in zip(dims, tensor.shape, strict=True) if configured == -1])
-    return lead + tuple(next(variable) if dim == -1 else dim for dim in tensor.reshape or ())
+    variable = iter([dim for dim, configured in zip(dims, before, strict=True) if configured == -1])
+    return lead + tuple(next(variable) if dim == -1 else dim for dim in after)

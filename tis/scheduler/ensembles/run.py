@@ -220,7 +220,7 @@ class EnsembleRun:
         for step in steps:
             if self._limits.enter(step.number, step):
                 self._running.add(step)
-                decisions.append(Ask(step.infer, step))
+                decisions.append(Ask(step.infer, step, step))
             else:
                 self._waiting += 1
         wanted = pruning.wanted
@@ -278,7 +278,7 @@ class EnsembleRun:
         after = self._limits.leave(step.number)
         if after is not None:
             after.run.let_in(after)
-            decisions.append(Ask(after.infer, after))
+            decisions.append(Ask(after.infer, after, after))
 
     def let_in(self, step: StepRun) -> None:
         """The turn of a step that waited has come."""
@@ -362,5 +362,5 @@ class EnsembleRun:
         """Tell the statistics, and the ensemble around this one, how long steps took."""
         times_ns, self._compute_ns = self._compute_ns, (0, 0, 0)
         self._statistics.computed(self.request, *times_ns)
-        if self.request.by is not None:
-            self.request.by.computed(*times_ns)
+        if self.request.timed is not None:
+            self.request.timed.computed(*times_ns)

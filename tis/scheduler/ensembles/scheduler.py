@@ -63,6 +63,20 @@ class EnsembleScheduler:
     def wake_ns(self, now_ns: int) -> None:
         """Never."""
 
+    def instance_up(self, peer: int, number: int) -> None:
+        """There are none."""
+
+    def instance_gone(self, peer: int, reason: str, now_ns: int) -> tuple[()]:  # noqa: ARG002 - the protocol's
+        """There are none."""
+        return ()
+
+    def done(self, done: m.BatchDone, now_ns: int) -> list[QueuedRequest]:  # noqa: ARG002 - the protocol's
+        """There are no batches."""
+        return []
+
+    def finished(self, finished: m.Finished) -> None:
+        """There are no batches."""
+
     def metrics(self, now_ns: int) -> m.ModelMetrics:
         """What metrics tell of it."""
         metrics = self.statistics.metrics(0, now_ns)

@@ -41,6 +41,7 @@ ACTED = {
     "optimization.execution_accelerators",
     "dynamic_batching.preferred_batch_size",
     "dynamic_batching.max_queue_delay_microseconds",
+    "ensemble_scheduling",
     "instance_group.name",
     "instance_group.kind",
     "instance_group.count",
@@ -106,7 +107,6 @@ def test_a_plain_config_has_no_unacted_fields_and_is_supported() -> None:
     ("text", "field"),
     [
         ("sequence_batching { }", "sequence_batching"),
-        ("ensemble_scheduling { }", "ensemble_scheduling"),
         ("model_transaction_policy { decoupled: true }", "model_transaction_policy.decoupled"),
         ("model_repository_agents { }", "model_repository_agents"),
     ],

@@ -7,6 +7,7 @@ A face turns its wire form into an `InferRequest` whose tensors lie in a block, 
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -22,9 +23,10 @@ from tis_frontend.admission import Admission, Share
 from tis_frontend.metrics.query import MetricsQuery
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
+from tis_frontend.request_trace import RequestTrace
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
-from tis_frontend.trace import RequestTrace, Tracer
+from tis_frontend.trace import Tracer
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -160,7 +162,7 @@ class Core:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
         request_id = next(self._ids)
         if trace is not None:
-            deliver = trace.queued(request_id, plan, client_id, deliver)
+            deliver = trace.queued(request_id, plan, client_id, deliver, partial(self._named, block))
         self._pending[request_id] = _Pending(block, deliver, client_id, share, plan.size_bytes)
         self._scheduler.post(
             m.Infer(
@@ -249,6 +251,12 @@ class Core:
             check_bytes_elements(tensor.name, model, tensor.shape, data)
         except TisError as error:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
+
+    def _named(self, block: Block, region: int, start: int, size_bytes: int) -> memoryview:
+        """Bytes that a request names, for its trace: in its block, or a copy of those in a region."""
+        if region:
+            return memoryview(self.regions.read(region, start, size_bytes))
+        return self._slab.writable(block, start, size_bytes)
 
     def _refuse(self, messages: list[m.Message], error: TisError) -> None:
         for message in messages:

@@ -1,6 +1,6 @@
 """A request as a backend sees it: input arrays in place, the outputs wanted, and one way to answer."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,10 @@ class WorkRequest:
         "cancelled",
         "failed",
         "inputs",
+        "rescheduled",
         "responses",
+        "spec",
+        "unfinished",
         "wanted",
     )
 
@@ -44,14 +47,18 @@ class WorkRequest:
     ) -> None:
         self._item = item
         self._writer = writer
+        self.spec = spec
         self._body = m.decode_body(item.body)
         self._batched = spec.max_batch_size > 0
         self.batch_size = item.batch_size
-        #: The last response has been sent; failed: it was an error.
+        #: The last response has been sent; failed: it was an error, and none of the model's own.
         self.answered = False
         self.failed = False
         #: The client does not want the answer any more.
         self.cancelled = False
+        #: Set by a backend whose model answers later, or wants the request to run again.
+        self.unfinished = False
+        self.rescheduled = False
         #: How many responses have been sent.
         self.responses = 0
         #: Where outputs go that the client wants in its own memory; None where it wants none there.
@@ -107,6 +114,20 @@ class WorkRequest:
     def client_id(self) -> str:
         """The client's id for the request; empty where it gave none."""
         return self._body.client_id
+
+    @property
+    def wanted_names(self) -> Container[str]:
+        """The names of the outputs to answer with."""
+        if self._body.outputs is None:
+            return self.spec.outputs_by_name
+        return [output.name for output in self.wanted]
+
+    def copy_foreign_inputs(self) -> None:
+        """Put copies in place of inputs that lie in a client's own memory, for a model that may write to its inputs."""
+        for ref in self._body.inputs:
+            if ref.region:
+                name = self.spec.inputs[ref.index].name
+                self.inputs[name] = self.inputs[name].copy()
 
     @property
     def writes_over_inputs(self) -> bool:
@@ -174,6 +195,25 @@ class WorkRequest:
                 f"{list(spec.reshape or ())} of dims {list(spec.shape)}"
             ) from None
 
+    def respond_with(
+        self,
+        outputs: list[tuple[str, npt.NDArray[Any], str]],
+        parameters: Parameters | None = None,
+        *,
+        final: bool = True,
+    ) -> None:
+        """Answer with (name, array, datatype) outputs in this order; those that were not asked for are left out.
+
+        Raises:
+            TisError: there is no room, or an array has no datatype of the protocol.
+        """
+        wanted = self.wanted_names
+        chosen = [output for output in outputs if output[0] in wanted]
+        item = self._item
+        self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
+        self.responses += 1
+        self.answered = final
+
     def end(self) -> None:
         """Say that no more responses will come."""
         self._writer.end(self._item.asker, self._item.request_id)
@@ -195,10 +235,11 @@ class WorkRequest:
         """Free a reservation that is not sent after all."""
         self._writer.give_back(reservation)
 
-    def fail(self, error: TisError, *, verbatim: bool = False, final: bool = True) -> None:
-        """Answer with an error; the request's id is put before its text, unless that is the model's own.
+    def fail(self, error: TisError, *, verbatim: bool = False, counts: bool = True, final: bool = True) -> None:
+        """Answer with an error; the request's id is put before its text, unless that is for the client as it stands.
 
-        A request fails with an error that ends it. One that is followed by more responses is a response like any other.
+        A request fails with an error that ends it. One that is followed by more responses, or that does not count, is a
+        response like any other.
         """
         text = error.message
         if not verbatim and not text.startswith("[request id: "):
@@ -206,7 +247,8 @@ class WorkRequest:
         item = self._item
         self._writer.fail(item.asker, item.request_id, TisError(error.code, text), final=final)
         self.responses += 1
-        self.answered = self.failed = final
+        self.answered = final
+        self.failed = final and counts
 
 
 def _reshaped(

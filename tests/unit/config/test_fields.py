@@ -41,6 +41,7 @@ ACTED = {
     "optimization.execution_accelerators",
     "dynamic_batching.preferred_batch_size",
     "dynamic_batching.max_queue_delay_microseconds",
+    "dynamic_batching.preserve_ordering",
     "ensemble_scheduling",
     "instance_group.name",
     "instance_group.kind",

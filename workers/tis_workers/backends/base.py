@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
 from tis.errors import TisError
+from tis_workers.backchannel import Backchannel
 from tis_workers.batch.gather import gather
 from tis_workers.batch.parts import Arrays as Arrays
 from tis_workers.batch.scatter import scatter
@@ -27,6 +28,8 @@ class LoadContext:
     instance: InstanceSpec
     #: How many threads this instance should use at most, so that all instances share the cores.
     threads: int
+    #: Whether the model may complete its config.
+    complete: bool = True
 
     @property
     def model_file(self) -> Path:
@@ -51,13 +54,29 @@ class Backend(ABC):
         """What the model file says of its inputs and outputs; None where its format says nothing."""
         return None
 
+    def proposed_config(self) -> bytes:
+        """The whole config as the model wants it, serialized; empty where it does not say."""
+        return b""
+
     def serve(self, spec: ModelSpec) -> None:
-        """The completed specification, before the first batch."""
+        """The completed specification, before the first batch.
+
+        Raises:
+            TisError: the model cannot run so.
+        """
         self.spec = spec
+
+    @property
+    def backchannel(self) -> Backchannel | None:
+        """The way of the model's own threads into the worker's loop; None where a model has no such threads."""
+        return None
 
     @abstractmethod
     def execute(self, requests: list[WorkRequest]) -> Timings:
-        """Answer every request. A request left unanswered, by an exception or by omission, is failed by the caller."""
+        """Answer every request. A request left unanswered, by an exception or by omission, is failed by the caller.
+
+        Unless it is `unfinished`, or `rescheduled`. With a backchannel, its lock is held when this is called and returns.
+        """
 
     def finalize(self) -> None:
         """The instance is about to go."""

@@ -82,7 +82,7 @@ def interpreted(sketch: Sketch, inputs: dict[str, object], wanted: set[str]) -> 
     """The responses in any order: every step in turn, on one row of tensors for each response of a decoupled one."""
     steps = sketch.spec.ensemble.steps if sketch.spec.ensemble is not None else ()
     needed = set(wanted)
-    running = []
+    running: list[EnsembleStepSpec] = []
     for each in reversed(steps):
         if needed & set(each.outputs.values()):
             needed |= set(each.inputs.values())

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.conformance.ensembles import ENSEMBLES
 from tests.harness.models import (
     ELEMENT_TYPES,
     Model,
     add_constant,
     add_sub,
+    doubled,
     gather,
     identities,
     identity,
@@ -49,6 +51,14 @@ _ADD_VERSION: Final = """\
 _GATHER: Final = """\
         return [put("OUTPUT0", np.arange(0, 100, 10, dtype=np.int64)[at("INDEX")])]
 """
+_WIDE: Final = """\
+        return [put("OUTPUT0", np.concatenate([at("INPUT0")] * 2, -1))]
+"""
+_DEFAULTED: Final = """\
+        given = pb_utils.get_input_tensor_by_name(request, "INPUT1")
+        total = at("INPUT0") + (np.float32(100) if given is None else given.as_numpy())
+        return [put("OUTPUT0", total), put("OUTPUT1", total)]
+"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,8 @@ class Served:
     extra: str = ""
     versions: tuple[int, ...] = (1,)
     files: Mapping[str, str] | None = None
+    #: The Python model runs on both servers: ONNX models have no optional inputs here.
+    is_python: bool = False
 
 
 def _same(model: Model) -> Callable[[int], Model]:
@@ -102,6 +114,14 @@ MODELS: Final[dict[str, Served]] = {
     ),
 }
 
+#: Models that only ensembles use.
+STEPS: Final[dict[str, Served]] = {
+    "pair": Served(_same(add_sub(("b", 4), "FP32")), _ADD_SUB, 8),
+    "line": Served(_same(identity("FP32", ["b", "n"])), max_batch_size=8),
+    "wide": Served(_same(doubled()), _WIDE, 8),
+    "defaulted": Served(_same(add_sub(("b", 4), "FP32")), _DEFAULTED, 8, is_python=True),
+}
+
 #: Models by the name of the server (see servers.py) that has only these.
 FEW: Final = ("simple", "id_fp32", "id_bytes")
 
@@ -109,12 +129,16 @@ FEW: Final = ("simple", "id_fp32", "id_bytes")
 def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -> Path:
     """Write models for one of the two servers."""
     for name in names:
-        served = MODELS[name]
+        if name in ENSEMBLES:
+            (folder / name / "1").mkdir(parents=True)
+            (folder / name / "config.pbtxt").write_text(ENSEMBLES[name].config(name))
+            continue
+        served = MODELS.get(name) or STEPS[name]
         for version in served.versions:
             served.graph(version).write(
                 folder, name, max_batch_size=served.max_batch_size, version=version, extra=one_cpu() + served.extra
             )
-            if reference:
+            if reference or served.is_python:
                 (folder / name / str(version) / "model.onnx").unlink()
                 (folder / name / str(version) / "model.py").write_text(_HEAD + served.answer)
         for file, text in (served.files or {}).items():
@@ -123,7 +147,9 @@ def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -
         text = config.read_text()
         if served.files:
             text = text.replace('{ name: "OUTPUT0"', '{ name: "OUTPUT0" label_filename: "labels.txt"')
-        if reference:
+        if name == "defaulted":
+            text = text.replace('{ name: "INPUT1"', '{ name: "INPUT1" optional: true')
+        if reference or served.is_python:
             text = text.replace('backend: "onnxruntime"', 'backend: "python"')
         config.write_text(text)
     return folder

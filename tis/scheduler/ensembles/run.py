@@ -240,7 +240,9 @@ class EnsembleRun:
         outputs = tuple(sorted(positions[name] for name in made if name in positions))
         names = {tensor: name for name, tensor in made.items()}
         placements = tuple(
-            m.OutputPlacement(positions[names[tensor]], place.region, place.start, place.size_bytes)
+            m.OutputPlacement(
+                positions[names[tensor]], place.region, place.start, place.size_bytes, place.name or tensor
+            )
             for place in self._body.placements
             if (tensor := self._graph.spec.outputs[place.index].name) in names and names[tensor] in positions
         )

@@ -55,7 +55,7 @@ def test_a_leading_one_comes_and_goes_between_models_with_and_without_batching(
 def test_an_output_wanted_in_a_region_is_written_there_by_its_step_and_read_from_there_by_others() -> None:
     world = World(DIAMOND, MODELS)
     world.ask(1, {"I": "i"}, placements=(m.OutputPlacement(0, 9, 100, SIZE_BYTES),))
-    assert world.of("one").body.placements == (m.OutputPlacement(0, 9, 100, SIZE_BYTES),)
+    assert world.of("one").body.placements == (m.OutputPlacement(0, 9, 100, SIZE_BYTES, "A"),)
     assert world.of("two").body.placements == ()
     world.respond(world.of("one"), {"Y": "a"})
     world.respond(world.of("two"), {"Y": "b"})

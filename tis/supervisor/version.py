@@ -78,6 +78,11 @@ class ModelVersion:
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
 
+    @property
+    def listed(self) -> bool:
+        """True where the index tells its state."""
+        return True
+
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()

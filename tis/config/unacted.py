@@ -23,7 +23,6 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "dynamic_batching.default_priority_level",
         "dynamic_batching.default_queue_policy",
         "dynamic_batching.priority_queue_policy",
-        "instance_group.rate_limiter",
         "instance_group.secondary_devices",
         "instance_group.profile",
         "instance_group.passive",

@@ -21,6 +21,7 @@ from tis.scheduler.holdings import Holdings
 from tis.scheduler.latencies import Latencies
 from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.rate_limiter import RateLimiter
 from tis.scheduler.statistics_reply import metrics_replies, replies
 from tis.scheduler.wakeups import Wakeups
 from tis.settings import ServerSettings
@@ -48,6 +49,12 @@ class SchedulerLoop:
         #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
         self._changed: set[ModelScheduler] = set()
         self._wakeups: Wakeups[ModelScheduler] = Wakeups()
+        #: There where instances share resources.
+        self._limiter = (
+            RateLimiter(self._settings.rate_limit_resources, self._wake)
+            if self._settings.rate_limit == "execution_count"
+            else None
+        )
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
@@ -279,7 +286,7 @@ class SchedulerLoop:
         listed = {entry.spec.key: entry for entry in table.models}
         for key, entry in listed.items():
             if key not in self._models:
-                self._models[key] = ModelScheduler(entry.spec, self._latencies(entry.spec))
+                self._models[key] = ModelScheduler(entry.spec, self._latencies(entry.spec), self._limiter)
             elif not entry.ready:
                 self._close_model(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
@@ -341,6 +348,12 @@ class SchedulerLoop:
             for model in changed:
                 self._carry_out(model.dispatch(now_ns), now_ns)
                 self._wakeups.set(model, model.wake_ns(now_ns))
+            if self._limiter is not None:
+                self._limiter.settle(changed)
+
+    def _wake(self, model: ModelScheduler) -> None:
+        """Dispatch a model in this turn."""
+        self._changed.add(model)
 
     def _close(self) -> None:
         self._poller.close()

@@ -15,7 +15,9 @@ from tis.scheduler.batcher import Batcher, BatchPolicy
 from tis.scheduler.decisions import Decision, Run, Tell
 from tis.scheduler.instances import Instances, RunningBatch
 from tis.scheduler.latencies import Latencies
+from tis.scheduler.limited_instances import LimitedInstances
 from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.rate_limiter import RateLimiter
 from tis.scheduler.request_queue import RequestQueue
 from tis.scheduler.statistics import Statistics
 
@@ -42,9 +44,14 @@ def queue_of(spec: ModelSpec) -> RequestQueue:
 class ModelScheduler:
     """Queues requests for one model version and hands batches to its instances."""
 
-    def __init__(self, spec: ModelSpec, latencies: Latencies | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        latencies: Latencies | None = None,
+        limiter: "RateLimiter[ModelScheduler] | None" = None,
+    ) -> None:
         self.spec = spec
-        self.instances = Instances()
+        self.instances = Instances() if limiter is None else LimitedInstances(limiter, self, spec.instances)
         self.statistics = Statistics(
             spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
         )

@@ -78,6 +78,15 @@ class ModelVersion:
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
 
+    @property
+    def started(self) -> bool:
+        """True once it has begun to load."""
+        return self._started_s > 0
+
+    def refuse(self, error: TisError) -> None:
+        """It cannot be served: do not even begin to load it."""
+        self._fail(error)
+
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()

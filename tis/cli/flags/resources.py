@@ -1,10 +1,19 @@
 """Flags of backends, plug-ins, the response cache, rate limits, memory and devices."""
 
 from tis.cli.flag import Append, Flag, FlagGroup, Moot, NotYet, Store
-from tis.cli.values import BACKEND_SETTING, BOOLEAN, BYTES, DEVICE_BYTES, INTEGER, NUMBER, TEXT, one_of
+from tis.cli.values import (
+    BACKEND_SETTING,
+    BOOLEAN,
+    BYTES,
+    DEVICE_BYTES,
+    INTEGER,
+    NUMBER,
+    RATE_LIMIT_RESOURCE,
+    TEXT,
+    one_of,
+)
 
 _NO_CACHE = "this server keeps no responses"
-_NO_RATE_LIMIT = "this server runs a request as soon as an instance is free"
 _NO_GPU_POOLS = "this server keeps no GPU memory of its own"
 
 BACKEND = FlagGroup(
@@ -58,15 +67,15 @@ RATE_LIMITER = FlagGroup(
     (
         Flag(
             name="rate-limit",
-            action=NotYet(one_of("off", "execution_count"), _NO_RATE_LIMIT, accepts=("off",)),
+            action=Store("rate_limit", one_of("off", "execution_count")),
             default="off",
             help="Whether an instance has to wait for the resources that its model names: `off` or `execution_count`.",
         ),
         Flag(
             name="rate-limit-resource",
-            action=NotYet(TEXT, _NO_RATE_LIMIT),
+            action=Append("rate_limit_resources", RATE_LIMIT_RESOURCE),
             help="<name>:<count>:<device>: how many of a resource there are, on one device or, without the last part, "
-            "on each. Give the flag once for each resource.",
+            "on each. Give the flag once for each resource; then there are none of the others.",
         ),
     ),
 )

@@ -18,7 +18,6 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "optimization.output_pinned_memory",
         "optimization.gather_kernel_buffer_threshold",
         "optimization.eager_batching",
-        "dynamic_batching.preserve_ordering",
         "dynamic_batching.priority_levels",
         "dynamic_batching.default_priority_level",
         "dynamic_batching.default_queue_policy",

@@ -1,32 +1,28 @@
 """The instances of a model version whose executions are limited: one that is idle must also have its turn. Pure logic."""
 
-from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Final, Generic, TypeVar
+from typing import Final
 
-from tis.contracts.model_spec import InstanceSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.scheduler.instances import Instance, Instances, RunningBatch
 from tis.scheduler.rate_limiter import RateLimiter, Turn
-
-Owner = TypeVar("Owner", bound=Hashable)
 
 _UNNAMED: Final = InstanceSpec("", "CPU")
 _VOID_ENTRIES: Final = 64
 
 
-class LimitedInstances(Instances, Generic[Owner]):
+class LimitedInstances(Instances):
     """As `Instances`, but for this: none gets a batch ahead, and `free` and `is_free` ask for its turn.
 
     So they are to be asked for an instance that there is a batch for; asking for no reason costs others a moment at most.
     """
 
-    def __init__(self, limiter: RateLimiter[Owner], owner: Owner, specs: tuple[InstanceSpec, ...]) -> None:
+    def __init__(self, limiter: RateLimiter, spec: ModelSpec) -> None:
         super().__init__(ahead=False)
         self._limiter: Final = limiter
-        self._owner: Final = owner
-        self._specs: Final = specs
-        self._turns: dict[Instance, Turn[Owner]] = {}
+        self._spec: Final = spec
+        self._turns: dict[Instance, Turn] = {}
         #: Idle instances, the one that has run least first; an entry is void where the instance is not idle since then.
         self._least: list[tuple[int, int, Instance]] = []
         self._idle_since: dict[Instance, int] = {}
@@ -38,9 +34,9 @@ class LimitedInstances(Instances, Generic[Owner]):
         if known is not None:
             return known
         if not len(self):
-            self._limiter.register(self._owner, self._specs)
+            self._limiter.register(self._spec.key, self._spec.instances)
         instance = super().add(peer, spec)
-        self._turns[instance] = self._limiter.enter(self._owner, spec)
+        self._turns[instance] = self._limiter.enter(self._spec.key, spec)
         self._note_idle(instance)
         return instance
 
@@ -51,7 +47,7 @@ class LimitedInstances(Instances, Generic[Owner]):
             self._idle_since.pop(instance, None)
             self._limiter.leave(self._turns.pop(instance))
             if not len(self):
-                self._limiter.unregister(self._owner)
+                self._limiter.unregister(self._spec.key)
         return instance
 
     def free(self, now_ns: int) -> Instance | None:  # noqa: ARG002 - as above

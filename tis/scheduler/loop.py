@@ -18,10 +18,11 @@ from tis.errors import Code, TisError
 from tis.log import get_logger
 from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
+from tis.scheduler.kinds import scheduler_of
 from tis.scheduler.latencies import Latencies
-from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest, Refusal
 from tis.scheduler.rate_limiter import RateLimiter
+from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
 from tis.scheduler.wakeups import Wakeups
 from tis.settings import ServerSettings
@@ -44,11 +45,11 @@ class SchedulerLoop:
         self._mailbox = Mailbox(runtime_dir, peer)
         self._outbox = Outbox(runtime_dir)
         self._inbox = PullSocket(requests_path(runtime_dir))
-        self._models: dict[tuple[str, int], ModelScheduler] = {}
-        self._model_of_instance: dict[int, ModelScheduler] = {}
+        self._models: dict[tuple[str, int], Scheduling] = {}
+        self._model_of_instance: dict[int, Scheduling] = {}
         #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
-        self._changed: set[ModelScheduler] = set()
-        self._wakeups: Wakeups[ModelScheduler] = Wakeups()
+        self._changed: set[Scheduling] = set()
+        self._wakeups: Wakeups[Scheduling] = Wakeups()
         #: There where instances share resources.
         self._limiter = (
             RateLimiter(self._settings.rate_limit_resources, self._wake)
@@ -58,10 +59,11 @@ class SchedulerLoop:
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
-        #: Processes that have died, until nothing of theirs is left here.
+        #: Processes that have died, and those of them of which something is left here.
+        self._dead: set[int] = set()
         self._gone: set[int] = set()
         #: Every request that has been taken and not answered for the last time, waiting or running.
-        self._ledger: dict[tuple[int, int], tuple[QueuedRequest, ModelScheduler]] = {}
+        self._ledger: dict[tuple[int, int], tuple[QueuedRequest, Scheduling]] = {}
         #: Who in this process waits for the answers to its own requests, by their numbers.
         self._askers: dict[int, Asker] = {}
         self._holdings = Holdings(pool)
@@ -143,7 +145,7 @@ class SchedulerLoop:
         if model is None or key in self._failed:
             self._answer(infer, self._unknown(infer, known=model is not None), now_ns)
             return
-        if infer.asker in self._gone:
+        if infer.asker in self._dead:
             return
         request = QueuedRequest(infer, now_ns)
         try:
@@ -214,10 +216,11 @@ class SchedulerLoop:
         if infer.asker == self._peer:
             self._own_answered(message, now_ns)
             return
-        if isinstance(message, m.Reply) and message.blocks:
-            if infer.asker in self._gone:
+        if infer.asker in self._dead:
+            if isinstance(message, m.Reply):
                 self._holdings.release(message.blocks)
-                return
+            return
+        if isinstance(message, m.Reply) and message.blocks:
             self._holdings.hand_on(message.blocks, infer.asker)
         self._outbox.post(infer.asker, message)
 
@@ -286,7 +289,7 @@ class SchedulerLoop:
         listed = {entry.spec.key: entry for entry in table.models}
         for key, entry in listed.items():
             if key not in self._models:
-                self._models[key] = ModelScheduler(entry.spec, self._latencies(entry.spec), self._limiter)
+                self._models[key] = scheduler_of(entry.spec, self._latencies(entry.spec), self._peer, self._limiter)
             elif not entry.ready:
                 self._close_model(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
@@ -306,7 +309,7 @@ class SchedulerLoop:
             spec.first_response_buckets_ms if settings.metrics_histograms else None,
         )
 
-    def _close_model(self, model: ModelScheduler) -> None:
+    def _close_model(self, model: Scheduling) -> None:
         now_ns = time.monotonic_ns()
         self._carry_out(model.close(now_ns), now_ns)
         self._wakeups.set(model, None)
@@ -314,6 +317,7 @@ class SchedulerLoop:
     def _on_peer_down(self, down: m.PeerDown) -> None:
         """A process has died. A worker takes exactly the requests with it that it had; a frontend, those that it asked."""
         now_ns = time.monotonic_ns()
+        self._dead.add(down.peer)
         self._gone.add(down.peer)
         self._outbox.forget(down.peer)
         model = self._model_of_instance.pop(down.peer, None)
@@ -349,11 +353,13 @@ class SchedulerLoop:
                 self._carry_out(model.dispatch(now_ns), now_ns)
                 self._wakeups.set(model, model.wake_ns(now_ns))
             if self._limiter is not None:
-                self._limiter.settle(changed)
+                self._limiter.settle(model.spec.key for model in changed)
 
-    def _wake(self, model: ModelScheduler) -> None:
-        """Dispatch a model in this turn."""
-        self._changed.add(model)
+    def _wake(self, key: tuple[str, int]) -> None:
+        """Dispatch a model in this turn, if it is still there."""
+        model = self._models.get(key)
+        if model is not None:
+            self._changed.add(model)
 
     def _close(self) -> None:
         self._poller.close()

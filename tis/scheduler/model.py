@@ -48,10 +48,10 @@ class ModelScheduler:
         self,
         spec: ModelSpec,
         latencies: Latencies | None = None,
-        limiter: "RateLimiter[ModelScheduler] | None" = None,
+        limiter: RateLimiter | None = None,
     ) -> None:
         self.spec = spec
-        self.instances = Instances() if limiter is None else LimitedInstances(limiter, self, spec.instances)
+        self.instances = Instances() if limiter is None else LimitedInstances(limiter, spec)
         self.statistics = Statistics(
             spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
         )

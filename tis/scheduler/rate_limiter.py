@@ -4,30 +4,32 @@ The rules are Triton's: an instance holds its resources while it runs; of the in
 with the smallest executions times priority comes first, and while its resources are not free nobody passes it. Beyond
 Triton: an instance that joins late begins level with the others, instead of having every turn until it has caught up.
 
-How a turn passes: a model that has a batch for an idle instance asks. If it may not run now, its claim is noted. When
-something is released, the model of the first claim is woken and asks again. A claim that its model does not renew when it
-is dispatched is void, so that a request that was cancelled or not due holds nobody up.
+How a turn passes: a model that has a batch for an idle instance asks. If it may not run now, its claim is noted. After
+models have been dispatched, among them those of which something was released, the model of the first claim is woken if
+that can run now, and asks again. A claim that its model does not renew when it is dispatched is void, so that a request
+that was cancelled or is not due holds nobody up.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from tis.contracts.model_spec import InstanceSpec
 from tis.contracts.resources import Given, Resource, available, most_needed, needs
 
-Owner = TypeVar("Owner", bound=Hashable)
+#: A model version by name and number.
+ModelKey = tuple[str, int]
 
 _VOID_ENTRIES: Final = 64
 
 
 @dataclass(slots=True, eq=False)
-class Turn(Generic[Owner]):
+class Turn:
     """An instance as the limiter sees it."""
 
-    owner: Owner
+    owner: ModelKey
     needs: dict[Resource, int]
     weight: int
     executions: int = 0
@@ -52,41 +54,40 @@ class _Amount:
 
 
 @dataclass(slots=True)
-class _Model(Generic[Owner]):
+class _Model:
     """What a model needs at most, and its instances that have claims."""
 
     most: dict[Resource, int] = field(default_factory=dict)
-    claims: set[Turn[Owner]] = field(default_factory=set)
+    claims: set[Turn] = field(default_factory=set)
 
 
-class RateLimiter(Generic[Owner]):
+class RateLimiter:
     """Resources and turns of all models. `wake` is called with a model that should be dispatched again."""
 
-    def __init__(self, given: Given, wake: Callable[[Owner], None]) -> None:
+    def __init__(self, given: Given, wake: Callable[[ModelKey], None]) -> None:
         self._given: Final = given
         self._wake: Final = wake
-        self._models: dict[Owner, _Model[Owner]] = {}
-        self._turns: set[Turn[Owner]] = set()
+        self._models: dict[ModelKey, _Model] = {}
+        self._turns: set[Turn] = set()
         self._amounts: dict[Resource, _Amount] = {}
         #: Claims, first one on top; entries whose instance has no claim any more are void.
-        self._claims: list[tuple[int, int, Turn[Owner]]] = []
+        self._claims: list[tuple[int, int, Turn]] = []
         self._numbers = count(1)
         self._round = 1
 
     # ---- who takes part --------------------------------------------------------------------------------------------
 
-    def register(self, owner: Owner, specs: Iterable[InstanceSpec]) -> None:
+    def register(self, owner: ModelKey, specs: Iterable[InstanceSpec]) -> None:
         """A model's instances count for what there is of each resource, whether they are up or not."""
         self._models[owner] = _Model(most_needed(specs))
         self._count()
-        self._wake_first()
 
-    def unregister(self, owner: Owner) -> None:
+    def unregister(self, owner: ModelKey) -> None:
         """A model is going away. What its instances hold stays held until they leave."""
         if self._models.pop(owner, None) is not None:
             self._count()
 
-    def enter(self, owner: Owner, spec: InstanceSpec) -> Turn[Owner]:
+    def enter(self, owner: ModelKey, spec: InstanceSpec) -> Turn:
         """An instance of a registered model is up. It begins level with the one that has run least."""
         weight = max(spec.rate_limit.priority, 1)
         level = min((turn.score for turn in self._turns), default=0)
@@ -94,7 +95,7 @@ class RateLimiter(Generic[Owner]):
         self._turns.add(turn)
         return turn
 
-    def leave(self, turn: Turn[Owner]) -> None:
+    def leave(self, turn: Turn) -> None:
         """An instance has gone."""
         self._turns.discard(turn)
         self._drop(turn)
@@ -112,7 +113,7 @@ class RateLimiter(Generic[Owner]):
 
     # ---- turns -----------------------------------------------------------------------------------------------------
 
-    def ask(self, turn: Turn[Owner]) -> bool:
+    def ask(self, turn: Turn) -> bool:
         """Whether an idle instance, for which a batch waits, may run now. Else it has a claim from now on."""
         first = self._first()
         if not turn.since:
@@ -129,7 +130,7 @@ class RateLimiter(Generic[Owner]):
         turn.claimed = self._round
         return False
 
-    def hold(self, turn: Turn[Owner]) -> None:
+    def hold(self, turn: Turn) -> None:
         """An instance begins to run."""
         self._drop(turn)
         turn.since = 0
@@ -138,16 +139,15 @@ class RateLimiter(Generic[Owner]):
         for resource, amount in turn.needs.items():
             self._amounts[resource].held += amount
 
-    def release(self, turn: Turn[Owner]) -> None:
+    def release(self, turn: Turn) -> None:
         """An instance has run."""
         if not turn.holds:
             return
         turn.holds = False
         for resource, amount in turn.needs.items():
             self._amounts[resource].held -= amount
-        self._wake_first()
 
-    def settle(self, dispatched: Iterable[Owner]) -> None:
+    def settle(self, dispatched: Iterable[ModelKey]) -> None:
         """These models have just been dispatched: claims that they have not renewed are void, and the next may be tried."""
         for owner in dispatched:
             model = self._models.get(owner)
@@ -156,14 +156,11 @@ class RateLimiter(Generic[Owner]):
                     turn.since = 0
                     self._drop(turn)
         self._round += 1
-        self._wake_first()
-
-    def _wake_first(self) -> None:
         first = self._first()
         if first is not None and self._fits(first):
             self._wake(first.owner)
 
-    def _first(self) -> Turn[Owner] | None:
+    def _first(self) -> Turn | None:
         """The instance whose turn is next."""
         claims = self._claims
         while claims:
@@ -173,7 +170,7 @@ class RateLimiter(Generic[Owner]):
             heappop(claims)
         return None
 
-    def _fits(self, turn: Turn[Owner]) -> bool:
+    def _fits(self, turn: Turn) -> bool:
         amounts = self._amounts
         for resource, amount in turn.needs.items():
             there = amounts[resource]
@@ -181,7 +178,7 @@ class RateLimiter(Generic[Owner]):
                 return False
         return True
 
-    def _drop(self, turn: Turn[Owner]) -> None:
+    def _drop(self, turn: Turn) -> None:
         if turn.claimed:
             turn.claimed = 0
             model = self._models.get(turn.owner)

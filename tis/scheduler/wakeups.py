@@ -1,11 +1,10 @@
 """Which models to look at again at which moment. Pure; setting a moment costs the same however many are set."""
 
-from collections.abc import Hashable
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Final, Generic, TypeVar
 
-Thing = TypeVar("Thing", bound=Hashable)
+Thing = TypeVar("Thing")
 
 _VOID_ENTRIES: Final = 64
 

@@ -1,4 +1,4 @@
-"""Which process holds which ranges of the pool, and when those of a dead one come free. Pure bookkeeping."""
+"""Which process holds which ranges of the pool. Pure bookkeeping; when a dead one's come free is `departures.py`."""
 
 from typing import Final
 
@@ -19,8 +19,6 @@ class Grants:
         end = pool_bytes - pool_bytes % GRANULE_BYTES
         self._rest = BuddyAllocator(self._frontend_bytes * frontends, end, GRANULE_BYTES)
         self._of_peer: dict[int, list[Grant]] = {}
-        #: Dead peers, and the living ones that may still hold something of theirs.
-        self._awaited: dict[int, set[int]] = {}
 
     def frontend_range(self, place: int) -> Grant:
         """The range of the frontend at a place, counted from 0; a restarted one gets the same."""
@@ -40,33 +38,7 @@ class Grants:
         """How much a worker has been granted."""
         return sum(grant.size_bytes for grant in self._of_peer.get(peer, ()))
 
-    def peer_died(self, peer: int, living: set[int]) -> bool:
-        """A process is gone; its ranges come free when the living are done with them. True where that is at once."""
-        self._awaited[peer] = set(living)
-        for awaited in self._awaited.values():
-            awaited.discard(peer)
-        return self._reclaim(peer)
-
-    def quiesced(self, peer: int, gone: int) -> bool:
-        """`peer` holds nothing of `gone` any more. True where now nobody does."""
-        awaited = self._awaited.get(gone)
-        if awaited is None:
-            return False
-        awaited.discard(peer)
-        return self._reclaim(gone)
-
-    def awaited(self, gone: int) -> bool:
-        """True while somebody may still hold something of a dead peer."""
-        return gone in self._awaited
-
-    def settle(self) -> list[int]:
-        """Dead peers whom nobody is awaited for any more, because those who were have died too."""
-        return [gone for gone in list(self._awaited) if self._reclaim(gone)]
-
-    def _reclaim(self, gone: int) -> bool:
-        if self._awaited[gone]:
-            return False
-        del self._awaited[gone]
-        for grant in self._of_peer.pop(gone, []):
+    def reclaim(self, peer: int) -> None:
+        """Take back the ranges of a dead worker that nobody reads any more. A frontend's place keeps its range."""
+        for grant in self._of_peer.pop(peer, []):
             self._rest.free(grant.offset)
-        return True

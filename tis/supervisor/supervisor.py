@@ -1,7 +1,6 @@
-"""The supervisor itself: which processes there are, what they tell it, what it tells them, and the order of a stop."""
+"""The supervisor itself: which processes there are, what they tell it, and what it tells them."""
 
 import signal
-import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -18,6 +17,7 @@ from tis.supervisor.addresses import ReservedPort
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
+from tis.supervisor.departures import Departures
 from tis.supervisor.grants import Grants
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loop import Loop
@@ -26,12 +26,8 @@ from tis.supervisor.metrics import Metrics
 from tis.supervisor.models import Models
 from tis.supervisor.place import Place
 from tis.supervisor.regions import ClientRegions
+from tis.supervisor.stopping import Stopping
 from tis_shm.pool import Pool
-
-_STOP_PATIENCE_S: Final = 5.0
-#: The same after a second signal or the exit timeout.
-_GIVEN_UP_PATIENCE_S: Final = 1.0
-_SECOND_SIGNAL_AFTER_S: Final = 0.5
 
 _log = get_logger(__name__)
 
@@ -66,6 +62,7 @@ class Supervisor:
         frontends = settings.frontend_count(self.machine.cores)
         self._observed = Metrics(settings, pool.data_bytes, self.later)
         self._grants = Grants(pool.data_bytes, frontends)
+        self._departures = Departures(self._ask_scheduler_of, self._announce_death, self._forget)
         self._scheduler = Place(self, "the scheduler", self._launch_scheduler)
         self._scheduler.on_give_up = self._cannot_go_on
         self._listening = [[port.listen() if port else None for port in (http, metrics)] for _ in range(frontends)]
@@ -78,11 +75,7 @@ class Supervisor:
         self.models: Final = Models(self, settings)
         self.models.on_settled = self._models_settled
         self._started = False
-        self._stopping = False
-        self._undrained: set[int] = set()
-        self._patience_s = _STOP_PATIENCE_S
-        self._stop_asked_s = 0.0
-        self._exit_code = 0
+        self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
         self._failure: TisError | None = None
 
@@ -92,8 +85,8 @@ class Supervisor:
         Raises:
             TisError: a model could not be loaded at start, and the operator wants no server then.
         """
-        self._loop.on_signal(signal.SIGTERM, lambda: self._on_stop_signal(signal.SIGTERM))
-        self._loop.on_signal(signal.SIGINT, lambda: self._on_stop_signal(signal.SIGINT))
+        self._loop.on_signal(signal.SIGTERM, lambda: self._stopping.on_signal(signal.SIGTERM))
+        self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
         self._scheduler.start()
         self.models.start()
         for place in self._frontends:
@@ -106,7 +99,7 @@ class Supervisor:
         self._context.term()
         if self._failure is not None:
             raise self._failure
-        return self._exit_code
+        return self._stopping.exit_code
 
     # ---- what places and versions need -----------------------------------------------------------------------------
 
@@ -152,9 +145,9 @@ class Supervisor:
             self._hub.send(peer, table)
         self._publish_state()
 
-    def instance_up(self, peer: int, spec: ModelSpec) -> None:
-        """Tell the scheduler that a worker takes batches."""
-        self._hub.send(self._scheduler.peer, m.InstanceUp(peer, spec.name, spec.version))
+    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
+        """Tell the scheduler that a worker takes batches as an instance of a model version."""
+        self._hub.send(self._scheduler.peer, m.InstanceUp(peer, spec.name, spec.version, number))
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
@@ -171,7 +164,7 @@ class Supervisor:
             ),
         )
         # A restarted frontend gets the range of the one before, which workers may still be reading.
-        place.may_start = lambda previous: not self._grants.awaited(previous)
+        place.may_start = lambda previous: previous not in self._departures
         place.on_give_up = self._cannot_go_on
         return place
 
@@ -179,7 +172,7 @@ class Supervisor:
         return [place.peer for place in self._frontends if place.peer]
 
     def _publish_state(self) -> None:
-        self._tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping))
+        self._tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping.begun))
 
     def _tell_frontends(self, message: m.Message) -> None:
         for peer in self._frontend_peers():
@@ -193,7 +186,7 @@ class Supervisor:
     def _ready(self) -> bool:
         everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
         models_ready = self.models.all_ready or not self._settings.strict_readiness
-        return everybody_up and self.models.settled and models_ready and not self._stopping
+        return everybody_up and self.models.settled and models_ready and not self._stopping.begun
 
     def _publish_regions(self, table: m.Regions) -> set[int]:
         """Tell frontends and workers the clients' regions; gives the frontends that have been told."""
@@ -203,26 +196,35 @@ class Supervisor:
 
     def _peer_down(self, peer: int, reason: str) -> None:
         self._regions.peer_down(peer)
+        self._departures.died(peer, reason, scheduler_lives=self._scheduler.peer in self._greeted)
+
+    def _ask_scheduler_of(self, gone: int, reason: str) -> None:
+        self._hub.send(self._scheduler.peer, m.PeerDown(gone, reason))
+
+    def _announce_death(self, gone: int, reason: str) -> set[int]:
+        for each in self._children:
+            if each != self._scheduler.peer:
+                self._hub.send(each, m.PeerDown(gone, reason))
         # Only these can hold anything of the dead one: a worker that still loads has not seen a request yet.
         holders = {place.peer for place in self._frontends if place.peer in self._greeted}
         holders.update(each for version in self.models.versions for each in version.peers_up())
-        if self._scheduler.up:
-            holders.add(self._scheduler.peer)
-        for each in self._children:
-            self._hub.send(each, m.PeerDown(peer, reason))
-        self._grants.peer_died(peer, holders)
-        self._grants.settle()
+        return holders & self._children.keys()
+
+    def _forget(self, gone: int) -> None:
+        """Nobody reads what was a dead process's, nor what workers had lent to it."""
+        self._grants.reclaim(gone)
+        for version in self.models.versions:
+            for each in version.peers_up():
+                self._hub.send(each, m.PeerForgotten(gone))
 
     def _after_death(self) -> None:
         self._publish_state()
-        if self._stopping:
-            self._undrained &= set(self._children)
-            self._continue_stop()
+        self._stopping.process_ended()
 
     def _cannot_go_on(self, reason: str) -> None:
         _log.error("the server cannot go on without this process: it %s again and again", reason)
-        self._exit_code = 1
-        self._begin_stop()
+        self._stopping.exit_code = 1
+        self._stopping.begin()
 
     # ---- what children say -----------------------------------------------------------------------------------------
 
@@ -247,15 +249,16 @@ class Supervisor:
         elif self.calls.take(message):
             return
         elif isinstance(message, m.Quiesced):
-            self._grants.quiesced(message.peer, message.gone)
+            if message.peer == self._scheduler.peer:
+                self._departures.scheduler_quiesced(message.gone)
+            else:
+                self._departures.quiesced(message.peer, message.gone)
         elif isinstance(message, m.ServerQuery):
             self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
         elif isinstance(message, m.Heartbeat):
             self._observed.heard(message)
         elif isinstance(message, m.Drained):
-            self._undrained.discard(message.peer)
-            if self._stopping:
-                self._continue_stop()
+            self._stopping.drained(message.peer)
 
     def _on_hello(self, hello: m.Hello) -> None:
         peer = hello.peer
@@ -270,7 +273,7 @@ class Supervisor:
         for index, place in enumerate(self._frontends):
             if place.peer == peer:
                 boot = m.Boot(self._live.now(), (self._grants.frontend_range(index),), scheduler)
-                state = m.ServerState(ready=self._ready, stopping=self._stopping)
+                state = m.ServerState(ready=self._ready, stopping=self._stopping.begun)
                 self._hub.send(peer, boot, self.models.table(), state, self._live.trace(), self._regions.table())
                 return
         version = self.models.of_peer(peer)
@@ -295,7 +298,7 @@ class Supervisor:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
         for version in self.models.versions:
             for peer in version.peers_up():
-                self.instance_up(peer, version.spec)
+                self.instance_up(peer, version.spec, version.place_of(peer) or 0)
         for peer in self._children:
             if peer != self._scheduler.peer:
                 self._hub.send(peer, m.SchedulerChanged(self._scheduler.peer))
@@ -309,79 +312,51 @@ class Supervisor:
     def _announce(self) -> None:
         """Say once that the server serves; or give up, where a model failed and the operator wants that."""
         everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
-        if self._started or self._stopping or not self.models.settled or not everybody_up:
+        if self._started or self._stopping.begun or not self.models.settled or not everybody_up:
             return
         self._started = True
         log_block(_log, "", self.models.log_table())
         if self._settings.exit_on_error and not self.models.all_ready:
             self._failure = internal("failed to load all models")
-            self._begin_stop()
+            self._stopping.begin()
             return
         services = {"GRPCInferenceService": self._grpc, "HTTPService": self._http, "Metrics Service": self._metrics}
         for service, port in services.items():
             if port is not None:
                 _log.info("Started %s at %s:%d", service, port.address, port.port)
 
-    # ---- stopping: no new connections, drain, stop workers and scheduler, leave ------------------------------------
+    # ---- stopping: what the order of a stop asks for ---------------------------------------------------------------
 
-    def _on_stop_signal(self, number: signal.Signals) -> None:
-        now_s = time.monotonic()
-        if self._stopping:
-            # `timeout` and some shells send a signal to the process and to its group: that is one wish, not two.
-            if now_s - self._stop_asked_s < _SECOND_SIGNAL_AFTER_S:
-                return
-            _log.info("Signal (%d) received again: what is in flight is given up.", number)
-            self._give_up()
-            return
-        self._stop_asked_s = now_s
-        _log.info("Signal (%d) received.", number)
-        self._begin_stop()
-
-    def _begin_stop(self) -> None:
-        if self._stopping:
-            return
-        self._stopping = True
+    def drain(self) -> set[int]:
+        """Tell frontends to accept no more; gives those that will say when nothing is in flight."""
         self._publish_state()
-        self._undrained = self._greeted.intersection(self._frontend_peers())
-        for peer in self._undrained:
+        told = self._greeted.intersection(self._frontend_peers())
+        for peer in told:
             self._hub.send(peer, m.Drain())
-        self._loop.later(self._settings.exit_timeout_s, self._drain_timed_out)
-        self._continue_stop()
+        return told
 
-    def _drain_timed_out(self) -> None:
-        if self._undrained:
-            _log.error("Exit timeout expired. Exiting immediately.")
-            self._exit_code = 1
-            self._give_up()
+    def dismiss(self) -> None:
+        """Tell all processes to end, and start none again."""
+        for place in [*self._frontends, self._scheduler]:
+            place.dismiss()
+        for version in self.models.versions:
+            version.stop()
+        for peer, child in self._children.items():
+            if peer in self._greeted:
+                self._hub.send(peer, m.Stop())
+            else:
+                child.kill()
 
-    def _give_up(self) -> None:
-        """What is in flight is lost, and nobody is waited for any longer than it takes to say so."""
-        self._patience_s = _GIVEN_UP_PATIENCE_S
-        self._undrained.clear()
-        if self._scheduler.wanted:
-            self._continue_stop()
-        else:
-            self._kill_rest()
+    def living(self) -> set[int]:
+        """The processes that have not ended."""
+        return set(self._children)
 
-    def _continue_stop(self) -> None:
-        """Go as far as the stop can go now; called again whenever something has ended."""
-        if self._undrained:
-            return
-        if self._scheduler.wanted:
-            for place in [*self._frontends, self._scheduler]:
-                place.dismiss()
-            for version in self.models.versions:
-                version.stop()
-            for peer, child in self._children.items():
-                if peer in self._greeted:
-                    self._hub.send(peer, m.Stop())
-                else:
-                    child.kill()
-            self._loop.later(self._patience_s, self._kill_rest)
-        if not self._children:
-            self._loop.stop()
-
-    def _kill_rest(self) -> None:
+    def kill_all(self) -> None:
+        """End what has not ended by itself."""
         for child in self._children.values():
             _log.error("process %d (%s) did not stop in time and is killed", child.pid, child.module)
             child.kill()
+
+    def leave(self) -> None:
+        """Nothing is left to be done."""
+        self._loop.stop()

@@ -48,8 +48,8 @@ class VersionHost(Host, Protocol):
     def publish(self) -> None:
         """Tell everybody the model table."""
 
-    def instance_up(self, peer: int, spec: ModelSpec) -> None:
-        """Tell the scheduler that a worker takes batches."""
+    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
+        """Tell the scheduler that a worker takes batches as an instance of a model version."""
 
 
 class ModelVersion:
@@ -158,7 +158,7 @@ class ModelVersion:
         if index is None:
             return
         self._places[index].up = True
-        self._host.instance_up(peer, self.spec)
+        self._host.instance_up(peer, self.spec, index)
         if self.state is not State.READY and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
             self.load_s = self.load_s or time.monotonic() - self._started_s

@@ -107,8 +107,12 @@ class Runner:
         messages, self._unfollowed = [*self._unfollowed, *self._control.receive()], []
         for message in messages:
             if isinstance(message, m.PeerDown):
-                self._writer.forget(message.peer)
+                if message.peer == self._scheduler:
+                    # Its batches may read what others have lent to it.
+                    self._waiting.clear()
                 self._control.send(m.Quiesced(self._control.peer, message.peer))
+            elif isinstance(message, m.PeerForgotten):
+                self._writer.forget(message.peer)
             elif isinstance(message, m.SchedulerChanged):
                 self._outbox.forget(self._scheduler)
                 self._scheduler = message.peer

@@ -1,11 +1,7 @@
 """The ledger of requests in flight: every block comes back once, every client is told, late answers harm nobody."""
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,20 +12,6 @@ from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.errors import Code, TisError, unavailable
 from tis_shm.pool import Block, StaleBlockError
-
-
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    # Short, since the path of a socket may have 107 bytes at most.
-    path = Path(tempfile.mkdtemp(prefix="tis-test-"))
-    loop = asyncio.new_event_loop()
-    made = Bench(path, loop)
-    made.connect()
-    yield made
-    made.close()
-    loop.close()
-    shutil.rmtree(path)
-
 
 # ---- places for tensors --------------------------------------------------------------------------------------------
 
@@ -380,24 +362,3 @@ def test_where_nothing_is_held_it_is_quiet_at_once(bench: Bench) -> None:
     reported: list[bool] = []
     bench.core.when_quiesced(lambda: reported.append(True))
     assert reported == [True]
-
-
-def test_a_request_with_several_responses_keeps_its_block_until_the_last(bench: Bench) -> None:
-    number = bench.submit()
-    bench.receive(m.Reply(number, (), (m.OutputRef("Y", "FP32", (0,), 0, 0),), {}, final=False))
-    bench.receive(m.Failure(number, "INTERNAL", "no", complete=True, final=False))
-    assert bench.core.used_bytes > 0
-    bench.receive(m.Reply(number, (), None))
-    assert [(answer.final, answer.is_empty) for answer in bench.answers] == [(False, False), (False, False), (True, True)]
-    assert (bench.core.used_bytes, bench.core.pending) == (0, 0)
-
-
-def test_a_request_whose_time_is_over_is_answered_at_once_and_keeps_its_block_until_it_has_run(bench: Bench) -> None:
-    number = bench.submit()
-    bench.receive(m.Expired(number))
-    [answer] = bench.answers
-    assert answer.error is not None
-    assert (answer.error.code, answer.error.message) == (Code.UNAVAILABLE, "[request id: x] Request timeout expired")
-    assert bench.core.used_bytes > 0
-    bench.receive(m.Failure(number, "INTERNAL", "no"))
-    assert (bench.core.used_bytes, len(bench.answers)) == (0, 1)

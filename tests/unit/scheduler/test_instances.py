@@ -85,12 +85,10 @@ def test_the_end_of_a_batch_that_it_does_not_run_changes_nothing() -> None:
 
 
 def busy(instances: Instances, peer: int, *, since_ns: int, typical_ms: int) -> None:
-    instances.add(peer)
-    instance = instances.get(peer)
-    assert instance is not None
-    instance.begin(batch(peer * 100), 0)
-    instance.finish(peer * 100, 0, typical_ms * MS)
-    instance.begin(batch(peer * 100 + 1), since_ns)
+    instance = instances.add(peer)
+    instances.begin(instance, batch(peer * 100), 0)
+    assert instances.finish(peer, peer * 100, 0, typical_ms * MS) is not None
+    instances.begin(instance, batch(peer * 100 + 1), since_ns)
 
 
 def test_without_instances_nothing_is_free_and_nothing_wakes() -> None:
@@ -126,7 +124,7 @@ def test_when_all_are_full_only_the_end_of_a_batch_helps() -> None:
     assert instance is not None
     assert instances.free(0) is None
     assert instances.wake_ns() is not None
-    instance.begin(batch(7), 29 * MS)
+    instances.begin(instance, batch(7), 29 * MS)
     assert instances.free(100 * MS) is None
     assert instances.wake_ns() is None
 
@@ -136,11 +134,13 @@ def test_an_instance_that_goes_gives_back_both_batches_it_had() -> None:
     busy(instances, 1, since_ns=0, typical_ms=30)
     instance = instances.get(1)
     assert instance is not None
-    instance.begin(batch(7), 29 * MS)
-    assert [each.batch_id for each in instances.remove(1)] == [101, 7]
+    instances.begin(instance, batch(7), 29 * MS)
+    gone = instances.remove(1)
+    assert gone is instance
+    assert [each.batch_id for each in gone.batches] == [101, 7]
     assert len(instances) == 0
     assert instances.get(1) is None
-    assert instances.remove(1) == []
+    assert instances.remove(1) is None
 
 
 def test_an_instance_announced_twice_keeps_what_it_has() -> None:
@@ -148,3 +148,41 @@ def test_an_instance_announced_twice_keeps_what_it_has() -> None:
     busy(instances, 1, since_ns=0, typical_ms=30)
     instances.add(1)
     assert [len(each.batches) for each in instances] == [1]
+
+
+def test_the_instance_that_has_idled_longest_is_next() -> None:
+    instances = Instances()
+    for peer in (1, 2, 3):
+        instances.add(peer)
+    order = []
+    for number in range(6):
+        instance = instances.free(0)
+        assert instance is not None
+        order.append(instance.peer)
+        instances.begin(instance, batch(number), 0)
+        assert instances.finish(instance.peer, number, 0, 1) is not None
+    assert order == [1, 2, 3, 1, 2, 3]
+
+
+def test_without_batches_ahead_a_busy_instance_takes_nothing() -> None:
+    instances = Instances(ahead=False)
+    busy(instances, 1, since_ns=0, typical_ms=30)
+    instance = instances.get(1)
+    assert instance is not None
+    assert instances.free(100 * MS) is None
+    assert not instances.is_free(instance, 100 * MS)
+    assert instances.wake_ns() is None
+    assert instances.finish(1, 101, 0, 30 * MS) is not None
+    assert instances.is_free(instance, 100 * MS)
+
+
+def test_while_one_is_always_idle_nothing_piles_up() -> None:
+    instances = Instances()
+    instances.add(1)
+    instances.add(2)
+    for number in range(1000):
+        instance = instances.free(number * MS)
+        assert instance is not None
+        instances.begin(instance, batch(number), number * MS)
+        assert instances.finish(instance.peer, number, 0, number * MS + 1) is not None
+    assert len(instances._handovers) < 100

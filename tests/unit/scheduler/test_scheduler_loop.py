@@ -162,13 +162,17 @@ def test_a_waiting_request_that_is_cancelled_is_answered_and_never_runs(bench: B
     assert bench.boxes[WORKER].receive() == []
 
 
-def test_a_cancel_for_what_runs_or_was_never_heard_of_changes_nothing(bench: Bench) -> None:
+def test_a_cancel_for_what_runs_is_told_to_its_worker_and_one_for_what_was_never_heard_of_to_nobody(
+    bench: Bench,
+) -> None:
     serving(bench)
     bench.ask(1)
+    batch = bench.batch()
     bench.cancel(1)
     bench.cancel(99)
     assert bench.failures() == []
-    bench.finish(bench.batch())
+    assert bench.boxes[WORKER].receive() == [m.Cancel(1, FRONTEND)]
+    bench.finish(batch)
 
 
 def test_requests_wait_for_the_first_instance(bench: Bench) -> None:
@@ -273,14 +277,17 @@ def test_a_dead_frontend_is_quiesced_only_when_no_worker_reads_its_tensors_any_m
     bench.finish(batch)
     bench.loop._report_quiesced()
     assert bench.said(m.Quiesced) == m.Quiesced(SCHEDULER, FRONTEND)
-    assert [item.request_id for item in bench.batch().items] == [3]
+    cancel, batch_then = bench.boxes[WORKER].receive()
+    assert cancel == m.Cancel(1, FRONTEND)
+    assert isinstance(batch_then, m.Batch)
+    assert [item.request_id for item in batch_then.items] == [3]
 
 
 def test_what_a_dead_frontend_had_sent_before_is_not_run(bench: Bench) -> None:
     serving(bench)
     bench.ask(1)
-    bench.control(m.PeerDown(FRONTEND))
     bench.batch()
+    bench.control(m.PeerDown(FRONTEND))
     bench.ask(2)
     assert bench.loop._models["m", 1].queued == 0
 

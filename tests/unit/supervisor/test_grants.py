@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,60 +69,10 @@ def full(peer: int = WORKER) -> Grants:
     return grants
 
 
-def test_a_dead_workers_range_waits_for_everybody_who_may_still_read_it() -> None:
+def test_what_a_dead_worker_had_can_be_granted_again() -> None:
     grants = full()
-    assert not grants.peer_died(WORKER, {SCHEDULER, FRONTEND})
-    assert grants.awaited(WORKER)
-    assert not grants.quiesced(SCHEDULER, WORKER)
+    grants.reclaim(OTHER_WORKER)
     assert exhausted(grants)
-    assert grants.quiesced(FRONTEND, WORKER)
-    assert not grants.awaited(WORKER)
+    grants.reclaim(WORKER)
+    grants.reclaim(WORKER)
     granted(grants, OTHER_WORKER, 8 * MIB)
-
-
-def test_where_nobody_lives_it_comes_free_at_once() -> None:
-    grants = full()
-    assert grants.peer_died(WORKER, set())
-    granted(grants, OTHER_WORKER, 8 * MIB)
-
-
-def test_only_those_who_lived_at_its_death_are_waited_for() -> None:
-    grants = full()
-    grants.peer_died(WORKER, {FRONTEND})
-    assert not grants.quiesced(OTHER_WORKER, WORKER)
-    assert grants.quiesced(FRONTEND, WORKER)
-
-
-def test_one_that_dies_is_waited_for_no_longer() -> None:
-    grants = full()
-    grants.peer_died(WORKER, {FRONTEND})
-    assert grants.peer_died(FRONTEND, set())
-    assert grants.settle() == [WORKER]
-    assert grants.settle() == []
-    granted(grants, OTHER_WORKER, 8 * MIB)
-
-
-def test_two_that_die_in_one_turn_do_not_wait_for_each_other() -> None:
-    grants = full()
-    grants.peer_died(WORKER, {OTHER_WORKER, FRONTEND})
-    grants.peer_died(OTHER_WORKER, {FRONTEND})
-    assert grants.quiesced(FRONTEND, WORKER)
-    assert grants.quiesced(FRONTEND, OTHER_WORKER)
-
-
-@pytest.mark.parametrize("gone", [WORKER, 77])
-def test_a_word_about_somebody_who_is_not_awaited_changes_nothing(gone: int) -> None:
-    grants = full()
-    assert not grants.quiesced(FRONTEND, gone)
-    assert exhausted(grants)
-
-
-def test_all_ranges_of_a_dead_worker_come_free_and_no_others() -> None:
-    grants = Grants(16 * MIB, 1)
-    granted(grants, WORKER, 2 * MIB)
-    living = granted(grants, OTHER_WORKER, 2 * MIB)
-    granted(grants, WORKER, 4 * MIB)
-    grants.peer_died(WORKER, set())
-    again = [granted(grants, 12, 2 * MIB), granted(grants, 12, 4 * MIB)]
-    assert apart([living, *again])
-    assert exhausted(grants)

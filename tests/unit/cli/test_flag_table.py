@@ -46,7 +46,6 @@ ASKED_FOR = {
     "model-load-retry-count": "1",
     "cuda-memory-pool-byte-size": "0:67108864",
     "cuda-virtual-address-size": "0:1",
-    "rate-limit": "execution_count",
 }
 NOT_YET = [flag for flag in FLAGS.values() if isinstance(flag.action, NotYet)]
 
@@ -113,7 +112,7 @@ _HARMLESS = """
     --model-config-name= --model-load-retry-count=0 --model-namespacing=false --enable-peer-access=false
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
-    --rate-limit=off --cuda-memory-pool-byte-size=0:0
+    --cuda-memory-pool-byte-size=0:0
 """
 HARMLESS = _HARMLESS.split()
 

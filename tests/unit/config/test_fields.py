@@ -46,6 +46,8 @@ ACTED = {
     "parameters",
     "metric_tags",
     "model_metrics",
+    "instance_group.rate_limiter",
+    "dynamic_batching.preserve_ordering",
 }
 TABLES = {"acted": ACTED, "unacted": UNACTED, "refused": set(REFUSED)}
 
@@ -83,7 +85,6 @@ def test_set_fields_are_found_through_lists_maps_and_messages() -> None:
     assert unacted_fields(config) == (
         "cc_model_filenames",
         "dynamic_batching.priority_levels",
-        "instance_group.rate_limiter",
         "optimization.cuda",
     )
     warmup = parse_text('model_warmup { inputs { key: "A" value { zero_data: false } } }', "p")

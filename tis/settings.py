@@ -129,6 +129,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: (backend, key, value) in the order given; an empty backend means all of them.
     backend_config: tuple[tuple[str, str, str], ...] = ()
 
+    #: (cache, setting, value) in the order given; empty: answers are not kept. See `tis.contracts.cache_config`.
+    cache_config: tuple[tuple[str, str, str], ...] = ()
+
     #: Whether instances wait for the resources that their models name.
     rate_limit: RateLimit = "off"
     #: (name, count, device) in the order given; device -1 for each of them. Empty: as much as the neediest instance needs.

@@ -29,7 +29,6 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "cc_model_filenames",
         "model_warmup",
         "model_operations",
-        "response_cache.enable",
     }
 )
 

@@ -80,6 +80,8 @@ class Latencies:
 
     def __init__(self, quantiles: Sequence[float] | None, bounds_ms: Sequence[float] | None) -> None:
         self._summaries = [SlidingSummary(quantiles) for _ in range(5)] if quantiles is not None else []
+        #: Of hits and of misses of the response cache.
+        self._lookups = [SlidingSummary(quantiles) for _ in range(2)] if quantiles is not None else []
         self._histogram = Histogram(bounds_ms) if bounds_ms is not None else None
 
     def request(self, request_ns: int, queue_ns: int, now_ns: int) -> None:
@@ -94,6 +96,15 @@ class Latencies:
         """A batch has run, with so many requests that succeeded: input, infer and output."""
         for summary, took_ns in zip(self._summaries[2:], durations_ns, strict=False):
             summary.observe(took_ns // 1000, now_ns, requests)
+
+    def looked_up(self, took_ns: int, now_ns: int, *, hit: bool) -> None:
+        """The response cache was asked, and in the case of a miss told the answer."""
+        if self._lookups:
+            self._lookups[0 if hit else 1].observe(took_ns // 1000, now_ns)
+
+    def lookups(self, now_ns: int) -> tuple[Summary, ...]:
+        """Of hits and of misses."""
+        return tuple(summary.summary(now_ns) for summary in self._lookups)
 
     def fill(self, metrics: ModelMetrics, now_ns: int) -> None:
         """Write what has been seen where it is asked for."""

@@ -16,6 +16,7 @@ from tis.contracts.control import ControlLink, requests_path
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError
 from tis.log import get_logger
+from tis.scheduler.cache.caching import caching_of
 from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
 from tis.scheduler.kinds import scheduler_of
@@ -37,7 +38,13 @@ class SchedulerLoop:
     """The scheduler process."""
 
     def __init__(
-        self, runtime_dir: Path, peer: int, control: ControlLink, pool: Pool, settings: ServerSettings | None = None
+        self,
+        runtime_dir: Path,
+        peer: int,
+        control: ControlLink,
+        pool: Pool,
+        settings: ServerSettings | None = None,
+        grants: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self._settings = settings or ServerSettings()
         self._peer = peer
@@ -67,13 +74,16 @@ class SchedulerLoop:
         #: Who in this process waits for the answers to its own requests, by their numbers.
         self._askers: dict[int, Asker] = {}
         self._holdings = Holdings(pool)
+        self._caching = caching_of(self._settings, pool, grants, control)
+        self._cache_fd = self._caching.fd if self._caching is not None else -1
         self._stopping = False
         self._poller = Poller(self._outbox)
         self._mailbox_fd = self._mailbox.fileno()
         self._listener_fd = self._inbox.fileno()
         self._control_fd = control.socket.fileno()
-        for fd in (self._mailbox_fd, self._listener_fd, self._control_fd):
-            self._poller.watch(fd)
+        for fd in (self._mailbox_fd, self._listener_fd, self._control_fd, self._cache_fd):
+            if fd >= 0:
+                self._poller.watch(fd)
         self._next_heartbeat_ns = 0
 
     def run(self) -> None:
@@ -89,6 +99,9 @@ class SchedulerLoop:
                     control = True
                 elif fd == self._listener_fd:
                     self._accept()
+                elif fd == self._cache_fd and self._caching is not None:
+                    now_ns = time.monotonic_ns()
+                    self._carry_out(self._caching.completed(now_ns), now_ns)
                 else:
                     self._receive_requests(fd)
             if control:
@@ -113,7 +126,9 @@ class SchedulerLoop:
         if now_ns < self._next_heartbeat_ns:
             return False
         self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
-        self._control.send(m.Heartbeat(self._peer, pending=sum(model.queued for model in self._models.values())))
+        used_bytes = self._caching.used_bytes if self._caching is not None else 0
+        pending = sum(model.queued for model in self._models.values())
+        self._control.send(m.Heartbeat(self._peer, used_bytes, pending))
         self._report_quiesced()
         return True
 
@@ -244,7 +259,8 @@ class SchedulerLoop:
     def _on_metrics(self, query: m.MetricsQuery) -> None:
         now_ns = time.monotonic_ns()
         found = [model.metrics(now_ns) for _, model in sorted(self._models.items(), key=lambda item: item[0])]
-        for reply in metrics_replies(query.request_id, found):
+        cache = self._caching.metrics() if self._caching is not None else None
+        for reply in metrics_replies(query.request_id, found, cache):
             self._outbox.post(query.asker, reply)
 
     # ---- from workers ----------------------------------------------------------------------------------------------
@@ -281,6 +297,8 @@ class SchedulerLoop:
                 self._changed.add(model)
         elif isinstance(message, m.PeerDown):
             self._on_peer_down(message)
+        elif isinstance(message, m.GrantReply) and self._caching is not None:
+            self._caching.granted(message)
         elif isinstance(message, m.Stop):
             self._stopping = True
 
@@ -289,7 +307,9 @@ class SchedulerLoop:
         listed = {entry.spec.key: entry for entry in table.models}
         for key, entry in listed.items():
             if key not in self._models:
-                self._models[key] = scheduler_of(entry.spec, self._latencies(entry.spec), self._peer, self._limiter)
+                self._models[key] = scheduler_of(
+                    entry.spec, self._latencies(entry.spec), self._peer, self._limiter, self._caching
+                )
             elif not entry.ready:
                 self._close_model(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
@@ -362,6 +382,8 @@ class SchedulerLoop:
             self._changed.add(model)
 
     def _close(self) -> None:
+        if self._caching is not None:
+            self._caching.close()
         self._poller.close()
         self._mailbox.close()
         self._outbox.close()

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+import msgspec
+
 from tis.config.labels import check_labels
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
@@ -17,6 +19,7 @@ from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
+from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
 from tis.supervisor.machine import Machine
 from tis.supervisor.place import Host, Place
@@ -67,6 +70,7 @@ class ModelVersion:
         self.reason = ""
         self.completed = False
         self._started_s = 0.0
+        self._files = ""
         #: How long it took until it was ready for the first time; 0 before.
         self.load_s = 0.0
         #: Called when it has become READY or UNAVAILABLE.
@@ -90,6 +94,8 @@ class ModelVersion:
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
+        # Before any worker reads them: what changes later is another model.
+        self._files = fingerprint(self._definition.path / str(self.version))
         for place in self._places:
             place.start()
 
@@ -143,10 +149,14 @@ class ModelVersion:
             except TisError as error:
                 self._fail(error)
                 return
-            self.spec = model_spec(config, version=self.version, model_path=self._definition.path)
+            self.spec = self._marked(model_spec(config, version=self.version, model_path=self._definition.path))
             self.completed = True
             self._host.publish()
         self._host.send(message.peer, m.ServeModel(self.spec))
+
+    def _marked(self, spec: ModelSpec) -> ModelSpec:
+        """With what tells it from the same version before its files changed, where answers are kept."""
+        return msgspec.structs.replace(spec, fingerprint=self._files) if spec.response_cache else spec
 
     def load_failed(self, message: m.LoadFailed) -> None:
         """A worker cannot load the model."""

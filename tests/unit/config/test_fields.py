@@ -47,6 +47,7 @@ ACTED = {
     "metric_tags",
     "model_metrics",
     "instance_group.rate_limiter",
+    "response_cache.enable",
     "dynamic_batching.preserve_ordering",
 }
 TABLES = {"acted": ACTED, "unacted": UNACTED, "refused": set(REFUSED)}

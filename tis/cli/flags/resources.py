@@ -5,6 +5,7 @@ from tis.cli.values import (
     BACKEND_SETTING,
     BOOLEAN,
     BYTES,
+    CACHE_SETTING,
     DEVICE_BYTES,
     INTEGER,
     NUMBER,
@@ -13,7 +14,6 @@ from tis.cli.values import (
     one_of,
 )
 
-_NO_CACHE = "this server keeps no responses"
 _NO_GPU_POOLS = "this server keeps no GPU memory of its own"
 
 BACKEND = FlagGroup(
@@ -50,12 +50,14 @@ RESPONSE_CACHE = FlagGroup(
     (
         Flag(
             name="cache-config",
-            action=NotYet(TEXT, _NO_CACHE),
-            help="<cache>,<setting>=<value>: which response cache to use, and how. Give the flag once for each setting.",
+            action=Append("cache_config", CACHE_SETTING),
+            help="<cache>,<setting>=<value>: which response cache to use, and how: local,size=<bytes>, or redis,host=<name>, "
+            "redis,port=<number> and what else Triton's Redis cache knows (needs the extra `redis`). Give the flag once for "
+            "each setting.",
         ),
         Flag(
             name="cache-directory",
-            action=NotYet(TEXT, _NO_CACHE),
+            action=Moot(TEXT, "this server's response caches come with it"),
             default="/opt/tritonserver/caches",
             help="Where response caches are looked for.",
         ),
@@ -135,7 +137,7 @@ MEMORY = FlagGroup(
 DEPRECATED_RESOURCES = (
     Flag(
         name="response-cache-byte-size",
-        action=NotYet(BYTES, _NO_CACHE),
+        action=Store("response_cache_bytes", BYTES),
         deprecated_for="--cache-config local,size=<bytes>",
         help="The size of the response cache.",
     ),

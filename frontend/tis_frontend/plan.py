@@ -30,6 +30,8 @@ class Plan:
     placements: tuple[m.OutputPlacement, ...] = ()
     #: What is wanted of the scheduler; None for nothing.
     wishes: m.Wishes | None = None
+    #: What the tensors take in the pool, about.
+    size_bytes: int = 0
     #: Where the response cache may know the answer: the part of its key that is not data.
     cache_head: bytes = b""
     #: The inputs in the order in which their data go into that key.
@@ -66,6 +68,7 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         request.parameters,
         tuple(m.OutputPlacement(spec.output_positions[name], *place) for name, place in request.placements.items()),
         _wishes(request),
+        sum([tensor.size_bytes for tensor in request.inputs if not tensor.region]),
         head,
         tuple(sorted(inputs, key=lambda each: spec.inputs[each.index].name)) if head else (),
     )

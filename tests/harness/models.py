@@ -76,12 +76,17 @@ class Model:
 
     def write(self, repository: Path, name: str, *, max_batch_size: int = 0, extra: str = "", version: int = 1) -> None:
         """Add it to a repository with a full config; `extra` is appended (instances, batching and so on)."""
-        self.write_version(repository, name, version)
         batched = max_batch_size > 0
-        text = f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: {max_batch_size}\n'
+        text = ""
         for side, tensors in (("input", self.inputs), ("output", self.outputs)):
             text += "".join(f"{side} [ {tensor.config(batched=batched)} ]\n" for tensor in tensors)
-        (repository / name / "config.pbtxt").write_text(text + extra)
+        self.write_with(repository, name, text + extra, max_batch_size=max_batch_size, version=version)
+
+    def write_with(self, repository: Path, name: str, text: str, *, max_batch_size: int = 0, version: int = 1) -> None:
+        """Add it to a repository with a config of which only the head is made here."""
+        self.write_version(repository, name, version)
+        head = f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: {max_batch_size}\n'
+        (repository / name / "config.pbtxt").write_text(head + text)
 
     def write_version(self, repository: Path, name: str, version: int) -> None:
         """Add only the model file of a version."""

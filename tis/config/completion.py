@@ -46,7 +46,9 @@ def completed(
             config.max_batch_size = max(default_max_batch_size, 0)
         if config.max_batch_size > 1 and config.WhichOneof("scheduling_choice") is None:
             config.dynamic_batching.SetInParent()
-    for side, tensors in ((config.input, signature.inputs), (config.output, signature.outputs)):
+    # Batch inputs count as inputs: a config that lists these alone has to list the others itself.
+    inputs = () if config.batch_input else signature.inputs
+    for side, tensors in ((config.input, inputs), (config.output, signature.outputs)):
         if not side:
             for tensor in tensors:
                 _declare(side.add(), tensor, config)

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from tis.config.labels import check_labels
+from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
@@ -133,7 +134,8 @@ class ModelVersion:
         """A worker of this version has begun: tell it what to load."""
         index = self.place_of(peer)
         if index is not None:
-            self._host.send(peer, m.LoadModel(self.spec, index))
+            complete = self._surroundings.auto_complete and not self.completed
+            self._host.send(peer, m.LoadModel(self.spec, index, complete))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -143,6 +145,7 @@ class ModelVersion:
                     self._definition.config,
                     self._surroundings,
                     signature=message.signature,
+                    proposed=ModelConfig.FromString(message.proposed) if message.proposed else None,
                     config_provided=self._definition.config_provided,
                 )
                 check_labels(config, self._definition.path)

@@ -4,6 +4,7 @@ import faulthandler
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import zmq
 
@@ -26,11 +27,18 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        return load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads))
+        return load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
     except TisError:
         raise
     except Exception as error:
         raise internal(f"{type(error).__name__}: {error}\n{traceback.format_exc()}") from error
+
+
+def _give_up(error: TisError, control: ControlLink, context: "zmq.Context[zmq.Socket[bytes]]") -> NoReturn:
+    control.send(m.LoadFailed(control.peer, error.code, error.message))
+    control.close()
+    context.term()
+    sys.exit(_EXIT_LOAD_FAILED)
 
 
 def main() -> None:
@@ -42,15 +50,14 @@ def main() -> None:
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
     order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
-    configure(boot.settings.log, order.spec.instances[order.instance].name)
+    configure(
+        boot.settings.log, order.spec.instances[order.instance].name, capture_foreign=order.spec.backend != "python"
+    )
     try:
         backend = _load(order, boot.threads)
     except TisError as error:
-        control.send(m.LoadFailed(arguments.peer, error.code, error.message))
-        control.close()
-        context.term()
-        sys.exit(_EXIT_LOAD_FAILED)
-    control.send(m.Loaded(arguments.peer, backend.signature()))
+        _give_up(error, control, context)
+    control.send(m.Loaded(arguments.peer, backend.signature(), backend.proposed_config()))
     serve = control.wait_for_or_stop(m.ServeModel, _SERVE_DEADLINE_S)
     if serve is None:
         # The config does not agree with the file, another instance failed, or the server stops.
@@ -58,7 +65,10 @@ def main() -> None:
         control.close()
         context.term()
         return
-    backend.serve(serve.spec)
+    try:
+        backend.serve(serve.spec)
+    except TisError as error:
+        _give_up(error, control, context)
     pool = Pool.attach(arguments.pool_fd)
     outbox = Outbox(arguments.runtime_dir)
     writer = OutputWriter(pool, [Grant(*grant) for grant in boot.grants], outbox, control)

@@ -136,6 +136,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: (cache, setting, value) in the order given; empty: answers are not kept. See `tis.contracts.cache_config`.
     cache_config: tuple[tuple[str, str, str], ...] = ()
 
+    #: Where other caches than those would be.
+    cache_directory: str = "/opt/tritonserver/caches"
+
     #: Whether instances wait for the resources that their models name.
     rate_limit: RateLimit = "off"
     #: (name, count, device) in the order given; device -1 for each of them. Empty: as much as the neediest instance needs.

@@ -49,7 +49,7 @@ class RedisCacheConfig(msgspec.Struct, frozen=True):
 CacheConfig = LocalCacheConfig | RedisCacheConfig
 
 
-def cache_config(given: tuple[tuple[str, str, str], ...]) -> CacheConfig | None:
+def cache_config(given: tuple[tuple[str, str, str], ...], directory: str = "") -> CacheConfig | None:
     """The cache that (cache, setting, value) ask for; None where nothing is asked for. A later value counts.
 
     Raises:
@@ -66,7 +66,10 @@ def cache_config(given: tuple[tuple[str, str, str], ...]) -> CacheConfig | None:
         return _local(settings)
     if name == "redis":
         return _redis(settings)
-    raise invalid(f"unable to find the cache '{name}'; this server has the caches 'local' and 'redis'")
+    raise invalid(
+        f"unable to find 'libtritoncache_{name}.so' for cache. Searched: {directory}; this server has the caches 'local' and "
+        "'redis'"
+    )
 
 
 def _local(settings: Mapping[str, str]) -> LocalCacheConfig:

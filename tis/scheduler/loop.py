@@ -22,7 +22,7 @@ from tis.scheduler.holdings import Holdings
 from tis.scheduler.kinds import scheduler_of
 from tis.scheduler.latencies import Latencies
 from tis.scheduler.queued import QueuedRequest, Refusal
-from tis.scheduler.rate_limiter import RateLimiter
+from tis.scheduler.rate_limiter import limiter_of
 from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
 from tis.scheduler.wakeups import Wakeups
@@ -58,11 +58,7 @@ class SchedulerLoop:
         self._changed: set[Scheduling] = set()
         self._wakeups: Wakeups[Scheduling] = Wakeups()
         #: There where instances share resources.
-        self._limiter = (
-            RateLimiter(self._settings.rate_limit_resources, self._wake)
-            if self._settings.rate_limit == "execution_count"
-            else None
-        )
+        self._limiter = limiter_of(self._settings, self._wake)
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
@@ -153,7 +149,7 @@ class SchedulerLoop:
                 elif isinstance(message, m.MetricsQuery):
                     self._on_metrics(message)
 
-    def _enqueue(self, infer: m.Infer, now_ns: int) -> None:
+    def _enqueue(self, infer: m.Infer, now_ns: int, origin: tuple[int, int] | None = None) -> None:
         """Give a request to its model; or answer why it cannot be had."""
         key = (infer.model, infer.version)
         model = self._models.get(key)
@@ -162,7 +158,7 @@ class SchedulerLoop:
             return
         if infer.asker in self._dead:
             return
-        request = QueuedRequest(infer, now_ns)
+        request = QueuedRequest(infer, now_ns, origin=origin)
         try:
             decisions = model.add(request, now_ns)
         except TisError as error:
@@ -202,7 +198,7 @@ class SchedulerLoop:
                 self._answer(infer, decision.message, now_ns)
             elif isinstance(decision, Ask):
                 self._askers[decision.infer.request_id] = decision.by
-                self._enqueue(decision.infer, now_ns)
+                self._enqueue(decision.infer, now_ns, decision.origin)
             elif isinstance(decision, Tell):
                 self._outbox.post(decision.peer, decision.message)
             elif isinstance(decision, Withdraw):
@@ -277,6 +273,11 @@ class SchedulerLoop:
                 entry = self._ledger.get((self._peer, message.request_id))
                 self._holdings.take(message.blocks, entry[0].peer if entry is not None else 0)
             self._own_answered(message, time.monotonic_ns())
+        elif isinstance(message, m.ComputeTimes):
+            entry = self._ledger.get((self._peer, message.request_id))
+            if entry is not None and entry[0].origin is not None:
+                asker, message.request_id = entry[0].origin
+                self._outbox.post(asker, message)
         elif isinstance(message, m.Finished):
             model = self._model_of_instance.get(message.instance)
             finished = model.finished(message) if model is not None else None

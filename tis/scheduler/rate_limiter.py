@@ -18,6 +18,7 @@ from typing import Final
 
 from tis.contracts.model_spec import InstanceSpec
 from tis.contracts.resources import Given, Resource, available, most_needed, needs
+from tis.settings import ServerSettings
 
 #: A model version by name and number.
 ModelKey = tuple[str, int]
@@ -184,3 +185,8 @@ class RateLimiter:
             model = self._models.get(turn.owner)
             if model is not None:
                 model.claims.discard(turn)
+
+
+def limiter_of(settings: ServerSettings, wake: Callable[[ModelKey], None]) -> RateLimiter | None:
+    """The limiter that the operator asks for."""
+    return RateLimiter(settings.rate_limit_resources, wake) if settings.rate_limit == "execution_count" else None

@@ -19,7 +19,7 @@ def check_cache(settings: ServerSettings) -> None:
     Raises:
         TisError: INVALID_ARG for its settings, UNAVAILABLE where a package is missing.
     """
-    config = cache_config(settings.cache_config)
+    config = cache_config(settings.cache_config, settings.cache_directory)
     if not isinstance(config, RedisCacheConfig):
         return
     if find_spec("redis") is None:

@@ -36,7 +36,13 @@ NEWER_TRITON = ["http-max-input-size", "grpc-infer-thread-count", "grpc-max-resp
 OWN = ["frontends", "pool-byte-size", "runtime-directory"]
 
 #: Fields that the parser settles into others before the settings are made.
-SETTLED_LATER = {"strict_model_config", "disable_auto_complete_config", "startup_models", "old_trace_config"}
+SETTLED_LATER = {
+    "strict_model_config",
+    "disable_auto_complete_config",
+    "startup_models",
+    "old_trace_config",
+    "response_cache_bytes",
+}
 
 #: A good value that asks for something else than what the server does anyway, for each flag that does not exist yet.
 ASKED_FOR = {

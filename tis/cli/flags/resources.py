@@ -57,9 +57,9 @@ RESPONSE_CACHE = FlagGroup(
         ),
         Flag(
             name="cache-directory",
-            action=Moot(TEXT, "this server's response caches come with it"),
+            action=Store("cache_directory", TEXT),
             default="/opt/tritonserver/caches",
-            help="Where response caches are looked for.",
+            help="Where response caches are looked for that do not come with the server; there are none for now.",
         ),
     ),
 )

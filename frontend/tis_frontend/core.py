@@ -321,7 +321,7 @@ class Core:
         pending = self._pending.get(request_id)
         if pending is not None and pending.deliver is not None:
             deliver, pending.deliver = pending.deliver, None
-            deliver(Answer([], unavailable(id_prefix(pending.client_id) + REQUEST_TIMEOUT_TEXT)))
+            deliver(Answer([], unavailable(REQUEST_TIMEOUT_TEXT)))
 
     def _as_answer(self, message: m.Reply | m.Failure, client_id: str) -> Answer:
         if isinstance(message, m.Failure):

@@ -54,6 +54,8 @@ class GrpcStream:
     requests: tuple[Mapping[str, Any], ...]
     metadata: tuple[tuple[str, str], ...] = ()
     settles: bool = False
+    #: Send all requests without waiting for any answer: they may get none, or several.
+    at_once: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.repository import FEW, MODELS
+from tests.conformance.repository import DECOUPLED, FEW, MODELS
 from tests.harness.server import HOST, READY_DEADLINE_S
 from tests.harness.waiting import eventually
 
@@ -23,6 +23,7 @@ class Kind:
 
 SERVERS: Final[dict[str, Kind]] = {
     "main": Kind(tuple(MODELS)),
+    "decoupled": Kind(tuple(DECOUPLED)),
     "explicit": Kind(
         FEW,
         ("--model-control-mode=explicit", "--load-model=simple"),

@@ -11,6 +11,8 @@ from itertools import accumulate
 from typing import Final
 
 from tis.contracts.messages import ModelMetrics, Summary
+from tis.contracts.model_spec import ModelSpec
+from tis.settings import ServerSettings
 
 #: Quantiles look back this long, in slices that are forgotten one at a time; Triton's are the same.
 _WINDOW_NS: Final = 60_000_000_000
@@ -125,3 +127,13 @@ def _values(window: Counter[int], quantiles: Sequence[float]) -> list[float]:
         logarithm = ordered[bisect_left(reached, rank)][0]
         found.append(float(round(_GROWTH**logarithm)) if logarithm >= 0 else 0.0)
     return found
+
+
+def latencies_of(settings: ServerSettings, spec: ModelSpec) -> Latencies | None:
+    """The distributions that the operator wants of a model."""
+    if not settings.allow_metrics or not (settings.metrics_summaries or settings.metrics_histograms):
+        return None
+    return Latencies(
+        settings.metrics_quantiles if settings.metrics_summaries else None,
+        spec.first_response_buckets_ms if settings.metrics_histograms else None,
+    )

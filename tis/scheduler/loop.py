@@ -13,14 +13,14 @@ from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.errors import Code, TisError
 from tis.log import get_logger
 from tis.scheduler.cache.caching import caching_of
 from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
 from tis.scheduler.kinds import scheduler_of
-from tis.scheduler.latencies import Latencies
+from tis.scheduler.latencies import latencies_of
 from tis.scheduler.queued import QueuedRequest, Refusal
 from tis.scheduler.rate_limiter import limiter_of
 from tis.scheduler.scheduling import Scheduling
@@ -188,7 +188,8 @@ class SchedulerLoop:
                 self._run(decision)
             elif isinstance(decision, Refusal):
                 infer = decision.request.infer
-                failure = m.Failure(infer.request_id, decision.error.code, decision.error.message)
+                error = decision.error
+                failure = m.Failure(infer.request_id, error.code, error.message, decision.complete)
                 self._ledger.pop((infer.asker, infer.request_id), None)
                 self._answer(infer, failure, now_ns)
             elif isinstance(decision, Answer):
@@ -200,7 +201,9 @@ class SchedulerLoop:
                 self._askers[decision.infer.request_id] = decision.by
                 self._enqueue(decision.infer, now_ns, decision.origin)
             elif isinstance(decision, Tell):
-                self._outbox.post(decision.peer, decision.message)
+                # Of its own requests the scheduler hears when the worker answers.
+                if decision.peer != self._peer:
+                    self._outbox.post(decision.peer, decision.message)
             elif isinstance(decision, Withdraw):
                 self._cancel(self._peer, decision.request_id, now_ns)
             else:
@@ -269,9 +272,14 @@ class SchedulerLoop:
                     self._ledger.pop((request.infer.asker, request.infer.request_id), None)
                 self._changed.add(model)
         elif isinstance(message, m.Reply | m.Failure):
+            entry = self._ledger.get((self._peer, message.request_id))
             if isinstance(message, m.Reply):
-                entry = self._ledger.get((self._peer, message.request_id))
                 self._holdings.take(message.blocks, entry[0].peer if entry is not None else 0)
+            if entry is not None and entry[0].expired:
+                if isinstance(message, m.Reply):
+                    self._holdings.release(message.blocks)
+                text = REQUEST_TIMEOUT_TEXT
+                message = m.Failure(message.request_id, Code.UNAVAILABLE, text, complete=True, final=message.final)
             self._own_answered(message, time.monotonic_ns())
         elif isinstance(message, m.ComputeTimes):
             entry = self._ledger.get((self._peer, message.request_id))
@@ -293,6 +301,8 @@ class SchedulerLoop:
             model = self._models.get((message.model, message.version))
             if model is not None:
                 model.instance_up(message.peer, message.instance)
+                for warmup in message.warmups:
+                    model.statistics.warmed_up(warmup)
                 self._model_of_instance[message.peer] = model
                 self._failed.discard(model.spec.key)
                 self._changed.add(model)
@@ -309,7 +319,7 @@ class SchedulerLoop:
         for key, entry in listed.items():
             if key not in self._models:
                 self._models[key] = scheduler_of(
-                    entry.spec, self._latencies(entry.spec), self._peer, self._limiter, self._caching
+                    entry.spec, latencies_of(self._settings, entry.spec), self._peer, self._limiter, self._caching
                 )
             elif not entry.ready:
                 self._close_model(self._models[key])
@@ -319,16 +329,6 @@ class SchedulerLoop:
         self._ready = ready
         for key in [key for key in self._models if key not in listed]:
             self._close_model(self._models.pop(key))
-
-    def _latencies(self, spec: ModelSpec) -> Latencies | None:
-        """The distributions that the operator wants of a model."""
-        settings = self._settings
-        if not settings.allow_metrics or not (settings.metrics_summaries or settings.metrics_histograms):
-            return None
-        return Latencies(
-            settings.metrics_quantiles if settings.metrics_summaries else None,
-            spec.first_response_buckets_ms if settings.metrics_histograms else None,
-        )
 
     def _close_model(self, model: Scheduling) -> None:
         now_ns = time.monotonic_ns()

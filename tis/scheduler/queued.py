@@ -49,6 +49,8 @@ class Refusal(NamedTuple):
 
     request: QueuedRequest
     error: TisError
+    #: True where the text is for the client as it stands; else the request's id is put before it.
+    complete: bool = False
 
 
 def filler(model: str, version: int) -> QueuedRequest:

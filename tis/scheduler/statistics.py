@@ -15,6 +15,7 @@ from tis.contracts.messages import (
     Finished,
     ModelMetrics,
     ModelStatistics,
+    Warmup,
 )
 from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, OTHER, REJECTED
 from tis.scheduler.instances import RunningBatch
@@ -80,7 +81,9 @@ class Statistics:
                 continue
             took_ns = done.end_ns - request.infer.arrival_ns
             if position in failed:
-                self.failed(took_ns, CANCELED if position in done.cancelled else BACKEND)
+                # A request whose time was over has been cancelled because of that.
+                reason = REJECTED if request.expired else CANCELED if position in done.cancelled else BACKEND
+                self.failed(took_ns, reason)
                 continue
             succeeded += 1
             self._inference_count += request.items
@@ -103,10 +106,29 @@ class Statistics:
         totals.compute_infer.add(infer_ns)
         totals.compute_output.add(output_ns)
 
+    def warmed_up(self, warmup: Warmup) -> None:
+        """A sample has run before the model was ready: it counts as a batch of requests of one item that did not wait."""
+        input_ns = warmup.input_end_ns - warmup.start_ns
+        infer_ns = warmup.infer_end_ns - warmup.input_end_ns
+        output_ns = warmup.end_ns - warmup.infer_end_ns
+        self._success.add(warmup.end_ns - warmup.start_ns, warmup.items)
+        self._queue.add(0, warmup.items)
+        self._inference_count += warmup.items
+        self._compute.compute_input.add(input_ns, warmup.items)
+        self._compute.compute_infer.add(infer_ns, warmup.items)
+        self._compute.compute_output.add(output_ns, warmup.items)
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        self._execution_count += 1
+        totals = self._batches.setdefault(warmup.items, _BatchTotals())
+        totals.compute_input.add(input_ns)
+        totals.compute_infer.add(infer_ns)
+        totals.compute_output.add(output_ns)
+
     def finished(self, request: QueuedRequest, done: BatchDone, finished: Finished) -> None:
         """A request of an execution counted before has got its last response."""
         if finished.failed:
-            self.failed(finished.end_ns - request.infer.arrival_ns, BACKEND)
+            reason = REJECTED if request.expired else BACKEND
+            self.failed(finished.end_ns - request.infer.arrival_ns, reason)
         else:
             self._succeeded(request, done.start_ns, finished.end_ns)
 

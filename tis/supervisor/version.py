@@ -52,8 +52,8 @@ class VersionHost(Host, Protocol):
     def publish(self) -> None:
         """Tell everybody the model table."""
 
-    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
-        """Tell the scheduler that a worker takes batches as an instance of a model version."""
+    def instance_up(self, up: m.InstanceUp) -> None:
+        """Tell the scheduler that a worker takes batches."""
 
 
 class ModelVersion:
@@ -165,19 +165,25 @@ class ModelVersion:
         """A worker cannot load the model."""
         self._fail(TisError(Code(message.code), message.text))
 
-    def up(self, peer: int) -> None:
-        """A worker takes batches."""
+    def up(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """A worker takes batches; it may have run samples before."""
         index = self.place_of(peer)
         if index is None:
             return
         self._places[index].up = True
-        self._host.instance_up(peer, self.spec, index)
+        self.introduce(peer, warmups)
         if self.state is not State.READY and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
             self.load_s = self.load_s or time.monotonic() - self._started_s
             self._host.publish()
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
             self.on_settled()
+
+    def introduce(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
+        index = self.place_of(peer)
+        if index is not None and not self.spec.instances[index].passive:
+            self._host.instance_up(m.InstanceUp(peer, self.name, self.version, index, warmups))
 
     # ---- deaths ----------------------------------------------------------------------------------------------------
 
@@ -200,7 +206,8 @@ class ModelVersion:
 
     def _instance_lost(self, reason: str) -> None:
         """An instance dies again and again; without any other, the version is unavailable."""
-        if not any(place.child for place in self._places):
+        active = [place for place, each in zip(self._places, self.spec.instances, strict=True) if not each.passive]
+        if not any(place.child for place in active or self._places):
             self._fail(internal(f"every instance of model '{self.name}' keeps dying; the last one {reason}"))
 
     def _fail(self, error: TisError) -> None:

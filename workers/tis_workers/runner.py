@@ -73,10 +73,10 @@ class Runner:
             self._channel.serve(self)
         self._next_heartbeat_s = 0.0
 
-    def run(self) -> None:
-        """Work until told to stop."""
+    def run(self, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Work until told to stop. `warmups`: what has been executed here already."""
         with self._channel.lock if self._channel is not None else contextlib.nullcontext():
-            self._control.send(m.Up(self._control.peer))
+            self._control.send(m.Up(self._control.peer, warmups))
             while not self._stopping:
                 self._turn()
         self._backend.finalize()

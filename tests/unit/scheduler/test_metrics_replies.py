@@ -6,7 +6,6 @@ from tis.contracts import messages as m
 from tis.scheduler.statistics_reply import metrics_replies
 from tis_frontend.metrics.query import MetricsQuery
 
-
 CACHE = m.CacheMetrics(0.5, 1, 2, 3, 4, 5, 6, 7)
 
 

@@ -45,12 +45,13 @@ class Server:
         return 10 * (1 + [*self.models].index(name)) + place
 
     def add(self, name: str, requests: int = 1) -> QueuedRequest:
+        added = []
         for _ in range(requests):
             self._number += 1
-            added = QueuedRequest(Infer(self._number, 1, name, 1, 1, b"", 0, msgspec.Raw(b"\xc0")), 0)
-            self.models[name].add(added, 0)
+            added.append(QueuedRequest(Infer(self._number, 1, name, 1, 1, b"", 0, msgspec.Raw(b"\xc0")), 0))
+            self.models[name].add(added[-1], 0)
         self.changed.add(name)
-        return added
+        return added[-1]
 
     def settle(self) -> "Server":
         for _ in range(1000):

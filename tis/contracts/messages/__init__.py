@@ -51,12 +51,15 @@ from tis.contracts.messages.control import (
     PeerDown,
     PeerForgotten,
     Quiesced,
+    Retire,
+    Retired,
     SchedulerChanged,
     ServeModel,
     ServerState,
     Stop,
     Table,
     TableEntry,
+    TableSeen,
     Up,
     Warmup,
 )
@@ -140,6 +143,8 @@ __all__ = [
     "RegionsSeen",
     "RegisterRegion",
     "Reply",
+    "Retire",
+    "Retired",
     "SchedulerChanged",
     "ServeModel",
     "ServerMetrics",
@@ -151,6 +156,7 @@ __all__ = [
     "Summary",
     "Table",
     "TableEntry",
+    "TableSeen",
     "TensorRef",
     "Trace",
     "TraceChanged",
@@ -182,6 +188,9 @@ AnyMessage = (
     | Boot
     | Up
     | Table
+    | TableSeen
+    | Retire
+    | Retired
     | ServerState
     | LoadModel
     | Loaded

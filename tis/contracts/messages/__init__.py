@@ -32,6 +32,8 @@ from tis.contracts.messages.calls import (
     Regions,
     RegionsSeen,
     RegisterRegion,
+    RepositoryLoad,
+    RepositoryUnload,
     TraceChanged,
     UnregisterRegion,
 )
@@ -143,6 +145,8 @@ __all__ = [
     "RegionsSeen",
     "RegisterRegion",
     "Reply",
+    "RepositoryLoad",
+    "RepositoryUnload",
     "Retire",
     "Retired",
     "SchedulerChanged",
@@ -210,6 +214,8 @@ AnyMessage = (
     | CallReply
     | RegisterRegion
     | UnregisterRegion
+    | RepositoryLoad
+    | RepositoryUnload
     | Regions
     | RegionsSeen
     | ChangeLog

@@ -13,7 +13,7 @@ DEFAULT_HTTP_MAX_INPUT_BYTES: Final = 64 << 20
 DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 LogFormat = Literal["default", "ISO8601"]
-ModelControlMode = Literal["none"]
+ModelControlMode = Literal["none", "poll", "explicit"]
 CompressionLevel = Literal["none", "low", "medium", "high"]
 RateLimit = Literal["off", "execution_count"]
 
@@ -66,6 +66,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: As given, without repeats.
     model_repositories: tuple[str, ...] = ()
     model_control_mode: ModelControlMode = "none"
+    #: Models to load at start, in explicit mode; "*" stands for all.
+    load_models: tuple[str, ...] = ()
+    repository_poll_s: float = 15.0
+    #: Chooses `configs/<name>.pbtxt` in the models that have it.
+    model_config_name: str = ""
+    model_load_thread_count: int = 4
+    model_load_retry_count: int = 0
     auto_complete_config: bool = True
     strict_readiness: bool = True
 

@@ -87,8 +87,8 @@ def find(repositories: Iterable[Path], name: str, *, config_name: str = "") -> M
     return model_directory(paths[0], config_name)
 
 
-def model_directory(path: Path, config_name: str = "") -> ModelDirectory:
-    """Looks into one model's directory.
+def model_directory(path: Path, config_name: str = "", *, name: str = "") -> ModelDirectory:
+    """Looks into one model's directory, which may bear another name than the model where the files were sent by a client.
 
     Raises:
         TisError: INTERNAL when it cannot be listed.
@@ -96,7 +96,7 @@ def model_directory(path: Path, config_name: str = "") -> ModelDirectory:
     custom = path / _CUSTOM_CONFIGS / f"{config_name}.pbtxt"
     versions, warnings = version_numbers(path)
     return ModelDirectory(
-        name=path.name,
+        name=name or path.name,
         path=path,
         config_path=custom if config_name and custom.is_file() else path / CONFIG_FILE,
         versions=versions,

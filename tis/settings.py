@@ -31,6 +31,10 @@ RESTRICTED_CATEGORIES = (
 )
 
 
+#: What a trace can tell of a request, in the order in which Triton shows it.
+TRACE_LEVELS: Final = ("TIMESTAMPS", "TENSORS")
+
+
 class Restriction(msgspec.Struct, frozen=True, kw_only=True):
     """Parts of an interface that ask for a header with a certain value."""
 
@@ -141,6 +145,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def frontend_count(self, cores: int) -> int:
         """How many frontend processes to run on a machine with so many cores."""
         return self.frontends or max(1, min(4, cores // 2))
+
+    @property
+    def exports_spans(self) -> bool:
+        """Whether traces are exported as spans of OpenTelemetry, in place of being written to files."""
+        modes = [value for _, setting, value in self.trace_config if setting == "mode"]
+        return modes[-1:] == ["opentelemetry"]
+
+    @property
+    def span_settings(self) -> tuple[tuple[str, str], ...]:
+        """(setting, value) of `--trace-config opentelemetry,…` in the order given."""
+        return tuple((setting, value) for mode, setting, value in self.trace_config if mode == "opentelemetry")
 
     @property
     def metrics_host(self) -> str:

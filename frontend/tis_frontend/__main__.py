@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 import uvloop
@@ -31,6 +31,9 @@ from tis_frontend.trace import Tracer
 from tis_shm.pool import Pool
 from tis_shm.slab import Grant, Slab
 
+if TYPE_CHECKING:
+    from tis_frontend.spans import Spans
+
 _HEARTBEAT_S: Final = 1.0
 _BACKLOG: Final = 2048
 
@@ -46,7 +49,10 @@ class Frontend:
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
         self._grpc: Any = None
-        self._tracer = Tracer(lambda traces: control.send(m.Traces(control.peer, traces)))
+        self._tracer = Tracer(
+            lambda traces: control.send(m.Traces(control.peer, traces)),
+            _spans(server.settings.span_settings) if server.settings.exports_spans else None,
+        )
         self._server_queries = ServerQueries(control, self._on_control)
 
     async def run(self) -> None:
@@ -168,6 +174,12 @@ class Frontend:
                 listener.close()
         await self._server.core.idle()
         self._control.send(m.Drained(self._control.peer))
+
+
+def _spans(settings: tuple[tuple[str, str], ...]) -> "Spans":
+    from tis_frontend.spans import Spans  # what it stands on is an extra
+
+    return Spans(settings)
 
 
 async def _main(arguments: ChildArguments) -> None:

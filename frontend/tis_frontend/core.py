@@ -7,6 +7,7 @@ A face turns its wire form into an `InferRequest` whose tensors lie in a block, 
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -18,12 +19,14 @@ from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, Answer, InputTensor, O
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
+from tis_frontend.admission import Admission, Share
 from tis_frontend.metrics.query import MetricsQuery
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
+from tis_frontend.request_trace import RequestTrace
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
-from tis_frontend.trace import RequestTrace, Tracer
+from tis_frontend.trace import Tracer
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -40,12 +43,14 @@ _log = get_logger(__name__)
 class _Pending:
     """A request in flight: its block, and whom its answer goes to (None once the client has gone)."""
 
-    __slots__ = ("block", "client_id", "deliver")
+    __slots__ = ("block", "client_id", "deliver", "share", "size_bytes")
 
-    def __init__(self, block: Block, deliver: Deliver | None, client_id: str) -> None:
+    def __init__(self, block: Block, deliver: Deliver | None, client_id: str, share: Share, size_bytes: int) -> None:
         self.block = block
         self.deliver = deliver
         self.client_id = client_id
+        self.share = share
+        self.size_bytes = size_bytes
 
 
 class Core:
@@ -65,6 +70,7 @@ class Core:
         self._loop = loop
         self._ids = count(1)
         self._pending: dict[int, _Pending] = {}
+        self._admission = Admission(slab.size_bytes, _MOST_PENDING)
         self._queries: dict[int, StatisticsQuery | MetricsQuery] = {}
         self._mailbox = Mailbox(runtime_dir, peer)
         self._scheduler = SchedulerLink(requests_path(runtime_dir), loop, self.fail_all, self._refuse)
@@ -143,8 +149,6 @@ class Core:
         """
         for tensor in plan.strings:
             self._check_strings(plan.model, client_id, tensor, block)
-        if len(self._pending) >= _MOST_PENDING:
-            raise unavailable(f"{id_prefix(client_id)}the server has {_MOST_PENDING} requests in flight already")
         refs = plan.inputs, plan.outputs, plan.placements
         body = m.encode_body(m.WorkBody(client_id, (m.BlockRef(*block),), *refs, plan.parameters, trace is not None))
         if len(memoryview(body)) > m.MOST_BODY_BYTES:
@@ -152,10 +156,14 @@ class Core:
                 f"the request's id, its parameters and the shapes of its tensors take {len(memoryview(body))} bytes; "
                 f"{m.MOST_BODY_BYTES} are allowed: give a shorter id or smaller parameters"
             )
+        try:
+            share = self._admission.enter(plan.model, plan.size_bytes)
+        except TisError as error:
+            raise TisError(error.code, id_prefix(client_id) + error.message) from None
         request_id = next(self._ids)
         if trace is not None:
-            deliver = trace.queued(request_id, plan, client_id, deliver)
-        self._pending[request_id] = _Pending(block, deliver, client_id)
+            deliver = trace.queued(request_id, plan, client_id, deliver, partial(self._named, block))
+        self._pending[request_id] = _Pending(block, deliver, client_id, share, plan.size_bytes)
         self._scheduler.post(
             m.Infer(
                 request_id,
@@ -205,6 +213,7 @@ class Core:
         pending, self._pending = self._pending, {}
         for each in pending.values():
             self._slab.free(each.block)
+            self._admission.leave(each.share, each.size_bytes)
             if each.deliver is not None:
                 each.deliver(Answer([], TisError(error.code, id_prefix(each.client_id) + error.message)))
         self._tell_idle()
@@ -242,6 +251,12 @@ class Core:
             check_bytes_elements(tensor.name, model, tensor.shape, data)
         except TisError as error:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
+
+    def _named(self, block: Block, region: int, start: int, size_bytes: int) -> memoryview:
+        """Bytes that a request names, for its trace: in its block, or a copy of those in a region."""
+        if region:
+            return memoryview(self.regions.read(region, start, size_bytes))
+        return self._slab.writable(block, start, size_bytes)
 
     def _refuse(self, messages: list[m.Message], error: TisError) -> None:
         for message in messages:
@@ -284,6 +299,7 @@ class Core:
             if message.final:
                 del self._pending[message.request_id]
                 self._slab.free(pending.block)
+                self._admission.leave(pending.share, pending.size_bytes)
                 self._tell_idle()
             if pending.deliver is not None:
                 pending.deliver(self._as_answer(message, pending.client_id))
@@ -297,7 +313,7 @@ class Core:
         pending = self._pending.get(request_id)
         if pending is not None and pending.deliver is not None:
             deliver, pending.deliver = pending.deliver, None
-            deliver(Answer([], unavailable(id_prefix(pending.client_id) + REQUEST_TIMEOUT_TEXT)))
+            deliver(Answer([], unavailable(REQUEST_TIMEOUT_TEXT)))
 
     def _as_answer(self, message: m.Reply | m.Failure, client_id: str) -> Answer:
         if isinstance(message, m.Failure):

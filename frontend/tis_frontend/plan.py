@@ -29,6 +29,8 @@ class Plan:
     placements: tuple[m.OutputPlacement, ...] = ()
     #: What is wanted of the scheduler; None for nothing.
     wishes: m.Wishes | None = None
+    #: What the tensors take in the pool, about.
+    size_bytes: int = 0
 
     @property
     def uses_regions(self) -> bool:
@@ -59,16 +61,13 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         request.parameters,
         tuple(m.OutputPlacement(spec.output_positions[name], *place) for name, place in request.placements.items()),
         _wishes(request),
+        sum([tensor.size_bytes for tensor in request.inputs if not tensor.region]),
     )
 
 
 def _wishes(request: InferRequest) -> m.Wishes | None:
     if not (
-        request.sequence_id
-        or request.priority
-        or request.timeout_us
-        or request.sequence_start
-        or request.sequence_end
+        request.sequence_id or request.priority or request.timeout_us or request.sequence_start or request.sequence_end
     ):
         return None
     return m.Wishes(

@@ -1,13 +1,15 @@
 """The client regions that a frontend knows, and where in them a request may have its tensors. Triton's words throughout.
 
-No frontend maps a region: workers read and write them.
+No frontend maps a region: workers read and write them. Traces of tensors alone copy from one.
 """
 
+import os
 from typing import Any
 
 from tis.contracts import messages as m
 from tis.contracts.inference import Place
 from tis.errors import invalid, not_found
+from tis_shm.region import RegionError, open_shared
 
 _KIND_NAMES = {"system": "system", "cuda": "CUDA"}
 
@@ -42,6 +44,22 @@ class RegionTable:
         if not (start or size_bytes) or size_bytes < 0 or start + size_bytes > region.size_bytes:
             raise invalid(f"Invalid offset + byte size for shared memory region: '{name}'")
         return Place(region.number, start, size_bytes)
+
+    def read(self, number: int, start: int, size_bytes: int) -> bytes:
+        """A copy of bytes in a system region; empty where they cannot be had, as of CUDA memory."""
+        for region in self._regions.values():
+            if region.number == number and region.kind == "system":
+                try:
+                    # The supervisor has it open.
+                    fd = open_shared(os.getppid(), region.fd, region.key, region.identity)
+                except RegionError:
+                    return b""
+                try:
+                    data = os.pread(fd, size_bytes, region.offset + start)
+                finally:
+                    os.close(fd)
+                return data if len(data) == size_bytes else b""
+        return b""
 
     def status(self, name: str, kind: str) -> list[m.Region]:
         """The region of this name, or all of this kind for an empty name, by name.

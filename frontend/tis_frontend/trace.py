@@ -8,122 +8,25 @@ There is a `Tracer` only while some setting asks for traces; without it a reques
 """
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 from tis.contracts import messages as m
-from tis.contracts.inference import Answer
-from tis_frontend.plan import Plan
+from tis.contracts.model_spec import ModelSpec
+from tis_frontend.request_trace import RequestTrace
+
+if TYPE_CHECKING:
+    # Only who exports spans has what it takes.
+    from tis_frontend.spans import Spans
 
 Send = Callable[[tuple[m.Trace, ...]], None]
-Deliver = Callable[[Answer], None]
+#: Names and values of a request's headers, or of a call's metadata.
+Headers = Iterable[tuple[str | bytes, str | bytes]]
 
 #: How long finished traces wait for others to leave with.
 _GATHER_S: Final = 0.05
-#: How long the times of a worker are waited for once the answer has left.
-_TIMES_DEADLINE_S: Final = 1.0
 _MOST_GATHERED: Final = 100
-
-#: Names of what a face does, by the face: reading and writing.
-_READ: Final = {"HTTP": "HTTP_RECV", "GRPC": "GRPC_WAITREAD"}
-_SEND: Final = {"HTTP": "HTTP_SEND", "GRPC": "GRPC_SEND"}
-
-
-class RequestTrace:
-    """A request that is traced. The face says how far it is; without an answer that has been sent it is forgotten."""
-
-    def __init__(self, tracer: "Tracer", setting: str, face: str, arrival_ns: int) -> None:
-        self._tracer = tracer
-        self._setting = setting
-        self._face = face
-        self._arrival_ns = arrival_ns
-        #: When the request had been read; what follows is its reading as a request for a model.
-        self._read_ns = time.monotonic_ns()
-        self._queued_ns = 0
-        self._answered_ns = 0
-        self._send_ns = 0
-        self._sent_ns = 0
-        self._times: m.ComputeTimes | None = None
-        self._plan: Plan | None = None
-        self._client_id = ""
-        self._request_id = 0
-
-    # ---- what the core says ----------------------------------------------------------------------------------------
-
-    def queued(self, request_id: int, plan: Plan, client_id: str, deliver: Deliver) -> Deliver:
-        """The request is about to go to the scheduler; gives what its answer is to be delivered to."""
-        self._request_id = request_id
-        self._plan = plan
-        self._client_id = client_id
-        self._tracer.awaiting[request_id] = self
-        self._queued_ns = time.monotonic_ns()
-
-        def noted(answer: Answer) -> None:
-            self._answered_ns = time.monotonic_ns()
-            deliver(answer)
-
-        return noted
-
-    def computed(self, times: m.ComputeTimes) -> None:
-        """The worker has said when it computed the request."""
-        self._times = times
-        if self._sent_ns:
-            self._finish()
-
-    # ---- what the face says ----------------------------------------------------------------------------------------
-
-    def sending(self) -> None:
-        """The response is written and about to go to the transport."""
-        self._send_ns = time.monotonic_ns()
-
-    def sent(self) -> None:
-        """The transport has the response."""
-        if self._plan is None or self._sent_ns:
-            # It was refused before it was a request.
-            return
-        self._sent_ns = time.monotonic_ns()
-        if self._times is not None:
-            self._finish()
-        else:
-            # They follow the reply closely, unless the request never came to a worker or the worker has died.
-            asyncio.get_running_loop().call_later(_TIMES_DEADLINE_S, self._finish)
-
-    def close(self) -> None:
-        """Nothing more will come."""
-        if self._sent_ns:
-            self._finish()
-
-    def _finish(self) -> None:
-        self._tracer.awaiting.pop(self._request_id, None)
-        if self._plan is not None:
-            plan, self._plan = self._plan, None
-            self._tracer.keep(self._message(plan))
-
-    def _message(self, plan: Plan) -> m.Trace:
-        read, send = _READ[self._face], _SEND[self._face]
-        events = [("REQUEST_START", self._read_ns), ("QUEUE_START", self._queued_ns)]
-        if self._times is not None:
-            events += [
-                ("COMPUTE_START", self._times.start_ns),
-                ("COMPUTE_INPUT_END", self._times.input_end_ns),
-                ("COMPUTE_OUTPUT_START", self._times.output_start_ns),
-                ("COMPUTE_END", self._times.end_ns),
-            ]
-        events += [
-            ("INFER_RESPONSE_COMPLETE", self._answered_ns),
-            ("REQUEST_END", self._answered_ns),
-            (f"{send}_START", self._send_ns or self._sent_ns),
-            (f"{send}_END", self._sent_ns),
-        ]
-        return m.Trace(
-            self._setting,
-            plan.model,
-            plan.version,
-            self._client_id,
-            ((f"{read}_START", self._arrival_ns), (f"{read}_END", self._read_ns)),
-            tuple(events),
-        )
+_MOST_GATHERED_CHARACTERS: Final = 1 << 20
 
 
 class _Sampler:
@@ -131,36 +34,52 @@ class _Sampler:
 
     def __init__(self, settings: dict[str, tuple[str, ...]]) -> None:
         self.settings = settings
+        self.levels = settings["trace_level"]
         self._rate = int(settings["trace_rate"][0])
+        self._count = int(settings["trace_count"][0])
+        #: True where spans are exported: then a request of a client's trace is traced whatever rate and count are.
+        self._spans = settings["trace_mode"] == ("opentelemetry",)
+        on = self.levels != ("OFF",)
         #: A level without a file or a rate traces nothing, as in Triton, whose command line takes one.
-        self.active = (
-            settings["trace_level"] != ("OFF",)
-            and settings["trace_file"] != ("",)
-            and settings["trace_count"] != ("0",)
-            and self._rate > 0
-        )
+        self._sampling = on and self._count != 0 and self._rate > 0 and (self._spans or settings["trace_file"] != ("",))
+        self.active = self._sampling or (on and self._spans)
+        #: What is left of the count, where it is the frontend that sees to it; below 0 for no end.
+        self._left = self._count if self._spans else -1
         self.seen = 0
+
+    @property
+    def counts(self) -> bool:
+        """True where the supervisor is to be told of each request that is taken."""
+        return self._spans and self._count >= 0
 
     def take(self) -> bool:
         """True for every rate-th request."""
-        if not self.active:
+        if not self._sampling:
             return False
         self.seen += 1
-        return self.seen % self._rate == 0
+        if self.seen % self._rate or not self._left:
+            return False
+        self._left = max(self._left - 1, -1)
+        return True
 
     def goes_on_from(self, before: "_Sampler") -> None:
         """Count on, unless somebody has changed the setting; that traces use its count up is no change."""
         if self.settings | {"trace_count": ()} == before.settings | {"trace_count": ()}:
             self.seen = before.seen
+            if 0 <= self._left <= before._count:  # noqa: SLF001 - it is one of these, too
+                # What has been taken since may not have been counted yet.
+                self._left = min(self._left, before._left)  # noqa: SLF001
 
 
 class Tracer:
-    """What is traced in this frontend."""
+    """What is traced in this frontend. With `spans` finished traces are exported, else they go to the supervisor."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, spans: "Spans | None" = None) -> None:
         self._send = send
+        self._spans = spans
         self._samplers: dict[str, _Sampler] = {}
         self._gathered: list[m.Trace] = []
+        self._gathered_characters = 0
         self._sending: asyncio.TimerHandle | None = None
         #: Traces whose compute times have not come, by the number of their request.
         self.awaiting: dict[int, RequestTrace] = {}
@@ -177,13 +96,19 @@ class Tracer:
             self.awaiting.clear()
         return active
 
-    def sample(self, model: str, face: str, arrival_ns: int) -> RequestTrace | None:
+    def sample(self, spec: ModelSpec, face: str, arrival_ns: int, headers: Headers = ()) -> RequestTrace | None:
         """The trace of a request that has been read, where it is to be traced; `face` is HTTP or GRPC."""
-        setting = model if model in self._samplers else ""
+        setting = spec.name if spec.name in self._samplers else ""
         sampler = self._samplers.get(setting)
-        if sampler is None or not sampler.take():
+        if sampler is None or not sampler.active:
             return None
-        return RequestTrace(self, setting, face, arrival_ns)
+        taken = sampler.take()
+        parent = self._spans.parent(headers) if self._spans is not None else None
+        if not taken and parent is None:
+            return None
+        if taken and sampler.counts:
+            self._gather(m.Trace(setting, spec.name, spec.version, "", (), ()))
+        return RequestTrace(self, setting, sampler.levels, spec, face, arrival_ns, parent)
 
     def computed(self, times: m.ComputeTimes) -> None:
         """A worker says when it computed a traced request."""
@@ -195,10 +120,17 @@ class Tracer:
         """The client of a request has gone."""
         self.awaiting.pop(request_id, None)
 
-    def keep(self, trace: m.Trace) -> None:
+    def keep(self, trace: m.Trace, parent: Any) -> None:
         """A trace is finished."""
+        if self._spans is not None:
+            self._spans.add(trace, parent)
+        else:
+            self._gather(trace)
+
+    def _gather(self, trace: m.Trace) -> None:
         self._gathered.append(trace)
-        if len(self._gathered) >= _MOST_GATHERED:
+        self._gathered_characters += sum(len(tensor.data) for tensor in trace.tensors)
+        if len(self._gathered) >= _MOST_GATHERED or self._gathered_characters >= _MOST_GATHERED_CHARACTERS:
             self.flush()
         elif self._sending is None:
             self._sending = asyncio.get_running_loop().call_later(_GATHER_S, self.flush)
@@ -210,6 +142,7 @@ class Tracer:
             self._sending = None
         if self._gathered:
             gathered, self._gathered = self._gathered, []
+            self._gathered_characters = 0
             self._send(tuple(gathered))
 
     def close(self) -> None:
@@ -217,3 +150,5 @@ class Tracer:
         for trace in list(self.awaiting.values()):
             trace.close()
         self.flush()
+        if self._spans is not None:
+            self._spans.close()

@@ -8,11 +8,11 @@ from typing import Final
 
 from tis.contracts import messages as m
 from tis.errors import invalid, unsupported
+from tis.settings import TRACE_LEVELS
 
 #: By name: the new value, or None to clear the setting.
 TraceChanges = dict[str, tuple[str, ...] | None]
 
-LEVELS: Final = ("TIMESTAMPS", "TENSORS")
 #: Lowest and highest value of each setting that is a number.
 NUMBERS: Final = {
     "trace_rate": (0, (1 << 32) - 1),
@@ -41,7 +41,7 @@ def read_level(levels: list[str]) -> tuple[str, ...]:
     """A trace level. Names that are none count as not given, as in Triton."""
     if "OFF" in levels and len(levels) > 1:
         raise invalid("Expect only one trace level 'OFF' is specified")
-    return tuple(level for level in LEVELS if level in levels) or ("OFF",)
+    return tuple(level for level in TRACE_LEVELS if level in levels) or ("OFF",)
 
 
 def read_number(name: str, text: str, got: str = "got: ") -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from typing import Final
 
 _EXPLICIT: Final = "--model-control-mode=explicit is not built yet"
-_TRACED: Final = "the trace level TENSORS is not built yet"
 _EXTENSIONS: Final = "some extensions are not built yet"
 
 PENDING: Final[dict[str, str]] = {
@@ -54,5 +53,4 @@ PENDING: Final[dict[str, str]] = {
     "load/gRPC: unload with an unknown parameter": _EXPLICIT,
     "metadata/server": _EXTENSIONS,
     "restricted/metadata with the key": _EXTENSIONS,
-    "trace/with a file: both levels": _TRACED,
 }

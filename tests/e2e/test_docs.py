@@ -54,14 +54,19 @@ def test_the_document_lists_the_routes_and_each_models_real_inputs(server: Serve
     inputs = schema["properties"]["inputs"]["items"]["oneOf"]
     assert [each["properties"]["name"]["const"] for each in inputs] == ["INPUT0", "INPUT1"]
     assert {each["properties"]["datatype"]["const"] for each in inputs} == {"INT32"}
+    for call in ("generate", "generate_stream"):
+        assert set(document["paths"]["/v2/models/{model}/" + call]) == {"post"}
+        operation = document["paths"][f"/v2/models/simple/{call}"]["post"]
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        assert schema["required"] == ["INPUT0", "INPUT1"]
 
 
 def test_every_example_of_the_document_is_a_request_that_the_server_answers(server: Server) -> None:
     _, body = server.get("/openapi.json")
-    tried = 0
+    tried = set()
     for path, operations in json.loads(body)["paths"].items():
         content = operations.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
-        if path.endswith("/infer") and "example" in content:
+        if path.endswith(("/infer", "/generate", "/generate_stream")) and "example" in content:
             connection = http.client.HTTPConnection(server.http_address, timeout=20)
             with contextlib.closing(connection):
                 connection.request("POST", path, json.dumps(content["example"]))
@@ -69,8 +74,10 @@ def test_every_example_of_the_document_is_a_request_that_the_server_answers(serv
                 text = reply.read().decode()
             # An example fits the model's declaration; whether the model likes its values is the model's affair.
             assert reply.status == 200 or "onnx runtime error" in text, (path, text)
-            tried += 1
-    assert tried > 3
+            told = operations["post"]["responses"]["200"]["content"]
+            assert reply.status != 200 or [reply.headers.get_content_type()] == list(told), (path, text)
+            tried.add(path.rpartition("/")[2])
+    assert tried == {"infer", "generate", "generate_stream"}
 
 
 def test_a_newcomer_tries_a_model_in_a_browser(server: Server, browser: Any) -> None:
@@ -86,6 +93,20 @@ def test_a_newcomer_tries_a_model_in_a_browser(server: Server, browser: Any) -> 
     assert answer["model_name"] == "simple"
     assert [each["name"] for each in answer["outputs"]] == ["OUTPUT0", "OUTPUT1"]
     assert answer["outputs"][0]["data"] == [2] * 16
+
+
+@pytest.mark.parametrize("call", ["generate", "generate_stream"])
+def test_a_newcomer_tries_a_call_without_tensors(server: Server, browser: Any, call: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import Select, WebDriverWait
+
+    browser.get(f"http://{server.http_address}/docs")
+    wait = WebDriverWait(browser, 20)
+    card = wait.until(lambda driven: driven.find_element(By.ID, "simple"), "the model's card")
+    Select(card.find_element(By.TAG_NAME, "select")).select_by_visible_text(call)
+    card.find_element(By.TAG_NAME, "button").click()
+    answer = json.loads(wait.until(lambda _: card.find_element(By.TAG_NAME, "pre").text, "an answer"))
+    assert answer["OUTPUT0"] == [2] * 16
 
 
 def test_the_page_shows_what_was_wrong_with_a_request(server: Server, browser: Any) -> None:

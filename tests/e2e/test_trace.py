@@ -12,15 +12,28 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.faces import FACES, Call
 from tests.harness.fixtures import StartServer
-from tests.harness.models import identity
+from tests.harness.models import add_sub, identities, identity
 from tests.harness.raw_http import Connection, post
+from tests.harness.region_client import LEFT, RIGHT, TENSOR_BYTES, RegionClient
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
+from tests.harness.shared_memory import SharedObjects, shared_objects
 from tests.harness.waiting import eventually
+
+__all__ = ["shared_objects"]
 
 _COMPUTE: Final = ["COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "COMPUTE_END"]
 #: A file of Triton 2.51: one request over HTTP, one over gRPC, whose ids are these words.
 GOLDEN: Final = Path(__file__).parent / "golden" / "trace.json"
+#: The same of level TENSORS alone, with `MIXED` as inputs.
+GOLDEN_TENSORS: Final = Path(__file__).parent / "golden" / "trace_tensors.json"
+MIXED: Final = {
+    "INPUT0": np.array([[1.5, 1 / 3, 1e20], [-0.0, 1e-7, 1234567]], np.float32),
+    "INPUT1": np.array([[b"a", b"two words"], [b"", b"z,y"]], np.object_),
+    "INPUT2": np.array([[-5], [1 << 60]]),
+    "INPUT3": np.array([[True, False], [False, True]]),
+    "INPUT4": np.array([[0.5], [1]], np.float16),
+}
 
 
 @pytest.fixture
@@ -162,12 +175,73 @@ def test_a_file_that_cannot_be_written_harms_no_request(new_server: StartServer,
     assert server.stop() == 0
 
 
-def test_the_level_tensors_is_refused_by_name(new_server: StartServer, models: Path) -> None:
-    server = started(new_server, models)
-    status, text = set_trace(server, {"trace_level": ["TENSORS"]}, check=False)
-    assert status == 501
-    assert "the trace level TENSORS is not supported yet" in text
-    assert settings(server)["trace_level"] == ["TIMESTAMPS"]
+@pytest.mark.parametrize("face", ["http", "grpc"])
+@pytest.mark.parametrize("levels", [("TENSORS",), ("TIMESTAMPS", "TENSORS")], ids=len)
+def test_tensors_are_traced_as_triton_traces_them(
+    new_server: StartServer, tmp_path: Path, face: str, levels: tuple[str, ...]
+) -> None:
+    datatypes = {"0": "FP32", "1": "BYTES", "2": "INT64", "3": "BOOL", "4": "FP16"}
+    identities(datatypes, ["b", -1]).write(tmp_path / "models", "mixed", max_batch_size=4, extra=one_cpu())
+    file = tmp_path / "trace.json"
+    flags = [f"--trace-config={each}" for each in (f"triton,file={file}", "rate=1", *map("level={}".format, levels))]
+    server = new_server(tmp_path / "models", *flags).start()
+    server.wait_ready()
+    client = FACES[face](server)
+    client.infer(Call("mixed", MIXED, request_id=face))
+    client.close()
+    assert server.stop() == 0
+    wanted = json.loads(GOLDEN_TENSORS.read_text())
+    (number,) = [piece["id"] for piece in wanted if piece.get("request_id") == face]
+    pieces = [piece for piece in wanted if piece["id"] == number]
+    found = json.loads(file.read_text())
+    if "TIMESTAMPS" in levels:
+        kinds = [list(piece)[1] for piece in found]
+        assert kinds.index("activity") > kinds.index("model_name")
+    else:
+        # Neither a head nor times: nothing but the tensors.
+        pieces = [piece for piece in pieces if "activity" in piece]
+    assert [piece | {"id": number} for piece in found if "timestamps" not in piece] == [
+        piece for piece in pieces if "timestamps" not in piece
+    ]
+
+
+@pytest.mark.parametrize("face", ["http", "grpc"])
+def test_tensors_in_a_clients_region_are_traced(
+    new_server: StartServer, tmp_path: Path, shared_objects: SharedObjects, face: str
+) -> None:
+    add_sub().write(tmp_path / "models", "simple", max_batch_size=8, extra=one_cpu())
+    file = tmp_path / "trace.json"
+    flags = (f"--trace-config=triton,file={file}", "--trace-config=level=TENSORS", "--trace-config=rate=1")
+    server = new_server(tmp_path / "models", *flags).start()
+    server.wait_ready()
+    made = shared_objects.make(LEFT.tobytes() + RIGHT.tobytes() + bytes(2 * TENSOR_BYTES))
+    client = RegionClient(FACES[face](server))
+    client.ask("register_system_shared_memory", "r", made.key, 4 * TENSOR_BYTES)
+    outputs = [client.wanted(f"OUTPUT{index}", "r", TENSOR_BYTES, (2 + index) * TENSOR_BYTES) for index in range(2)]
+    client.infer("simple", client.add_sub_inputs("r"), outputs)
+    client.close()
+    assert server.stop() == 0
+    tensors = {"INPUT0": LEFT, "INPUT1": RIGHT, "OUTPUT0": LEFT + RIGHT, "OUTPUT1": LEFT - RIGHT}
+    assert {piece["tensor"]["name"]: piece["tensor"]["data"] for piece in json.loads(file.read_text())} == {
+        name: ",".join(map(str, array.flatten())) for name, array in tensors.items()
+    }
+
+
+def test_tensors_of_refused_requests_leave_nothing_and_levels_change_while_the_server_runs(
+    new_server: StartServer, models: Path
+) -> None:
+    server = started(new_server, models, "--trace-config=rate=1")
+    set_trace(server, {"trace_level": ["TENSORS"]}, "echo")
+    with pytest.raises(InferenceServerException):
+        infer(server, "http", "bad", datatype=np.int64)
+    infer(server, "http", "good", size=2)
+    infer(server, "http", "timed", model="other")
+    assert server.stop() == 0
+    pieces = json.loads((models.parent / "trace.json").read_text())
+    assert [piece["tensor"] for piece in pieces if "activity" in piece] == [
+        {"name": name, "data": "0,0", "shape": "2", "dtype": "FP32"} for name in ("INPUT0", "OUTPUT0")
+    ]
+    assert [piece["request_id"] for piece in pieces if "model_name" in piece] == ["timed"]
 
 
 def test_a_stream_and_generate_are_traced(new_server: StartServer, models: Path) -> None:

@@ -76,12 +76,17 @@ class Model:
 
     def write(self, repository: Path, name: str, *, max_batch_size: int = 0, extra: str = "", version: int = 1) -> None:
         """Add it to a repository with a full config; `extra` is appended (instances, batching and so on)."""
-        self.write_version(repository, name, version)
         batched = max_batch_size > 0
-        text = f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: {max_batch_size}\n'
+        text = ""
         for side, tensors in (("input", self.inputs), ("output", self.outputs)):
             text += "".join(f"{side} [ {tensor.config(batched=batched)} ]\n" for tensor in tensors)
-        (repository / name / "config.pbtxt").write_text(text + extra)
+        self.write_with(repository, name, text + extra, max_batch_size=max_batch_size, version=version)
+
+    def write_with(self, repository: Path, name: str, text: str, *, max_batch_size: int = 0, version: int = 1) -> None:
+        """Add it to a repository with a config of which only the head is made here."""
+        self.write_version(repository, name, version)
+        head = f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: {max_batch_size}\n'
+        (repository / name / "config.pbtxt").write_text(head + text)
 
     def write_version(self, repository: Path, name: str, version: int) -> None:
         """Add only the model file of a version."""
@@ -135,6 +140,15 @@ def add_constant(value: int, dims: Dims = ("b", 4)) -> Model:
         (Tensor("OUTPUT0", "INT32", tuple(dims)),),
         (helper.make_node("Add", ["INPUT0", "value"], ["OUTPUT0"]),),
         (numpy_helper.from_array(np.array(value, np.int32), "value"),),
+    )
+
+
+def doubled() -> Model:
+    """OUTPUT0 is INPUT0 twice, one behind the other in the second dimension."""
+    return Model(
+        (Tensor("INPUT0", "FP32", ("b", "n")),),
+        (Tensor("OUTPUT0", "FP32", ("b", "m")),),
+        (helper.make_node("Concat", ["INPUT0", "INPUT0"], ["OUTPUT0"], axis=1),),
     )
 
 

@@ -127,6 +127,10 @@ class Connection:
         body = b"" if status == 100 else self._read_exactly(int(headers.get("content-length", "0")))
         return Response(status, headers, body)
 
+    def fileno(self) -> int:
+        """For polling."""
+        return self._socket.fileno()
+
     def call(self, data: bytes) -> Response:
         """Send a request and read its response."""
         self.send(data)

@@ -51,7 +51,7 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.cli": {"msgspec"},
-    "tis_frontend": {"google", "msgspec", "numpy", "pynvml", "rapidjson", "tritonclient", "zmq"} | WEB,
+    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "pynvml", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
 }
 

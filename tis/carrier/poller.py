@@ -11,6 +11,7 @@ on a server with little to do.
 
 import os
 import select
+import threading
 import time
 from typing import Final
 
@@ -24,8 +25,10 @@ _SHORTEST_LINGER_NS: Final = 20_000
 class Poller:
     """The epoll of a process that has one outbox. Not for asyncio's processes, whose loop does the waiting."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, lock: "threading.Lock | None" = None) -> None:
         self._outbox = outbox
+        #: Held by whoever calls `wait`, and given away while there is nothing to do.
+        self._lock = lock
         self._epoll: Final = select.epoll()
         #: Peers by the descriptors that are polled for writing.
         self._for_writing: dict[int, object] = {}
@@ -41,7 +44,14 @@ class Poller:
         self._follow_outbox()
         events = self._epoll.poll(0)
         if not events and timeout_s > 0:
-            events = self._linger() or self._sleep(timeout_s)
+            if self._lock is None:
+                events = self._linger() or self._sleep(timeout_s)
+            else:
+                self._lock.release()
+                try:
+                    events = self._linger() or self._sleep(timeout_s)
+                finally:
+                    self._lock.acquire()
         readable: list[int] = []
         for fd, _ in events:
             if fd in self._for_writing:

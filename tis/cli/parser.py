@@ -4,13 +4,14 @@
 taken in their order and the first mistake is the one that is told.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tis.cli.flag import Append, Flag, Help, Mark, Moot, NotYet, Store
 from tis.cli.flag_table import FLAGS
 from tis.cli.restriction import named_twice
-from tis.cli.trace_setting import Setting
+from tis.cli.trace_setting import Setting, with_span_settings
 from tis.cli.values import ValueRefusedError, spoken
 from tis.settings import ServerSettings
 
@@ -135,6 +136,10 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
         )
     if old := draft.pop("old_trace_config", ()):
         draft["trace_config"] = _with_old_trace(old, draft.get("trace_config", ()))
+    try:
+        draft["trace_config"] = with_span_settings(draft.get("trace_config", ()), os.environ)
+    except ValueRefusedError as error:
+        raise UsageError(f'Bad option: "--trace-config".\n{error}') from None
     startup_models = draft.pop("startup_models", ())
     settings = ServerSettings(**draft, auto_complete_config=not (disabled or strict))
     if startup_models:

@@ -6,6 +6,7 @@ fit every backend whose model files carry a full signature.
 
 from collections.abc import Sequence
 
+from tis.config.batch_tensors import check_batch_inputs, check_ragged_input, scatters
 from tis.config.proto import Message, enum_name
 from tis.config.scheduling import control_tensors
 from tis.contracts.datatypes import from_config, to_config
@@ -17,19 +18,23 @@ from tis.errors import internal, invalid
 def check_agreement(config: Message, signature: ModelSignature) -> None:
     """Compares every configured input and output with the model.
 
-    All the model's inputs must be configured, as inputs or for its sequences; outputs may be left out. A variable
-    dimension of an input accepts any configured one, while an output's dimensions must be equal. Compared is the shape the
-    backend sees: `reshape` where given, with the batch dimension before it.
+    All the model's inputs must be configured, be batch inputs, or be there for its sequences; outputs may be left out. A
+    variable dimension of an input accepts any configured one, while an output's dimensions must be equal. Compared is the
+    shape the backend sees: `reshape` where given, with the batch dimension before it. Ragged inputs and batch outputs are in
+    `batch_tensors.py`.
 
     Raises:
         TisError: INVALID_ARG, naming model, tensor and both sides.
     """
-    extra = check_sequence_tensors(config, signature)
-    if len(config.input) + len(extra) != len(signature.inputs):
-        names = [tensor.name for tensor in config.input] + extra
+    configured = [
+        *(tensor.name for tensor in config.input),
+        *(name for each in config.batch_input for name in each.target_name),
+        *check_sequence_tensors(config, signature),
+    ]
+    if len(configured) != len(signature.inputs):
         raise invalid(
-            f"unable to load model '{config.name}', configuration expects {len(names)} inputs, model provides "
-            f"{len(signature.inputs)}; configuration has {names}, "
+            f"unable to load model '{config.name}', configuration expects {len(configured)} inputs, model provides "
+            f"{len(signature.inputs)}; configuration has {configured}, "
             f"model has {[tensor.name for tensor in signature.inputs]}"
         )
     for side, ours, theirs in (
@@ -44,6 +49,7 @@ def check_agreement(config: Message, signature: ModelSignature) -> None:
                     f"model '{config.name}'"
                 )
             _compare(config, tensor, by_name[tensor.name], side)
+    check_batch_inputs(config, signature)
 
 
 def check_sequence_tensors(config: Message, signature: ModelSignature) -> list[str]:
@@ -112,7 +118,12 @@ def _compare(config: Message, tensor: Message, declared: TensorSignature, side: 
             f"'{tensor.name}', model provides {to_config(declared.datatype)}"
         )
     dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
-    if declared.shape:
+    if side == "input" and tensor.allow_ragged_batch:
+        check_ragged_input(config, tensor, declared)
+    elif side == "output" and scatters(config, tensor.name):
+        # Only the elements count; the model may give them any shape.
+        return
+    elif declared.shape:
         _compare_dims(config, tensor.name, declared.shape, dims, loose=side == "input")
     elif any(dim != 1 for dim in dims):
         raise invalid(

@@ -1,12 +1,11 @@
-"""Rejections of `sequence_batching` and `ensemble_scheduling`. The data flow inside an ensemble is not examined here.
+"""Rejections of `sequence_batching`.
 
-Texts begin with Triton's words (ValidateModelConfig, Get*SequenceControlProperties, ValidateEnsembleSchedulingConfig).
+Texts begin with Triton's words (ValidateModelConfig, Get*SequenceControlProperties).
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from tis.config.backends import ENSEMBLE_PLATFORM
 from tis.config.proto import Message, enum_name, model_config_pb2
 from tis.errors import invalid
 
@@ -81,32 +80,6 @@ def _check_initial_state(state: Message) -> None:
                 )
         if initial.WhichOneof("state_data") is None:
             raise invalid(f"initial_state setting expects state'{name}' to have state_data set")
-
-
-def check_ensemble(config: Message) -> None:
-    """Rejects what an ensemble must not have, and steps that lack a part.
-
-    Raises:
-        TisError: INVALID_ARG.
-    """
-    name = config.name
-    if config.platform != ENSEMBLE_PLATFORM:
-        raise invalid(
-            f"ensemble scheduling cannot be set for model '{name}' whose platform is not {ENSEMBLE_PLATFORM}; "
-            f"got '{config.platform}'"
-        )
-    if config.instance_group:
-        raise invalid(f"instance group should not be specified for ensemble '{name}'")
-    if config.HasField("optimization"):
-        raise invalid(f"optimization should not be specified for ensemble '{name}'")
-    if config.model_warmup:
-        raise invalid(f"model_warmup can not be specified for ensemble '{name}'")
-    if not config.ensemble_scheduling.step:
-        raise invalid(f"must specify 'step' for ensemble '{name}'")
-    for index, step in enumerate(config.ensemble_scheduling.step):
-        for field in ("model_name", "input_map", "output_map"):
-            if not getattr(step, field):
-                raise invalid(f"must specify '{field}' in step {index} of ensemble '{name}'")
 
 
 def _controls(name: str, batching: Message) -> Iterator[Message]:

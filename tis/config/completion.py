@@ -46,8 +46,10 @@ def completed(
             config.max_batch_size = max(default_max_batch_size, 0)
         if config.max_batch_size > 1 and config.WhichOneof("scheduling_choice") is None:
             config.dynamic_batching.SetInParent()
+    # Batch inputs count as inputs: a config that lists these alone has to list the others itself.
+    inputs = () if config.batch_input else signature.inputs
     own = _sequence_tensors(config)
-    for side, tensors in ((config.input, signature.inputs), (config.output, signature.outputs)):
+    for side, tensors in ((config.input, inputs), (config.output, signature.outputs)):
         if not side:
             for tensor in tensors:
                 if tensor.name not in own:

@@ -33,10 +33,11 @@ def to_json(config: Message) -> dict[str, Any]:
     return _message(config)
 
 
-def from_json(text: str) -> Message:
+def from_json(text: str, *, ignore_unknown: bool = False) -> Message:
     """A ModelConfig from JSON text, as a load override brings it.
 
-    64-bit integers may be numbers or strings, field names snake_case or lowerCamelCase, enum names in any case.
+    64-bit integers may be numbers or strings, field names snake_case or lowerCamelCase, enum names in any case. Unknown
+    fields are refused unless they are to be ignored.
 
     Raises:
         TisError: INVALID_ARG for text that is not JSON, for an unknown field, and for a value that does not fit its field.
@@ -46,7 +47,7 @@ def from_json(text: str) -> Message:
         if not isinstance(document, dict):
             raise invalid("Invalid config override: expected a JSON object")
         config = ModelConfig()
-        json_format.ParseDict(_with_enum_names(document, config.DESCRIPTOR), config)
+        json_format.ParseDict(_with_enum_names(document, config.DESCRIPTOR), config, ignore_unknown)
     except (json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise invalid(f"Invalid config override: {error}") from error
     return config

@@ -11,11 +11,6 @@ from tis.errors import unsupported
 
 #: What goes wrong, by dotted field name.
 REFUSED: Final[dict[str, str]] = {
-    "ensemble_scheduling": "the steps of an ensemble would not run",
-    "model_transaction_policy.decoupled": "only the first response to a request would arrive",
-    "input.allow_ragged_batch": "requests of different shapes could not share a batch as the model expects",
-    "batch_input": "the model would run without its batch inputs",
-    "batch_output": "outputs would not be scattered by the shapes of their inputs",
     "model_repository_agents": "the model would be served without the agents that check or change it",
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tis.config.agreement import check_agreement
 from tis.config.check import check_config, check_instance_groups
+from tis.config.check_extensions import check_extensions
 from tis.config.check_io import check_io
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE, completed, merged
 from tis.config.defaults import with_instance_groups
@@ -74,6 +75,7 @@ def resolved(
     check_config(config)
     check_supported(config)
     check_io(config)
+    check_extensions(config)
     if signature is not None:
         check_agreement(config, signature)
     return config

@@ -173,8 +173,8 @@ def warmups(config: Message) -> tuple[WarmupSpec, ...]:
 
 
 def _warmup_input(name: str, given: Message) -> WarmupInputSpec:
-    chosen = given.WhichOneof("input_data_type") or "zero_data"
-    source = {"zero_data": "zero", "random_data": "random", "input_data_file": "file"}[chosen]
+    chosen = given.WhichOneof("input_data_type")
+    source = {"zero_data": "zero", "random_data": "random", "input_data_file": "file"}.get(chosen, "")
     return WarmupInputSpec(
         name=name,
         datatype=from_config(enum_name(given, "data_type")),

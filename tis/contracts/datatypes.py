@@ -64,10 +64,13 @@ def to_config(name: str) -> str:
 
 
 def encode_bytes(elements: "npt.NDArray[np.object_]") -> bytes:
-    """BYTES wire form of an array of `bytes` or `str`: per element a little-endian uint32 length, then the bytes."""
+    """BYTES wire form of an array: per element a little-endian uint32 length, then the bytes.
+
+    Elements are bytes; anything else is taken by its `str`, as UTF-8.
+    """
     parts: list[bytes] = []
     for element in elements.ravel():
-        data = element.encode() if isinstance(element, str) else bytes(element)
+        data = element if isinstance(element, bytes) else str(element).encode()
         parts.append(len(data).to_bytes(_LENGTH_BYTES, "little"))
         parts.append(data)
     return b"".join(parts)
@@ -78,6 +81,15 @@ def decode_bytes(view: memoryview | bytes, shape: tuple[int, ...]) -> "npt.NDArr
 
     Raises:
         ValueError: the data hold another number of elements than the shape, or end inside one.
+    """
+    return decode_bytes_flat(view).reshape(shape)
+
+
+def decode_bytes_flat(view: memoryview | bytes) -> "npt.NDArray[np.object_]":
+    """The same without a shape.
+
+    Raises:
+        ValueError: the data end inside an element.
     """
     data = bytes(view)
     elements: list[bytes] = []
@@ -91,4 +103,4 @@ def decode_bytes(view: memoryview | bytes, shape: tuple[int, ...]) -> "npt.NDArr
         at = end
     array = np.empty(len(elements), dtype=np.object_)
     array[:] = elements
-    return array.reshape(shape)
+    return array

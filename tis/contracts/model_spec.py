@@ -34,6 +34,8 @@ class TensorSpec(msgspec.Struct, frozen=True, dict=True):
     allow_ragged_batch: bool = False
     #: File of labels, one a line, relative to the model's directory; empty for none.
     label_filename: str = ""
+    #: The directory of the model whose labels these are, where that is another one; empty for the model's own.
+    label_folder: str = ""
 
     @cached_property
     def has_variable_dims(self) -> bool:

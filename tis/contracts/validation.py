@@ -11,6 +11,7 @@ from typing import Final
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor, id_prefix
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.padding import bucket_of, length_axis
 from tis.contracts.scheduling_spec import SequenceBatcherSpec
 from tis.errors import TisError, invalid, unsupported
 
@@ -217,14 +218,19 @@ def check_bytes_elements(name: str, model: str, shape: tuple[int, ...], data: me
 def batch_key(spec: ModelSpec, inputs: list[InputTensor]) -> bytes:
     """What two requests must have in common to share a batch: the inputs supplied, and every variable dimension.
 
-    Empty for a model whose inputs are all required and of fixed shape.
+    Of an input that is filled up, the length counts by its bucket only. Empty for a model whose inputs are all required and
+    of fixed shape.
     """
     if not spec.needs_batch_key:
         return b""
+    padding = spec.extensions.padding
     parts: list[str] = []
     for tensor in sorted(inputs, key=lambda tensor: tensor.name):
         expected = spec.inputs_by_name[tensor.name]
         dims = tensor.shape[1:] if expected.has_variable_dims and not expected.allow_ragged_batch else ()
+        if padding is not None and tensor.name in padding.inputs:
+            at = length_axis(expected) - 1
+            dims = (*dims[:at], bucket_of(padding.bucket_bounds, dims[at]), *dims[at + 1 :])
         parts.append(f"{tensor.name}{dims}")
     return "\0".join(parts).encode()
 

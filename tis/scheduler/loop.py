@@ -13,14 +13,17 @@ from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError
 from tis.log import get_logger
-from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
+from tis.scheduler.decisions import Answer, Ask, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
 from tis.scheduler.kinds import scheduler_of
 from tis.scheduler.latencies import Latencies
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.own_requests import OwnRequests
+from tis.scheduler.queued import QueuedRequest, Refusal, Timed
+from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
 from tis.scheduler.wakeups import Wakeups
@@ -52,13 +55,13 @@ class SchedulerLoop:
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
+        self._versions = ReadyVersions()
         #: Processes that have died, and those of them of which something is left here.
         self._dead: set[int] = set()
         self._gone: set[int] = set()
         #: Every request that has been taken and not answered for the last time, waiting or running.
         self._ledger: dict[tuple[int, int], tuple[QueuedRequest, Scheduling]] = {}
-        #: Who in this process waits for the answers to its own requests, by their numbers.
-        self._askers: dict[int, Asker] = {}
+        self._own_requests = OwnRequests()
         self._holdings = Holdings(pool)
         self._stopping = False
         self._poller = Poller(self._outbox)
@@ -131,7 +134,7 @@ class SchedulerLoop:
                 elif isinstance(message, m.MetricsQuery):
                     self._on_metrics(message)
 
-    def _enqueue(self, infer: m.Infer, now_ns: int) -> None:
+    def _enqueue(self, infer: m.Infer, now_ns: int, timed: Timed | None = None) -> None:
         """Give a request to its model; or answer why it cannot be had."""
         key = (infer.model, infer.version)
         model = self._models.get(key)
@@ -140,7 +143,7 @@ class SchedulerLoop:
             return
         if infer.asker in self._dead:
             return
-        request = QueuedRequest(infer, now_ns)
+        request = QueuedRequest(infer, now_ns, timed=timed)
         try:
             decisions = model.add(request, now_ns)
         except TisError as error:
@@ -178,10 +181,12 @@ class SchedulerLoop:
                     self._ledger.pop((infer.asker, infer.request_id), None)
                 self._answer(infer, decision.message, now_ns)
             elif isinstance(decision, Ask):
-                self._askers[decision.infer.request_id] = decision.by
-                self._enqueue(decision.infer, now_ns)
+                self._own_requests.add(decision.infer.request_id, decision.by)
+                self._enqueue(decision.infer, now_ns, decision.timed)
             elif isinstance(decision, Tell):
-                self._outbox.post(decision.peer, decision.message)
+                # Of its own requests the scheduler hears when the worker answers.
+                if decision.peer != self._peer:
+                    self._outbox.post(decision.peer, decision.message)
             elif isinstance(decision, Withdraw):
                 self._cancel(self._peer, decision.request_id, now_ns)
             else:
@@ -218,11 +223,11 @@ class SchedulerLoop:
 
     def _own_answered(self, message: m.Reply | m.Failure, now_ns: int) -> None:
         """A response to a request of the scheduler's own; one that has been answered before is not waited for."""
-        asker = self._askers.pop(message.request_id, None) if message.final else self._askers.get(message.request_id)
-        if asker is not None:
-            self._carry_out(asker.answered(message, now_ns), now_ns)
-        elif isinstance(message, m.Reply):
-            self._holdings.release(message.blocks)
+        for asker, each in self._own_requests.responses(message):
+            if asker is not None:
+                self._carry_out(asker.answered(each, now_ns), now_ns)
+            elif isinstance(each, m.Reply):
+                self._holdings.release(each.blocks)
 
     def _on_statistics(self, query: m.StatisticsQuery) -> None:
         found = [
@@ -249,9 +254,14 @@ class SchedulerLoop:
                     self._ledger.pop((request.infer.asker, request.infer.request_id), None)
                 self._changed.add(model)
         elif isinstance(message, m.Reply | m.Failure):
+            entry = self._ledger.get((self._peer, message.request_id))
             if isinstance(message, m.Reply):
-                entry = self._ledger.get((self._peer, message.request_id))
                 self._holdings.take(message.blocks, entry[0].peer if entry is not None else 0)
+            if entry is not None and entry[0].expired:
+                if isinstance(message, m.Reply):
+                    self._holdings.release(message.blocks)
+                text = REQUEST_TIMEOUT_TEXT
+                message = m.Failure(message.request_id, Code.UNAVAILABLE, text, complete=True, final=message.final)
             self._own_answered(message, time.monotonic_ns())
         elif isinstance(message, m.Finished):
             model = self._model_of_instance.get(message.instance)
@@ -268,6 +278,8 @@ class SchedulerLoop:
             model = self._models.get((message.model, message.version))
             if model is not None:
                 model.instance_up(message.peer, message.instance)
+                for warmup in message.warmups:
+                    model.statistics.warmed_up(warmup)
                 self._model_of_instance[message.peer] = model
                 self._failed.discard(model.spec.key)
                 self._changed.add(model)
@@ -279,15 +291,18 @@ class SchedulerLoop:
     def _on_table(self, table: m.Table) -> None:
         """Follow the model table: schedule what it lists, and fail what waits for a version that is gone or has failed."""
         listed = {entry.spec.key: entry for entry in table.models}
-        for key, entry in listed.items():
-            if key not in self._models:
-                self._models[key] = scheduler_of(entry.spec, self._latencies(entry.spec), self._peer)
-            elif not entry.ready:
-                self._close_model(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
-        # A frontend may send for a version that has failed before it hears of it.
+        # A frontend may send for a version that has failed before it hears of it; so may an ensemble that goes on here.
         self._failed = (self._failed | self._ready) & listed.keys() - ready
         self._ready = ready
+        self._versions.replace(table)
+        for key, entry in listed.items():
+            model = self._models.get(key)
+            if model is None or (entry.spec.ensemble is not None and entry.spec != model.spec):
+                latencies = self._latencies(entry.spec)
+                self._models[key] = scheduler_of(entry.spec, latencies, self._peer, self._versions.find)
+            elif not entry.ready:
+                self._close_model(model)
         for key in [key for key in self._models if key not in listed]:
             self._close_model(self._models.pop(key))
 

@@ -66,7 +66,7 @@ class Relaying:
         own_id = next(own_ids)
         self._relayed[own_id] = self.taken(Relayed(request, own_id))
         self._own_ids[request.key] = own_id
-        return Ask(msgspec.structs.replace(request.infer, asker=self._own_peer, request_id=own_id), self)
+        return Ask(msgspec.structs.replace(request.infer, asker=self._own_peer, request_id=own_id), self, request.timed)
 
     def taken(self, relayed: Relayed) -> Relayed:
         """A request is being passed on."""

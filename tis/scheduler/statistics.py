@@ -7,7 +7,7 @@ a request's compute durations are those of its whole batch; batch statistics go 
 import time
 from dataclasses import dataclass, field
 
-from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics
+from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics, Warmup
 from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, OTHER, REJECTED
 from tis.scheduler.instances import RunningBatch
 from tis.scheduler.latencies import Latencies
@@ -70,9 +70,13 @@ class Statistics:
                 continue
             took_ns = done.end_ns - request.infer.arrival_ns
             if position in failed:
-                self.failed(took_ns, CANCELED if position in done.cancelled else BACKEND)
+                # A request whose time was over has been cancelled because of that.
+                reason = REJECTED if request.expired else CANCELED if position in done.cancelled else BACKEND
+                self.failed(took_ns, reason)
                 continue
             succeeded += 1
+            if request.timed is not None:
+                request.timed.computed(input_ns, infer_ns, output_ns)
             self._inference_count += request.items
             if position in elsewhere:
                 continue
@@ -93,12 +97,48 @@ class Statistics:
         totals.compute_infer.add(infer_ns)
         totals.compute_output.add(output_ns)
 
+    def warmed_up(self, warmup: Warmup) -> None:
+        """A sample has run before the model was ready: it counts as a batch of requests of one item that did not wait."""
+        input_ns = warmup.input_end_ns - warmup.start_ns
+        infer_ns = warmup.infer_end_ns - warmup.input_end_ns
+        output_ns = warmup.end_ns - warmup.infer_end_ns
+        self._success.add(warmup.end_ns - warmup.start_ns, warmup.items)
+        self._queue.add(0, warmup.items)
+        self._inference_count += warmup.items
+        self._compute.compute_input.add(input_ns, warmup.items)
+        self._compute.compute_infer.add(infer_ns, warmup.items)
+        self._compute.compute_output.add(output_ns, warmup.items)
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        self._execution_count += 1
+        totals = self._batches.setdefault(warmup.items, _BatchTotals())
+        totals.compute_input.add(input_ns)
+        totals.compute_infer.add(infer_ns)
+        totals.compute_output.add(output_ns)
+
     def finished(self, request: QueuedRequest, done: BatchDone, finished: Finished) -> None:
         """A request of an execution counted before has got its last response."""
         if finished.failed:
-            self.failed(finished.end_ns - request.infer.arrival_ns, BACKEND)
+            reason = REJECTED if request.expired else BACKEND
+            self.failed(finished.end_ns - request.infer.arrival_ns, reason)
         else:
             self._succeeded(request, done.start_ns, finished.end_ns)
+
+    def ran(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
+        """A request of an ensemble has been answered; how long its steps took is told with `computed`."""
+        self._succeeded(request, start_ns, end_ns)
+        self._inference_count += request.items
+        self._execution_count += 1
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        for totals in (self._compute, self._batches.setdefault(request.items, _BatchTotals())):
+            for total in (totals.compute_input, totals.compute_infer, totals.compute_output):
+                total.count += 1
+
+    def computed(self, request: QueuedRequest, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """How long steps of a request took that `ran`; perhaps only some of them."""
+        for totals in (self._compute, self._batches[request.items]):
+            totals.compute_input.ns += input_ns
+            totals.compute_infer.ns += infer_ns
+            totals.compute_output.ns += output_ns
 
     def _succeeded(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
         took_ns = end_ns - request.infer.arrival_ns

@@ -15,22 +15,36 @@ from tis.log import get_logger
 
 #: Traces that may wait for their file to be complete; a file that is to hold more is written in parts.
 MOST_BUFFERED: Final = 50_000
+#: The same in bytes, which traces of tensors reach first.
+MOST_BUFFERED_BYTES: Final = 64 << 20
+
+#: Events of a trace that its tensors stand behind: the request has been begun and queued.
+_BEFORE_TENSORS: Final = 2
 
 _log = get_logger(__name__)
 
 
 def rendered(number: int, trace: m.Trace) -> bytes:
-    """The pieces of a trace, with commas between them and no brackets around them."""
-    head: dict[str, Any] = {"id": number, "model_name": trace.model, "model_version": trace.version}
-    if trace.client_id:
-        head["request_id"] = trace.client_id
-    pieces = [*(_event(number, *event) for event in trace.arrival), head]
-    pieces += [_event(number, *event) for event in trace.events]
+    """The pieces of a trace, with commas between them and no brackets around them; empty for a trace of nothing."""
+    pieces = [_event(number, *event) for event in trace.arrival]
+    if trace.events:
+        head: dict[str, Any] = {"id": number, "model_name": trace.model, "model_version": trace.version}
+        if trace.client_id:
+            head["request_id"] = trace.client_id
+        pieces.append(head)
+    pieces += [_event(number, *event) for event in trace.events[:_BEFORE_TENSORS]]
+    pieces += [_tensor(number, tensor) for tensor in trace.tensors]
+    pieces += [_event(number, *event) for event in trace.events[_BEFORE_TENSORS:]]
     return msgspec.json.encode(pieces)[1:-1]
 
 
 def _event(number: int, name: str, ns: int) -> dict[str, Any]:
     return {"id": number, "timestamps": [{"name": name, "ns": ns}]}
+
+
+def _tensor(number: int, tensor: m.TracedTensor) -> dict[str, Any]:
+    content = {"name": tensor.name, "data": tensor.data, "shape": tensor.shape, "dtype": tensor.datatype}
+    return {"id": number, "activity": tensor.activity, "tensor": content}
 
 
 class TraceFile:

@@ -10,8 +10,9 @@ from itertools import count
 from typing import Final
 
 from tis.contracts import messages as m
-from tis.errors import invalid, unsupported
-from tis.supervisor.trace_files import MOST_BUFFERED, TraceFile, rendered
+from tis.errors import invalid
+from tis.settings import TRACE_LEVELS
+from tis.supervisor.trace_files import MOST_BUFFERED, MOST_BUFFERED_BYTES, TraceFile, rendered
 
 TraceSettings = dict[str, tuple[str, ...]]
 
@@ -31,6 +32,9 @@ _NAMES: Final = {
     "file": "trace_file",
     "mode": "trace_mode",
 }
+#: Where traces are exported as spans, by the frontends, there are no files.
+_SPANS: Final = ("opentelemetry",)
+_OF_FILES: Final = ("log_frequency", "trace_file")
 
 
 def given(flags: tuple[tuple[str, str, str], ...]) -> TraceSettings:
@@ -38,7 +42,11 @@ def given(flags: tuple[tuple[str, str, str], ...]) -> TraceSettings:
     levels = {value for _, setting, value in flags if setting == "level"}
     settings = DEFAULTS | {_NAMES[setting]: (value,) for _, setting, value in flags if setting in _NAMES}
     if levels and "OFF" not in levels:
-        settings["trace_level"] = tuple(sorted(levels))
+        # In Triton's order, which is not that of the letters.
+        settings["trace_level"] = tuple(level for level in TRACE_LEVELS if level in levels)
+    if settings["trace_mode"] == _SPANS:
+        for name in dict.fromkeys(setting for mode, setting, _ in flags if mode == "opentelemetry"):
+            settings[name] = tuple(value for _, setting, value in flags if setting == name)
     return settings
 
 
@@ -55,6 +63,7 @@ class TraceKeeper:
         self._left: dict[str, int] = {}
         #: Traces that wait for their file to be complete, by model.
         self._waiting: dict[str, list[bytes]] = {}
+        self._waiting_bytes: dict[str, int] = {}
         self._files: dict[str, TraceFile] = {}
         self._numbers = count(1)
 
@@ -94,6 +103,8 @@ class TraceKeeper:
         settings = self._defaults | self._global | self._own.get(model, {})
         if model in self._left:
             settings["trace_count"] = (str(self._left[model]),)
+        if settings["trace_mode"] == _SPANS:
+            return {name: value for name, value in settings.items() if name not in _OF_FILES}
         return settings
 
     # ---- traces ----------------------------------------------------------------------------------------------------
@@ -110,10 +121,15 @@ class TraceKeeper:
             if left > 0:
                 self._left[model] = left = left - 1
                 counted = True
+            if settings["trace_mode"] == _SPANS:
+                continue
+            piece = rendered(next(self._numbers), trace)
             waiting = self._waiting.setdefault(model, [])
-            waiting.append(rendered(next(self._numbers), trace))
+            # A request of level TENSORS all of whose tensors are empty leaves nothing, but it counts.
+            waiting += [piece] if piece else []
+            size_bytes = self._waiting_bytes[model] = self._waiting_bytes.get(model, 0) + len(piece)
             frequency = int(settings["log_frequency"][0])
-            if not left or len(waiting) >= (frequency or MOST_BUFFERED):
+            if not left or len(waiting) >= (frequency or MOST_BUFFERED) or size_bytes > MOST_BUFFERED_BYTES:
                 self._write(model, full=left >= 0 or frequency > 0)
             elif left < 0 and not frequency:
                 self._write(model)
@@ -124,6 +140,7 @@ class TraceKeeper:
     def _write(self, model: str, *, full: bool = False) -> None:
         """Write what waits: to a numbered file where it is full, or where all files of this setting have numbers."""
         traces = self._waiting.pop(model, [])
+        self._waiting_bytes.pop(model, None)
         if not traces:
             return
         settings = self._of(model)
@@ -147,7 +164,5 @@ def _check(settings: TraceSettings) -> None:
         return
     if settings["trace_rate"] == ("0",):
         raise invalid("Attempting to set invalid trace setting :sample rate must be non-zero")
-    if settings["trace_file"] == ("",):
+    if settings["trace_file"] == ("",) and settings["trace_mode"] != _SPANS:
         raise invalid("Attempting to set invalid trace setting :trace file name is not given")
-    if "TENSORS" in settings["trace_level"]:
-        raise unsupported("this server records timestamps, not tensors: the trace level TENSORS is not supported yet")

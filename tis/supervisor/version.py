@@ -10,10 +10,10 @@ from enum import Enum, auto
 from typing import Protocol
 
 from tis.config.labels import check_labels
+from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
-from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
@@ -48,8 +48,8 @@ class VersionHost(Host, Protocol):
     def publish(self) -> None:
         """Tell everybody the model table."""
 
-    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
-        """Tell the scheduler that a worker takes batches as an instance of a model version."""
+    def instance_up(self, up: m.InstanceUp) -> None:
+        """Tell the scheduler that a worker takes batches."""
 
 
 class ModelVersion:
@@ -77,6 +77,11 @@ class ModelVersion:
         self._places = [self._place(index) for index in range(len(self.spec.instances))]
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
+
+    @property
+    def listed(self) -> bool:
+        """True where the index tells its state."""
+        return True
 
     def start(self) -> None:
         """Begin to load on every instance."""
@@ -118,7 +123,8 @@ class ModelVersion:
         """A worker of this version has begun: tell it what to load."""
         index = self.place_of(peer)
         if index is not None:
-            self._host.send(peer, m.LoadModel(self.spec, index))
+            complete = self._surroundings.auto_complete and not self.completed
+            self._host.send(peer, m.LoadModel(self.spec, index, complete))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -128,6 +134,7 @@ class ModelVersion:
                     self._definition.config,
                     self._surroundings,
                     signature=message.signature,
+                    proposed=ModelConfig.FromString(message.proposed) if message.proposed else None,
                     config_provided=self._definition.config_provided,
                 )
                 check_labels(config, self._definition.path)
@@ -143,19 +150,25 @@ class ModelVersion:
         """A worker cannot load the model."""
         self._fail(TisError(Code(message.code), message.text))
 
-    def up(self, peer: int) -> None:
-        """A worker takes batches."""
+    def up(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """A worker takes batches; it may have run samples before."""
         index = self.place_of(peer)
         if index is None:
             return
         self._places[index].up = True
-        self._host.instance_up(peer, self.spec, index)
+        self.introduce(peer, warmups)
         if self.state is not State.READY and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
             self.load_s = self.load_s or time.monotonic() - self._started_s
             self._host.publish()
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
             self.on_settled()
+
+    def introduce(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
+        index = self.place_of(peer)
+        if index is not None and not self.spec.instances[index].passive:
+            self._host.instance_up(m.InstanceUp(peer, self.name, self.version, index, warmups))
 
     # ---- deaths ----------------------------------------------------------------------------------------------------
 
@@ -178,7 +191,8 @@ class ModelVersion:
 
     def _instance_lost(self, reason: str) -> None:
         """An instance dies again and again; without any other, the version is unavailable."""
-        if not any(place.child for place in self._places):
+        active = [place for place, each in zip(self._places, self.spec.instances, strict=True) if not each.passive]
+        if not any(place.child for place in active or self._places):
             self._fail(internal(f"every instance of model '{self.name}' keeps dying; the last one {reason}"))
 
     def _fail(self, error: TisError) -> None:

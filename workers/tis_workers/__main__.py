@@ -4,6 +4,7 @@ import faulthandler
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import zmq
 
@@ -18,8 +19,10 @@ from tis_shm.slab import Grant
 from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.output import OutputWriter
+from tis_workers.priority import set_priority
 from tis_workers.runner import Runner
 from tis_workers.states import initial_states
+from tis_workers.warmup import warm_up
 
 _EXIT_LOAD_FAILED = 3
 _SERVE_DEADLINE_S = 600.0
@@ -27,7 +30,7 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads))
+        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
         # Now rather than when it serves: a state that cannot be had keeps the model from loading.
         initial_states(order.spec)
         return backend
@@ -35,6 +38,18 @@ def _load(order: m.LoadModel, threads: int) -> Backend:
         raise
     except Exception as error:
         raise internal(f"{type(error).__name__}: {error}\n{traceback.format_exc()}") from error
+
+
+def _give_up(error: TisError, control: ControlLink, context: "zmq.Context[zmq.Socket[bytes]]") -> NoReturn:
+    control.send(m.LoadFailed(control.peer, error.code, error.message))
+    control.close()
+    context.term()
+    sys.exit(_EXIT_LOAD_FAILED)
+
+
+def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Pool) -> tuple[m.Warmup, ...]:
+    instance = serve.spec.instances[order.instance]
+    return () if instance.passive else warm_up(backend, serve.spec, instance.name, pool, backend.backchannel)
 
 
 def main() -> None:
@@ -46,15 +61,15 @@ def main() -> None:
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
     order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
-    configure(boot.settings.log, order.spec.instances[order.instance].name)
+    configure(
+        boot.settings.log, order.spec.instances[order.instance].name, capture_foreign=order.spec.backend != "python"
+    )
+    set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
     try:
         backend = _load(order, boot.threads)
     except TisError as error:
-        control.send(m.LoadFailed(arguments.peer, error.code, error.message))
-        control.close()
-        context.term()
-        sys.exit(_EXIT_LOAD_FAILED)
-    control.send(m.Loaded(arguments.peer, backend.signature()))
+        _give_up(error, control, context)
+    control.send(m.Loaded(arguments.peer, backend.signature(), backend.proposed_config()))
     serve = control.wait_for_or_stop(m.ServeModel, _SERVE_DEADLINE_S)
     if serve is None:
         # The config does not agree with the file, another instance failed, or the server stops.
@@ -62,13 +77,21 @@ def main() -> None:
         control.close()
         context.term()
         return
-    backend.serve(serve.spec)
+    try:
+        backend.serve(serve.spec)
+    except TisError as error:
+        _give_up(error, control, context)
     pool = Pool.attach(arguments.pool_fd)
+    try:
+        warmups = _warm_up(order, serve, backend, pool)
+    except TisError as error:
+        backend.finalize()
+        _give_up(error, control, context)
     outbox = Outbox(arguments.runtime_dir)
     writer = OutputWriter(pool, [Grant(*grant) for grant in boot.grants], outbox, control)
     runner = Runner(arguments.runtime_dir, control, pool, writer, outbox, backend, boot.scheduler)
     settle()
-    runner.run()
+    runner.run(warmups)
     control.close()
     context.term()
 

@@ -1,6 +1,6 @@
 """A request as a backend sees it: input arrays in place, the outputs wanted, and one way to answer."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
-from tis_workers.output import OutputWriter, Parameters, Reservation
+from tis_workers.answers import Answers
+from tis_workers.output import Parameters, Reservation
 from tis_workers.regions import ClientRegions, Placements
 
 
@@ -25,6 +26,7 @@ class WorkRequest:
     """
 
     __slots__ = (
+        "_batched",
         "_body",
         "_item",
         "_placements",
@@ -34,22 +36,28 @@ class WorkRequest:
         "cancelled",
         "failed",
         "inputs",
+        "rescheduled",
         "responses",
+        "spec",
+        "unfinished",
         "wanted",
     )
 
-    def __init__(
-        self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter, regions: ClientRegions
-    ) -> None:
+    def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
         self._item = item
         self._writer = writer
+        self.spec = spec
         self._body = m.decode_body(item.body)
+        self._batched = spec.max_batch_size > 0
         self.batch_size = item.batch_size
-        #: The last response has been sent; failed: it was an error.
+        #: The last response has been sent; failed: it was an error, and none of the model's own.
         self.answered = False
         self.failed = False
         #: The client does not want the answer any more.
         self.cancelled = False
+        #: Set by a backend whose model answers later, or wants the request to run again.
+        self.unfinished = False
+        self.rescheduled = False
         #: How many responses have been sent.
         self.responses = 0
         #: Where outputs go that the client wants in its own memory; None where it wants none there.
@@ -107,6 +115,20 @@ class WorkRequest:
         return self._body.client_id
 
     @property
+    def wanted_names(self) -> Container[str]:
+        """The names of the outputs to answer with."""
+        if self._body.outputs is None:
+            return self.spec.outputs_by_name
+        return [output.name for output in self.wanted]
+
+    def copy_foreign_inputs(self) -> None:
+        """Put copies in place of inputs that lie in a client's own memory, for a model that may write to its inputs."""
+        for ref in self._body.inputs:
+            if ref.region:
+                name = self.spec.inputs[ref.index].name
+                self.inputs[name] = self.inputs[name].copy()
+
+    @property
     def writes_over_inputs(self) -> bool:
         """True where the client wants an output in memory that it also gave an input in."""
         return self._placements is not None and self._placements.meet(self._body.inputs)
@@ -125,7 +147,7 @@ class WorkRequest:
                 view = pool.view(blocks[ref.block], ref.start, ref.size_bytes)
             shape = ref.shape
             if tensor.reshape is not None:
-                shape = _reshaped(tensor, shape, batched=spec.max_batch_size > 0)
+                shape = reshaped(shape, tensor.shape, tensor.reshape, batched=self._batched)
             if tensor.datatype == "BYTES":
                 self.inputs[tensor.name] = decode_bytes(view, shape)
                 continue
@@ -136,8 +158,20 @@ class WorkRequest:
     def respond(
         self, outputs: Mapping[str, npt.NDArray[Any]], parameters: Parameters | None = None, *, final: bool = True
     ) -> None:
-        """Answer with these outputs; those that were not asked for are left out."""
-        chosen = [(spec.name, outputs[spec.name], spec.datatype) for spec in self.wanted if spec.name in outputs]
+        """Answer with these outputs; those that were not asked for are left out.
+
+        Raises:
+            TisError: an output cannot have its configured shape, or there is no room for the answer.
+        """
+        chosen = [
+            (
+                spec.name,
+                outputs[spec.name] if spec.reshape is None else self._as_configured(spec, outputs[spec.name]),
+                spec.datatype,
+            )
+            for spec in self.wanted
+            if spec.name in outputs
+        ]
         item = self._item
         try:
             self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
@@ -147,6 +181,35 @@ class WorkRequest:
             # A place that is too small is this request's own affair; others of its batch are still to be answered.
             self.fail(error)
             return
+        self.responses += 1
+        self.answered = final
+
+    def _as_configured(self, spec: TensorSpec, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An output in the shape that clients see, where the backend's is another (`reshape`)."""
+        try:
+            return array.reshape(reshaped(array.shape, spec.reshape or (), spec.shape, batched=self._batched))
+        except ValueError:
+            raise internal(
+                f"output '{spec.name}' has the shape {list(array.shape)}, which does not fit its reshape "
+                f"{list(spec.reshape or ())} of dims {list(spec.shape)}"
+            ) from None
+
+    def respond_with(
+        self,
+        outputs: list[tuple[str, npt.NDArray[Any], str]],
+        parameters: Parameters | None = None,
+        *,
+        final: bool = True,
+    ) -> None:
+        """Answer with (name, array, datatype) outputs in this order; those that were not asked for are left out.
+
+        Raises:
+            TisError: there is no room, or an array has no datatype of the protocol.
+        """
+        wanted = self.wanted_names
+        chosen = [output for output in outputs if output[0] in wanted]
+        item = self._item
+        self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
         self.responses += 1
         self.answered = final
 
@@ -171,10 +234,11 @@ class WorkRequest:
         """Free a reservation that is not sent after all."""
         self._writer.give_back(reservation)
 
-    def fail(self, error: TisError, *, verbatim: bool = False, final: bool = True) -> None:
-        """Answer with an error; the request's id is put before its text, unless that is the model's own.
+    def fail(self, error: TisError, *, verbatim: bool = False, counts: bool = True, final: bool = True) -> None:
+        """Answer with an error; the request's id is put before its text, unless that is for the client as it stands.
 
-        A request fails with an error that ends it. One that is followed by more responses is a response like any other.
+        A request fails with an error that ends it. One that is followed by more responses, or that does not count, is a
+        response like any other.
         """
         text = error.message
         if not verbatim and not text.startswith("[request id: "):
@@ -182,11 +246,18 @@ class WorkRequest:
         item = self._item
         self._writer.fail(item.asker, item.request_id, TisError(error.code, text), final=final)
         self.responses += 1
-        self.answered = self.failed = final
+        self.answered = final
+        self.failed = final and counts
 
 
-def _reshaped(tensor: TensorSpec, shape: tuple[int, ...], *, batched: bool) -> tuple[int, ...]:
-    """The shape that the backend sees: -1 dimensions of the configured shape are mapped to those of `reshape` in order."""
+def reshaped(
+    shape: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...], *, batched: bool
+) -> tuple[int, ...]:
+    """A shape of the dims `before` as one of the dims `after`: the sizes of -1 dimensions are taken over in order.
+
+    Raises:
+        ValueError: the shape does not have the dims `before`.
+    """
     lead, dims = (shape[:1], shape[1:]) if batched else ((), shape)
-    variable = iter([dim for dim, configured in zip(dims, tensor.shape, strict=True) if configured == -1])
-    return lead + tuple(next(variable) if dim == -1 else dim for dim in tensor.reshape or ())
+    variable = iter([dim for dim, configured in zip(dims, before, strict=True) if configured == -1])
+    return lead + tuple(next(variable) if dim == -1 else dim for dim in after)

@@ -3,6 +3,7 @@
 The next batch usually lies in the mailbox already when one ends. Heartbeats come from this loop, so that they prove it.
 """
 
+import contextlib
 import time
 import traceback
 from collections import deque
@@ -13,7 +14,7 @@ from tis.carrier.datagram import Mailbox, Outbox
 from tis.carrier.poller import Poller
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink
-from tis.errors import TisError, internal
+from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis_shm.pool import Pool
 from tis_workers.backends.base import Backend, Timings
@@ -24,12 +25,13 @@ from tis_workers.sequences import Sequences
 
 _HEARTBEAT_S: Final = 1.0
 _CATCH_UP_MS: Final = 50
+_CANCELLED: Final = "Request was cancelled"
 
 _log = get_logger(__name__)
 
 
 class Runner:
-    """Serves one loaded model instance."""
+    """Serves one loaded model instance. All of it runs under the backend's lock, where that has one (see `Backchannel`)."""
 
     def __init__(
         self,
@@ -46,9 +48,16 @@ class Runner:
         self._writer = writer
         self._outbox = outbox
         self._backend = backend
+        self._channel = backend.backchannel
         self._scheduler = scheduler
         self._mailbox = Mailbox(runtime_dir, control.peer)
         self._waiting: deque[m.Batch] = deque()
+        #: The requests of the batch that runs.
+        self._running: list[WorkRequest] = []
+        #: Requests whose batch is done and whose last response is still to come: batch and position.
+        self._unfinished: dict[WorkRequest, tuple[int, int]] = {}
+        #: Asker and number of requests that wait here and need not run any more.
+        self._cancelled: set[tuple[int, int]] = set()
         self._stopping = False
         self._regions = ClientRegions(self._catch_up_regions)
         spec = backend.spec
@@ -58,32 +67,43 @@ class Runner:
         self._unfollowed: list[m.AnyMessage] = []
         self._mailbox_fd = self._mailbox.fileno()
         self._control_fd = control.socket.fileno()
-        self._poller = Poller(outbox)
+        self._wake_fd = -1
+        self._poller = Poller(outbox, self._channel.lock if self._channel else None)
         self._poller.watch(self._mailbox_fd)
         self._poller.watch(self._control_fd)
+        if self._channel is not None:
+            self._wake_fd = self._channel.fileno()
+            self._poller.watch(self._wake_fd)
+            self._channel.serve(self)
         self._next_heartbeat_s = 0.0
 
-    def run(self) -> None:
-        """Work until told to stop."""
-        self._control.send(m.Up(self._control.peer))
-        while not self._stopping:
-            control = self._heartbeat()
-            timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - time.monotonic(), 0.0)
-            readable = self._poller.wait(timeout_s)
-            if control or self._control_fd in readable:
-                self._receive_control()
-            if self._mailbox_fd in readable:
-                for message in self._mailbox.receive():
-                    if isinstance(message, m.Batch):
-                        self._waiting.append(message)
-            if self._waiting:
-                self._execute(self._waiting.popleft())
-                self._outbox.flush()
+    def run(self, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Work until told to stop. `warmups`: what has been executed here already."""
+        with self._channel.lock if self._channel is not None else contextlib.nullcontext():
+            self._control.send(m.Up(self._control.peer, warmups))
+            while not self._stopping:
+                self._turn()
         self._backend.finalize()
         self._regions.close()
         self._mailbox.close()
         self._outbox.close()
         self._poller.close()
+
+    def _turn(self) -> None:
+        control = self._heartbeat()
+        timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - time.monotonic(), 0.0)
+        readable = self._poller.wait(timeout_s)
+        if control or self._control_fd in readable:
+            self._receive_control()
+        if self._mailbox_fd in readable:
+            self._receive()
+        if self._wake_fd in readable and self._channel is not None:
+            for action in self._channel.settle():
+                action()
+            self._outbox.flush()
+        if self._waiting:
+            self._execute(self._waiting.popleft())
+            self._outbox.flush()
 
     def _heartbeat(self) -> bool:
         """Beat once a second. True where something was sent, after which the control socket must be read."""
@@ -121,18 +141,66 @@ class Runner:
                 self._outbox.forget(self._scheduler)
                 self._scheduler = message.peer
                 self._waiting.clear()
+                self._unfinished.clear()
+                self._cancelled.clear()
             elif isinstance(message, m.Regions):
                 self._regions.replace(message)
             elif isinstance(message, m.Stop):
                 self._stopping = True
 
+    def _receive(self) -> None:
+        for message in self._mailbox.receive():
+            if isinstance(message, m.Batch):
+                self._waiting.append(message)
+            elif isinstance(message, m.Cancel):
+                self._cancel((message.asker, message.request_id))
+
+    # ---- what a model's threads cause --------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take what has arrived in the mailbox while a model runs or threads of it do."""
+        waited = len(self._waiting)
+        self._receive()
+        if len(self._waiting) > waited and self._channel is not None:
+            # The loop may sleep, and the mailbox does not wake it any more.
+            self._channel.wake()
+
+    def sent(self, work: WorkRequest) -> None:
+        """Something was posted for a request: send it, and tell the scheduler if it was the last after its batch."""
+        if work.answered:
+            place = self._unfinished.pop(work, None)
+            if place is not None:
+                self._post_finished(work, *place)
+        self._outbox.flush()
+        if self._outbox.blocked() and self._channel is not None:
+            # The loop polls those sockets, from its next turn on.
+            self._channel.wake()
+
+    def _post_finished(self, work: WorkRequest, batch_id: int, position: int) -> None:
+        end_ns = time.monotonic_ns()
+        finished = m.Finished(batch_id, self._control.peer, position, end_ns, work.failed)
+        self._outbox.post(self._scheduler, finished)
+
+    def _cancel(self, key: tuple[int, int]) -> None:
+        """A client has gone: its request is told so where it runs, and not run where it waits."""
+        for request in (*self._running, *self._unfinished):
+            if request.key == key:
+                request.cancelled = True
+                return
+        if any((item.asker, item.request_id) == key for batch in self._waiting for item in batch.items):
+            self._cancelled.add(key)
+
+    # ---- batches -----------------------------------------------------------------------------------------------------
+
     def _execute(self, batch: m.Batch) -> None:
         spec = self._backend.spec
         began_ns = time.monotonic_ns()
         requests = self._requests(batch.items)
+        cancelled = self._drop_cancelled(requests) if self._cancelled else ()
         runnable = [request for request in requests if not request.answered]
         timings = Timings(began_ns, began_ns, began_ns)
         if runnable:
+            self._running = runnable
             try:
                 if self._sequences is None:
                     timings = self._backend.execute(runnable)
@@ -143,12 +211,12 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own requests, not the worker
                 _log.error("model '%s': execution failed\n%s", spec.name, traceback.format_exc())
                 self._fail_rest(runnable, internal(f"model '{spec.name}' failed: {type(error).__name__}: {error}"))
+            self._running = []
         self._fail_rest(runnable, internal(f"model '{spec.name}' gave no response"))
         end_ns = time.monotonic_ns()
         for request in requests:
             if request.traced:
                 request.tell_times(began_ns, timings.input_end_ns, timings.infer_end_ns, end_ns)
-        failed = tuple(position for position, request in enumerate(requests) if request.failed)
         done = m.BatchDone(
             batch.batch_id,
             self._control.peer,
@@ -156,8 +224,11 @@ class Runner:
             timings.input_end_ns,
             timings.infer_end_ns,
             end_ns,
-            failed,
+            tuple([position for position, request in enumerate(requests) if request.failed]),
+            cancelled,
         )
+        if self._channel is not None:
+            self._list_the_rest(done, requests)
         self._outbox.post(self._scheduler, done)
 
     def _requests(self, items: tuple[m.BatchItem, ...]) -> list[WorkRequest]:
@@ -166,7 +237,26 @@ class Runner:
         spec = self._backend.spec
         return [WorkRequest(spec, item, self._pool, self._writer, self._regions) for item in items]
 
+    def _drop_cancelled(self, requests: list[WorkRequest]) -> tuple[int, ...]:
+        """Answer those that need not run; gives their positions."""
+        dropped: list[int] = []
+        for position, request in enumerate(requests):
+            if request.key in self._cancelled and not request.answered:
+                request.fail(TisError(Code.CANCELLED, _CANCELLED))
+                dropped.append(position)
+            self._cancelled.discard(request.key)
+        return tuple(dropped)
+
+    def _list_the_rest(self, done: m.BatchDone, requests: list[WorkRequest]) -> None:
+        """Which requests of a batch are not answered yet, or are to run again."""
+        for position, request in enumerate(requests):
+            if request.rescheduled:
+                done.rescheduled += (position,)
+            elif not request.answered:
+                done.unfinished += (position,)
+                self._unfinished[request] = (done.batch_id, position)
+
     def _fail_rest(self, requests: list[WorkRequest], error: TisError) -> None:
         for request in requests:
-            if not request.answered:
+            if not (request.answered or request.unfinished or request.rescheduled):
                 request.fail(error)

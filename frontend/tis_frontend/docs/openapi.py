@@ -1,4 +1,4 @@
-"""The OpenAPI document: every route that the server has, and each ready model's infer call with its real inputs.
+"""The OpenAPI document: every route that the server has, and each ready model's calls with its real inputs.
 
 Built anew for each request from the routes and the model table, so it cannot fall behind either. No handler lives here.
 """
@@ -31,6 +31,10 @@ _JSON_TYPES: Final = {
 _EXAMPLES: Final[dict[str, Any]] = {"BOOL": True, "BYTES": "text", "FP16": 0.5, "BF16": 0.5, "FP32": 0.5, "FP64": 0.5}
 
 
+#: The calls without tensors, and in what form their answers come.
+_GENERATE_CALLS: Final = {"generate": "application/json", "generate_stream": "text/event-stream"}
+
+
 def document(server: Server, routes: Iterable[BaseRoute]) -> dict[str, Any]:
     """The whole document as JSON-ready data."""
     paths: dict[str, dict[str, Any]] = {}
@@ -42,6 +46,8 @@ def document(server: Server, routes: Iterable[BaseRoute]) -> dict[str, Any]:
                 operations[method.lower()] = _operation(route, path)
     for spec in ready_models(server):
         paths[f"/v2/models/{spec.name}/infer"] = {"post": _infer_operation(spec)}
+        for name, media_type in _GENERATE_CALLS.items():
+            paths[f"/v2/models/{spec.name}/{name}"] = {"post": _generate_operation(spec, name, media_type)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,6 +77,16 @@ def example_request(spec: ModelSpec) -> dict[str, Any] | None:
         data = [_EXAMPLES.get(tensor.datatype, 1)] * prod(shape)
         inputs.append({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": data})
     return {"inputs": inputs}
+
+
+def example_generate(spec: ModelSpec) -> dict[str, Any] | None:
+    """The same request for `generate`: each input is a member, a scalar where it is one element, else a flat list."""
+    request = example_request(spec)
+    if request is None:
+        return None
+    members = {each["name"]: each["data"][0] if len(each["data"]) == 1 else each["data"] for each in request["inputs"]}
+    # A list without elements has no place in this form.
+    return None if [] in members.values() else members
 
 
 def _example_shape(spec: ModelSpec, tensor: TensorSpec) -> list[int]:
@@ -108,6 +124,42 @@ def _infer_operation(spec: ModelSpec) -> dict[str, Any]:
             },
             "default": _error_response(),
         },
+    }
+
+
+def _generate_operation(spec: ModelSpec, name: str, media_type: str) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": _generate_schema(spec)}
+    example = example_generate(spec)
+    if example is not None:
+        content["example"] = example
+    how = "as server-sent events, one for each response" if name == "generate_stream" else "as one JSON object"
+    return {
+        "summary": f"Infer with {spec.name} without tensors, the answer {how}",
+        "tags": ["models"],
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "200": {
+                "description": "The outputs by name: " + ", ".join(_tensor_text(spec, each) for each in spec.outputs),
+                "content": {media_type: {"schema": {"type": "object" if name == "generate" else "string"}}},
+            },
+            "default": _error_response(),
+        },
+    }
+
+
+def _generate_schema(spec: ModelSpec) -> dict[str, Any]:
+    members: dict[str, Any] = {"id": {"type": "string"}, "parameters": {"type": "object"}}
+    for tensor in spec.inputs:
+        element = {"type": _JSON_TYPES.get(tensor.datatype, "integer")}
+        members[tensor.name] = {
+            "description": _tensor_text(spec, tensor),
+            "oneOf": [element, {"type": "array", "items": element}],
+        }
+    return {
+        "type": "object",
+        "required": [tensor.name for tensor in spec.inputs if not tensor.optional],
+        "properties": members,
+        "additionalProperties": {"type": ["string", "number", "boolean"], "description": "A parameter of the request"},
     }
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from tis_frontend.docs.openapi import document, example_request, ready_models
+from tis_frontend.docs.openapi import document, example_generate, example_request, ready_models
 from tis_frontend.server import Server
 
 _PAGE: Final = files("tis_frontend.docs").joinpath("page.html").read_text()
@@ -33,6 +33,7 @@ async def _models(request: Request) -> Response:
             **server.model_metadata(spec.name, None),
             "max_batch_size": spec.max_batch_size,
             "example": example_request(spec),
+            "generate": example_generate(spec),
         }
         for spec in ready_models(server)
     ]

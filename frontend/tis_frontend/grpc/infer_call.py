@@ -16,8 +16,8 @@ from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
 from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel, parse_version
 from tis_frontend.plan import make_plan
+from tis_frontend.request_trace import RequestTrace
 from tis_frontend.server import Server
-from tis_frontend.trace import RequestTrace
 
 
 class InferCalls:
@@ -31,7 +31,7 @@ class InferCalls:
     @property
     def reads_metadata(self) -> bool:
         """Whether the metadata of a call matter; if not, a transport need not gather them for `infer`."""
-        return self._forwarded is not None
+        return self._forwarded is not None or self._server.settings.exports_spans
 
     async def infer(self, data: bytes, metadata: Metadata = ()) -> bytes:
         """ModelInfer.
@@ -46,7 +46,7 @@ class InferCalls:
         if model.spec.decoupled:
             raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
         core = self._server.core
-        trace = core.tracer.sample(model.spec.name, "GRPC", arrival_ns) if core.tracer is not None else None
+        trace = core.tracer.sample(model.spec, "GRPC", arrival_ns, metadata) if core.tracer is not None else None
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def deliver(answer: Answer) -> None:

@@ -22,8 +22,8 @@ from tis_frontend.grpc.infer_call import InferCalls, fill_response
 from tis_frontend.grpc.parameters import Metadata, wants_empty_final
 from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel
+from tis_frontend.request_trace import RequestTrace
 from tis_frontend.server import Server
-from tis_frontend.trace import RequestTrace
 
 #: Requests of one stream that may wait for their last response to be written; further ones are not read before.
 MOST_IN_FLIGHT: Final = 256
@@ -160,7 +160,7 @@ class InferStream:
         turn.decoupled = model.spec.decoupled
         tracer = self._server.core.tracer
         if tracer is not None:
-            turn.trace = tracer.sample(model.spec.name, "GRPC", arrival_ns)
+            turn.trace = tracer.sample(model.spec, "GRPC", arrival_ns, self._metadata)
         turn.request, turn.request_id = self._calls.submit(
             model, message, self._metadata, arrival_ns, lambda answer: self._answered(turn, answer), turn.trace
         )

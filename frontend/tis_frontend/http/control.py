@@ -170,7 +170,7 @@ def _trace_changes(document: dict[str, Any]) -> TraceChanges:
 
 
 def _trace_document(settings: dict[str, tuple[str, ...]]) -> dict[str, str | list[str]]:
-    return {name: list(value) if name == "trace_level" else value[0] for name, value in settings.items()}
+    return {name: list(value) if name == "trace_level" else value[-1] for name, value in settings.items()}
 
 
 # ---- forms -------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import Answer, OutputTensor
+from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, invalid
 from tis_frontend.core import Core, now_ns
 from tis_frontend.http import generate_request, json_tensor
@@ -24,6 +25,7 @@ from tis_frontend.http.infer_request import HttpInfer
 from tis_frontend.http.infer_response import parameters_json
 from tis_frontend.plan import Plan
 from tis_frontend.server import Server
+from tis_frontend.trace import Headers
 
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream; charset=utf-8"
@@ -45,13 +47,15 @@ def generate_routes() -> list[BaseRoute]:
 class _Answers:
     """The answers to one request as they come; closing gives up those that have not."""
 
-    def __init__(self, core: Core, call: HttpInfer, plan: Plan, arrival_ns: int, *, decoupled: bool) -> None:
+    def __init__(
+        self, core: Core, spec: ModelSpec, call: HttpInfer, plan: Plan, arrival_ns: int, headers: Headers
+    ) -> None:
         self._core = core
         self._call = call
-        self._decoupled = decoupled
+        self._decoupled = spec.decoupled
         self._queue: asyncio.Queue[Answer] = asyncio.Queue()
         tracer = core.tracer
-        self._trace = tracer.sample(plan.model, "HTTP", arrival_ns) if tracer is not None else None
+        self._trace = tracer.sample(spec, "HTTP", arrival_ns, headers) if tracer is not None else None
         self._request_id = self._submit(plan, arrival_ns)
         self._ended = False
 
@@ -172,7 +176,7 @@ async def _begun(request: Request) -> _Answers | Response:
     except ClientDisconnect:
         return Response()
     call, plan = generate_request.parse(model.spec, body, most_bytes)
-    return _Answers(server.core, call, plan, arrival_ns, decoupled=model.spec.decoupled)
+    return _Answers(server.core, model.spec, call, plan, arrival_ns, request.headers.raw)
 
 
 async def _body(request: Request, most_bytes: int) -> bytearray:

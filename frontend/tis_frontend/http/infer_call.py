@@ -18,8 +18,7 @@ from tis_frontend.http import compression, infer_request, infer_response, sizes
 from tis_frontend.http.header_forwarding import with_headers
 from tis_frontend.http.status import STATUS, error_body
 from tis_frontend.model_table import ModelTable, ServedModel
-from tis_frontend.plan import Plan
-from tis_frontend.trace import RequestTrace
+from tis_frontend.request_trace import RequestTrace
 from tis_shm.pool import Block
 
 _JOIN_BELOW_BYTES: Final = 32 << 10
@@ -97,6 +96,7 @@ class InferCall:
         self._request_id = 0
         self._started = False
         self._trace: RequestTrace | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
 
     @property
     def disconnected(self) -> bool:
@@ -118,6 +118,7 @@ class InferCall:
 
     def begin(self, name: str, version: int | None, headers: list[tuple[bytes, bytes]]) -> None:
         """The headers are in: find the model and make room for the tensors."""
+        self._headers = headers
         content_bytes = -1
         header_text: bytes | None = None
         encoding: bytes | None = None
@@ -257,13 +258,13 @@ class InferCall:
                 # An empty body is a raw binary request of no bytes, as in Triton.
                 self._take_tail(0, 0)
             if self._core.tracer is not None:
-                self._trace = self._core.tracer.sample(model.spec.name, "HTTP", self._arrival_ns)
+                self._trace = self._core.tracer.sample(model.spec, "HTTP", self._arrival_ns, self._headers)
             call = infer_request.planned(model, bytes(self._head), self._tail_bytes, self._core.regions)
             plan = call.plan
             if plan is None:
                 raise internal("a call without a plan")
             if self._forwarded:
-                plan = _forwarding(plan, self._forwarded)
+                plan = replace(plan, parameters=with_headers(plan.parameters, self._forwarded))
             self._place_json(call)
             self._call = call
             block = self._block
@@ -392,8 +393,3 @@ class InferCall:
         if not self.keep_alive:
             self._transport.close()
         self._on_response()
-
-
-def _forwarding(plan: Plan, headers: list[tuple[str, str]]) -> Plan:
-    """The plan of one request whose headers are passed on to the model."""
-    return replace(plan, parameters=with_headers(plan.parameters, headers))

@@ -40,6 +40,10 @@ _BODIES: Final[dict[str, Any]] = {
     "an unknown key": {"nope": "1"},
     "a level": {"trace_level": ["TIMESTAMPS"]},
     "both levels": {"trace_level": ["TIMESTAMPS", "TENSORS"]},
+    "tensors": {"trace_level": ["TENSORS"]},
+    "the levels turned round": {"trace_level": ["TENSORS", "TIMESTAMPS", "TENSORS"]},
+    "tensors and an unknown level": {"trace_level": ["LOUD", "TENSORS"]},
+    "tensors and off": {"trace_level": ["TENSORS", "OFF"]},
     "off": {"trace_level": ["OFF"]},
     "off and more": {"trace_level": ["OFF", "TIMESTAMPS"]},
     "an unknown level": {"trace_level": ["LOUD"]},
@@ -86,8 +90,21 @@ CASES: Final[tuple[Case, ...]] = (
             server="traced",
         )
         for name, body in _BODIES.items()
-        if name in ("a level", "both levels", "off", "off and more", "a rate of 0", "a count", "null", "no level")
+        if name in ("a level", "both levels", "off", "off and more", "a rate of 0", "a count", "null", "no level",
+                    "tensors", "the levels turned round", "tensors and an unknown level", "tensors and off")
     ),
+    case("with a file: tensors of a model", post(_MODEL, _BODIES["tensors"]), get(_MODEL), _GET, post(_MODEL, _CLEAR),
+         server="traced"),
+    *(
+        case(f"gRPC with a file: {name}", _grpc({"trace_level": levels}), _GET, _grpc({"trace_level": []}), server="traced")
+        for name, levels in {
+            "tensors": ["TENSORS"],
+            "both levels": ["TENSORS", "TIMESTAMPS"],
+            "tensors and off": ["TENSORS", "OFF"],
+        }.items()
+    ),
+    case("gRPC with a file: tensors of a model", _grpc({"trace_level": ["TENSORS"]}, "simple"), get(_MODEL),
+         post(_MODEL, _CLEAR), server="traced"),
     case("set of an unknown model", post("/v2/models/nobody/trace/setting", {"trace_rate": "5"})),
     case("of a model follows the server", post(_MODEL, {"trace_count": "7"}), post("/v2/trace/setting", {"trace_rate": "9"}),
          get(_MODEL), post(_MODEL, {"trace_count": None}), get(_MODEL), post("/v2/trace/setting", _CLEAR)),

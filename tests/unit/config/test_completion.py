@@ -39,6 +39,11 @@ def test_a_config_with_both_sides_is_not_touched_at_all() -> None:
     assert needs_completion(config('output { name: "Y" }'))
 
 
+def test_batch_inputs_alone_count_as_the_inputs() -> None:
+    done = complete('batch_input { target_name: "Z" }', BATCHABLE)
+    assert (len(done.input), [tensor.name for tensor in done.output]) == (0, ["X"])
+
+
 def test_a_batchable_model_gets_default_batch_size_batcher_and_tensors_without_batch_dimension() -> None:
     expected = "max_batch_size: 4 dynamic_batching { preferred_batch_size: 4 } " + BATCHABLE_INPUTS + BATCHABLE_OUTPUTS
     assert complete("", BATCHABLE) == normalized(config(expected))

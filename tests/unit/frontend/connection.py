@@ -18,7 +18,7 @@ from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.model_table import ModelTable
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
-from tis_frontend.trace import RequestTrace
+from tis_frontend.request_trace import RequestTrace
 from tis_shm.pool import Block
 
 SPEC = ModelSpec("m", 1, "", "onnxruntime", 0, (TensorSpec("A", "FP32", (4,)),), (TensorSpec("Y", "FP32", (4,)),))

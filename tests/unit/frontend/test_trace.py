@@ -1,8 +1,11 @@
 """Which requests of a frontend are traced."""
 
+import asyncio
+
 import pytest
 
 from tis.contracts import messages as m
+from tis.contracts.model_spec import ModelSpec
 from tis_frontend.trace import Tracer
 
 ON: dict[str, tuple[str, ...]] = {
@@ -21,7 +24,8 @@ def tracer() -> Tracer:
 
 
 def sampled(tracer: Tracer, times: int, model: str = "m") -> list[int]:
-    return [number for number in range(1, times + 1) if tracer.sample(model, "HTTP", 0) is not None]
+    spec = ModelSpec(model, 1, "", "", 0, (), ())
+    return [number for number in range(1, times + 1) if tracer.sample(spec, "HTTP", 0) is not None]
 
 
 def put(tracer: Tracer, **settings: dict[str, tuple[str, ...]]) -> bool:
@@ -64,3 +68,23 @@ def test_another_rate_begins_to_count_anew(tracer: Tracer) -> None:
     assert sampled(tracer, 2) == []
     put(tracer, everywhere=ON | {"trace_rate": ("2",)})
     assert sampled(tracer, 2) == [2]
+
+
+def test_where_spans_are_exported_a_count_ends_with_the_sample_that_uses_it_up(tracer: Tracer) -> None:
+    setting = {name: value for name, value in ON.items() if name not in ("trace_file", "log_frequency")}
+    setting |= {"trace_mode": ("opentelemetry",), "trace_count": ("2",)}
+    told: list[tuple[m.Trace, ...]] = []
+    tracer = Tracer(told.append)
+
+    async def ask() -> None:
+        assert put(tracer, everywhere=setting)
+        assert sampled(tracer, 4) == [1, 2]
+        # The supervisor tells of the first before it has heard of the second.
+        put(tracer, everywhere=setting | {"trace_count": ("1",)})
+        assert sampled(tracer, 2) == []
+        put(tracer, everywhere=setting | {"trace_count": ("3",)})
+        assert sampled(tracer, 5) == [1, 2, 3]
+        tracer.flush()
+
+    asyncio.run(ask())
+    assert [len(traces) for traces in told] == [5]

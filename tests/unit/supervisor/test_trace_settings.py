@@ -138,3 +138,38 @@ def test_a_change_writes_what_was_taken_before(told: list[m.Message], tmp_path: 
     assert json.loads((tmp_path / "t.0").read_text()) == pieces(1, "a")
     change(keeper, trace_rate="4")
     assert json.loads((tmp_path / "t.1").read_text()) == pieces(2, "b")
+
+
+def test_tensors_stand_behind_the_first_two_events(told: list[m.Message], tmp_path: Path) -> None:
+    events = (("REQUEST_START", 1), ("QUEUE_START", 2), ("REQUEST_END", 3))
+    tensor = m.TracedTensor("TENSOR_QUEUE_INPUT", "X", '"a","b"', "2,1", "BYTES")
+    keeper = tracing(told, tmp_path / "t")
+    keeper.collect(m.Traces(1, (m.Trace("", "m", 1, "", (), events, (tensor,)),)))
+    keeper.close()
+    written = json.loads((tmp_path / "t").read_text())
+    assert [list(each)[1] for each in written] == ["model_name", "timestamps", "timestamps", "activity", "timestamps"]
+    assert written[3] == {
+        "id": 1,
+        "activity": "TENSOR_QUEUE_INPUT",
+        "tensor": {"name": "X", "data": '"a","b"', "shape": "2,1", "dtype": "BYTES"},
+    }
+
+
+def test_of_a_trace_without_times_the_tensors_are_all_there_is(told: list[m.Message], tmp_path: Path) -> None:
+    tensor = m.TracedTensor("TENSOR_QUEUE_INPUT", "X", "1", "1", "INT8")
+    keeper = tracing(told, tmp_path / "t")
+    keeper.collect(m.Traces(1, (m.Trace("", "m", 1, "", (), ()), m.Trace("", "m", 1, "id", (), (), (tensor,)))))
+    keeper.close()
+    assert [list(each) for each in json.loads((tmp_path / "t").read_text())] == [["id", "activity", "tensor"]]
+
+
+def test_where_spans_are_exported_a_trace_is_counted_and_nothing_is_written(
+    told: list[m.Message], tmp_path: Path
+) -> None:
+    keeper = tracing(told, tmp_path / "t", trace_mode="opentelemetry", trace_count="2")
+    keeper.collect(m.Traces(1, (trace("a"),)))
+    keeper.close()
+    settings = keeper.message().settings[""]
+    assert settings["trace_count"] == ("1",)
+    assert settings.keys() == DEFAULTS.keys() - {"log_frequency", "trace_file"}
+    assert not list(tmp_path.iterdir())

@@ -58,8 +58,11 @@ TRACING = FlagGroup(
         Flag(
             name="trace-config",
             action=Append("trace_config", TRACE_SETTING),
-            help="<setting>=<value> for all traces: level (OFF or TIMESTAMPS), rate, count, mode (triton); or "
-            "triton,file=<path> and triton,log-frequency=<count>. Give the flag once for each setting.",
+            help="<setting>=<value> for all traces: level (OFF, TIMESTAMPS or TENSORS; several add up), rate, count, mode "
+            "(triton or opentelemetry); or triton,file=<path> and triton,log-frequency=<count>; or "
+            "opentelemetry,url=<url>, opentelemetry,resource=<key>=<value>, opentelemetry,bsp_max_queue_size=<count>, "
+            "opentelemetry,bsp_schedule_delay=<ms> and opentelemetry,bsp_max_export_batch_size=<count> (needs the extra "
+            "`opentelemetry`). Give the flag once for each setting.",
         ),
     ),
 )
@@ -76,7 +79,7 @@ DEPRECATED_TRACING = (
         action=Append("old_trace_config", old_flag("level", "string")),
         default="off",
         deprecated_for="--trace-config level=<level>",
-        help="What is traced: off or timestamps.",
+        help="What is traced: off, timestamps or tensors.",
     ),
     Flag(
         name="trace-rate",

@@ -84,7 +84,7 @@ from tis.contracts.messages.statistics import (
     ModelStatistics,
     StatisticsReply,
 )
-from tis.contracts.messages.traces import ComputeTimes, Trace, Traces
+from tis.contracts.messages.traces import ComputeTimes, Trace, TracedTensor, Traces
 
 __all__ = [
     "FILLER",
@@ -150,6 +150,7 @@ __all__ = [
     "TensorRef",
     "Trace",
     "TraceChanged",
+    "TracedTensor",
     "Traces",
     "UnregisterRegion",
     "Up",

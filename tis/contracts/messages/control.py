@@ -83,6 +83,8 @@ class LoadModel(Message, tag=25):
 
     spec: ModelSpec
     instance: int  # position in spec.instances
+    #: False once the config is complete, or must be as it is: then the model is not asked to complete it.
+    complete: bool = True
 
 
 class Loaded(Message, tag=26):
@@ -90,6 +92,8 @@ class Loaded(Message, tag=26):
 
     peer: int
     signature: ModelSignature | None
+    #: The whole config as the model wants it, serialized (`auto_complete_config`); empty where it does not say.
+    proposed: bytes = b""
 
 
 class LoadFailed(Message, tag=27):

@@ -13,8 +13,21 @@ class ComputeTimes(Message, tag=15):
     end_ns: int
 
 
+class TracedTensor(Message):
+    """A tensor of a traced request, as text."""
+
+    activity: str
+    name: str
+    data: str
+    shape: str
+    datatype: str
+
+
 class Trace(Message):
-    """A traced request that has been answered, and the times of its events by Triton's names."""
+    """A traced request that has been answered, and the times of its events by Triton's names.
+
+    Without events nobody wants to know the times: then there is no head either.
+    """
 
     #: The model whose own settings had it traced; empty for the global ones.
     setting: str
@@ -24,6 +37,8 @@ class Trace(Message):
     #: Those before the request was known to be one for this model, and those after.
     arrival: tuple[tuple[str, int], ...]
     events: tuple[tuple[str, int], ...]
+    #: What passed by between the first two events and the others.
+    tensors: tuple[TracedTensor, ...] = ()
 
 
 class Traces(Message, tag=49):

@@ -6,19 +6,18 @@ the requests themselves (Python models) derives from `Backend`.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
-from tis.errors import TisError, internal
+from tis.errors import TisError
+from tis_workers.backchannel import Backchannel
+from tis_workers.batch.gather import gather
+from tis_workers.batch.parts import Arrays as Arrays
+from tis_workers.batch.scatter import scatter
+from tis_workers.batch.shaping import Shaping, shaping_of
 from tis_workers.request import WorkRequest
-
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,8 @@ class LoadContext:
     instance: InstanceSpec
     #: How many threads this instance should use at most, so that all instances share the cores.
     threads: int
+    #: Whether the model may complete its config.
+    complete: bool = True
 
     @property
     def model_file(self) -> Path:
@@ -53,13 +54,29 @@ class Backend(ABC):
         """What the model file says of its inputs and outputs; None where its format says nothing."""
         return None
 
+    def proposed_config(self) -> bytes:
+        """The whole config as the model wants it, serialized; empty where it does not say."""
+        return b""
+
     def serve(self, spec: ModelSpec) -> None:
-        """The completed specification, before the first batch."""
+        """The completed specification, before the first batch.
+
+        Raises:
+            TisError: the model cannot run so.
+        """
         self.spec = spec
+
+    @property
+    def backchannel(self) -> Backchannel | None:
+        """The way of the model's own threads into the worker's loop; None where a model has no such threads."""
+        return None
 
     @abstractmethod
     def execute(self, requests: list[WorkRequest]) -> Timings:
-        """Answer every request. A request left unanswered, by an exception or by omission, is failed by the caller."""
+        """Answer every request. A request left unanswered, by an exception or by omission, is failed by the caller.
+
+        Unless it is `unfinished`, or `rescheduled`. With a backchannel, its lock is held when this is called and returns.
+        """
 
     def finalize(self) -> None:
         """The instance is about to go."""
@@ -68,6 +85,18 @@ class Backend(ABC):
 
 class TensorBackend(Backend):
     """A backend that maps arrays to arrays: gathers a batch, runs it, scatters the results."""
+
+    #: How batches are made that are more than whole rows; None for the common way.
+    _shaping: Shaping | None = None
+
+    def serve(self, spec: ModelSpec) -> None:
+        """The completed specification, before the first batch."""
+        super().serve(spec)
+        self._shaping = shaping_of(spec)
+
+    def goes_as_it_is(self, requests: list[WorkRequest]) -> bool:
+        """True for a single request whose inputs the model takes and whose outputs it gives without a change."""
+        return len(requests) == 1 and (self._shaping is None or self._shaping.leaves(requests[0]))
 
     @abstractmethod
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
@@ -80,7 +109,8 @@ class TensorBackend(Backend):
     def execute(self, requests: list[WorkRequest]) -> Timings:
         """One run for the whole batch. If that fails, each request runs alone, so that only the culprit fails."""
         start_ns = time.monotonic_ns()
-        inputs = requests[0].inputs if len(requests) == 1 else _gather(requests)
+        as_it_is = self.goes_as_it_is(requests)
+        inputs = requests[0].inputs if as_it_is else self._gather(requests)
         wanted = self._wanted(requests)
         input_end_ns = time.monotonic_ns()
         try:
@@ -94,11 +124,33 @@ class TensorBackend(Backend):
             now_ns = time.monotonic_ns()
             return Timings(start_ns, input_end_ns, now_ns, now_ns)
         timings = Timings(start_ns, input_end_ns, time.monotonic_ns())
-        if len(requests) == 1:
+        if as_it_is and self._has_rows_of(requests[0], outputs):
             requests[0].respond(outputs)
         else:
-            _scatter(requests, outputs)
+            self._answer(requests, outputs)
         return timings
+
+    def _has_rows_of(self, request: WorkRequest, outputs: Arrays) -> bool:
+        """True where every output has a row for each item of a request that ran alone, and no more."""
+        items = request.batch_size
+        if items:
+            for array in outputs.values():
+                if not array.shape or array.shape[0] != items:
+                    return False
+        return True
+
+    def _gather(self, requests: list[WorkRequest]) -> Arrays:
+        return gather(requests) if self._shaping is None else self._shaping.gather(requests)
+
+    def _answer(self, requests: list[WorkRequest], outputs: Arrays) -> None:
+        """Answer each request with its part of the outputs."""
+        shaping = self._shaping
+        answers = scatter(requests, outputs) if shaping is None else shaping.scatter(requests, outputs)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, TisError):
+                request.fail(answer)
+            else:
+                request.respond(answer)
 
     def _wanted(self, requests: list[WorkRequest]) -> list[str]:
         """Names of the outputs that any of the requests wants, in the config's order, and of those that are states."""
@@ -111,24 +163,3 @@ class TensorBackend(Backend):
             return [output.name for output in first]
         names = {output.name for request in requests for output in request.wanted}
         return [output.name for output in self.spec.outputs if output.name in names]
-
-
-def _gather(requests: list[WorkRequest]) -> Arrays:
-    """The batch's inputs, each copied once into one array."""
-    return {name: np.concatenate([request.inputs[name] for request in requests]) for name in requests[0].inputs}
-
-
-def _scatter(requests: list[WorkRequest], outputs: Arrays) -> None:
-    """Answer each request with its part of the outputs."""
-    total = sum(request.batch_size for request in requests)
-    for name, array in outputs.items():
-        if not array.shape or array.shape[0] != total:
-            raise internal(
-                f"output '{name}' of a batch of {total} items has the shape {list(array.shape)}: its first dimension "
-                "must be the batch; set max_batch_size to 0 if the model does not batch"
-            )
-    at = 0
-    for request in requests:
-        end = at + request.batch_size
-        request.respond({name: array[at:end] for name, array in outputs.items()})
-        at = end

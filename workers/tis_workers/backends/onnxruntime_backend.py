@@ -118,7 +118,7 @@ class OnnxRuntimeBackend(TensorBackend):
 
     def execute(self, requests: list[WorkRequest]) -> Timings:
         """A large answer to a single request is computed into the pool in place; everything else goes the common way."""
-        if len(requests) == 1 and self._on_cpu and not self._has_bf16 and self._shapes is not None:
+        if self._on_cpu and not self._has_bf16 and self._shapes is not None and self.goes_as_it_is(requests):
             timings = self._execute_in_place(requests[0])
             if timings is not None:
                 return timings
@@ -132,7 +132,7 @@ class OnnxRuntimeBackend(TensorBackend):
         if shapes is None:
             return None
         datatypes = [_DATATYPES[self._declared[name].type] for name in names]
-        if request.writes_over_inputs:
+        if request.writes_over_inputs or any(output.reshape is not None for output in request.wanted):
             return None
         reservation = request.reserve(list(zip(names, datatypes, shapes, strict=True)))
         if reservation is None:
@@ -161,6 +161,8 @@ class OnnxRuntimeBackend(TensorBackend):
             return
         if any(result.dtype == np.object_ for result in results):
             return
+        if self.spec.max_batch_size and not _same_rows([*inputs.values(), *results]):
+            return
         if len(known) >= _SHAPES_REMEMBERED:
             known.clear()
         known[_shape_key(inputs, outputs)] = [result.shape for result in results]
@@ -175,6 +177,11 @@ class OnnxRuntimeBackend(TensorBackend):
             raise invalid(
                 f"input '{name}' holds bytes that are not UTF-8, which ONNX strings must be: {error}"
             ) from None
+
+
+def _same_rows(arrays: Sequence[npt.NDArray[Any]]) -> bool:
+    """True where the first dimension of all is the same."""
+    return len({array.shape[:1] for array in arrays}) == 1
 
 
 def _shape_key(inputs: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:

@@ -1,0 +1,218 @@
+"""Models written in Python for Triton's Python backend: a `model.py` with a class TritonPythonModel, run as it is.
+
+The class and its module are user code: whatever they raise, even SystemExit, is an answer. Rules of what `execute` may return
+and all texts are those of Triton 2.51 (python_backend, pb_stub.cc).
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from tis.config.json_form import from_json, to_json
+from tis.config.proto import ModelConfig as ConfigMessage
+from tis.contracts.model_spec import ModelSpec
+from tis.errors import TisError, internal, invalid
+from tis.log import get_logger
+from tis_workers.backchannel import Backchannel
+from tis_workers.backends.base import Backend, LoadContext, Timings
+from tis_workers.python_api.errors import described
+from tis_workers.python_api.model_config import ModelConfig
+from tis_workers.python_api.model_dir import set_model_dir
+from tis_workers.python_api.request import InferenceRequest
+from tis_workers.python_api.response import InferenceResponse
+from tis_workers.python_api.sender import answer
+from tis_workers.request import WorkRequest
+
+_API: Final = Path(__file__).parents[1] / "python_api" / "importable"
+_CLASS: Final = "TritonPythonModel"
+
+_T = TypeVar("_T")
+
+_log = get_logger(__name__)
+
+
+def load(context: LoadContext) -> "PythonBackend":
+    """Import a model and let it complete its config.
+
+    Raises:
+        TisError: INTERNAL, with what the model raised and where.
+    """
+    return PythonBackend(context)
+
+
+class PythonBackend(Backend):
+    """One instance of a model."""
+
+    def __init__(self, context: LoadContext) -> None:
+        self._context = context
+        self._channel = Backchannel()
+        self._class = _called(_import_class, context)
+        self._proposed = b""
+        if context.complete and hasattr(self._class, "auto_complete_config"):
+            self._proposed = self._completed(context.spec)
+        self._model: Any = None
+
+    @property
+    def backchannel(self) -> Backchannel:
+        """Models have threads, which send responses."""
+        return self._channel
+
+    def proposed_config(self) -> bytes:
+        """What `auto_complete_config` gave."""
+        return self._proposed
+
+    def serve(self, spec: ModelSpec) -> None:
+        """Make the model and initialize it.
+
+        Raises:
+            TisError: INTERNAL, with what the model raised and where.
+        """
+        super().serve(spec)
+        self._model = _called(self._class)
+        if hasattr(self._model, "initialize"):
+            _called(self._model.initialize, self._arguments(spec))
+        if not hasattr(self._model, "execute"):
+            # Triton finds out at the first request.
+            raise internal(f"Python model {self._context.model_file} does not implement `execute` method.")
+
+    def execute(self, requests: list[WorkRequest]) -> Timings:
+        """One call of the model for the whole batch."""
+        start_ns = time.monotonic_ns()
+        channel = self._channel
+        asked = [InferenceRequest(work, channel) for work in requests]
+        input_end_ns = time.monotonic_ns()
+        lock = channel.lock
+        lock.release()
+        try:
+            responses = self._model.execute(asked)
+        except BaseException as error:  # noqa: BLE001 - sys.exit and the like end a batch, not the worker
+            text = described(error, __file__)
+            lock.acquire()
+            return self._failed(requests, text, Timings(start_ns, input_end_ns, time.monotonic_ns()))
+        lock.acquire()
+        timings = Timings(start_ns, input_end_ns, time.monotonic_ns())
+        text = self._answered(requests, asked, responses)
+        return self._failed(requests, text, timings) if text else timings
+
+    def finalize(self) -> None:
+        """Tell the model; what it raises is only logged."""
+        if self._model is None or not hasattr(self._model, "finalize"):
+            return
+        try:
+            self._model.finalize()
+        except BaseException as error:  # noqa: BLE001 - the instance goes anyway
+            _log.error("Failed to finalize model '%s': %s", self.spec.name, described(error, __file__))
+
+    # ---- answers ---------------------------------------------------------------------------------------------------
+
+    def _answered(self, requests: list[WorkRequest], asked: list[InferenceRequest], responses: Any) -> str:
+        """Answer the requests with what `execute` returned. Gives the text of what is wrong with that, if anything."""
+        if responses is None:
+            responses = [None] * len(requests)
+        elif self.spec.decoupled:
+            return (
+                f"Python model '{self._context.instance.name}' is using the decoupled mode and the execute function must "
+                "return None."
+            )
+        elif not isinstance(responses, list):
+            return f"Expected a list in the execute return, found type '{type(responses)}'."
+        elif len(responses) != len(requests):
+            return (
+                "Number of InferenceResponse objects do not match the number of InferenceRequest objects. "
+                f"InferenceRequest(s) size is:{len(requests)}, and InferenceResponse(s) size is:{len(responses)}\n"
+            )
+        text = _misfit(responses)
+        if text:
+            return text
+        for work, request, response in zip(requests, asked, responses, strict=True):
+            if response is None:
+                work.rescheduled = request.rescheduled
+                # The sender may be in a thread's hands.
+                work.unfinished = not work.answered and not request.rescheduled and request.has_sender
+            elif not work.answered:
+                answer(work, response)
+        return ""
+
+    def _failed(self, requests: list[WorkRequest], text: str, timings: Timings) -> Timings:
+        instance = self._context.instance.name
+        error = internal(f"Failed to process the request(s) for model '{instance}', message: {text}")
+        _log.error("%s", error.message)
+        for work in requests:
+            if not work.answered:
+                work.fail(error, verbatim=True)
+        return timings
+
+    # ---- loading ---------------------------------------------------------------------------------------------------
+
+    def _completed(self, spec: ModelSpec) -> bytes:
+        config = ModelConfig(_config_json(spec))
+        proposed = _called(self._class.auto_complete_config, config)
+        if not isinstance(proposed, ModelConfig):
+            raise internal(
+                f"auto_complete_config function in model '{spec.name}' must return a valid pb.ModelConfig object."
+            )
+        try:
+            message: bytes = from_json(json.dumps(proposed.as_dict()), ignore_unknown=True).SerializeToString()
+        except (TisError, TypeError, ValueError) as error:
+            # Triton goes on with as much of the config as it could read, be it nothing.
+            raise invalid(
+                f"auto_complete_config function in model '{spec.name}' gave no valid config: {error}"
+            ) from error
+        return message
+
+    def _arguments(self, spec: ModelSpec) -> dict[str, str]:
+        instance = self._context.instance
+        return {
+            "model_config": _config_json(spec),
+            "model_instance_kind": instance.kind,
+            "model_instance_name": instance.name,
+            "model_instance_device_id": str(instance.device_id),
+            "model_repository": spec.model_path,
+            "model_version": str(spec.version),
+            "model_name": spec.name,
+        }
+
+
+def _import_class(context: LoadContext) -> Any:
+    """The model's class. Its module is `<version>.<file>`; version and model directory end the path, as in Triton."""
+    file = context.model_file
+    # No bytecode beside the models: their directory may be read-only, shared, or looked at for changes.
+    sys.dont_write_bytecode = True
+    if sys.stdout is not None:
+        # What a model prints comes out line by line, even into a pipe.
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.path += [str(file.parent), context.spec.model_path, str(_API)]
+    set_model_dir(file.parent)
+    module = __import__(f"{context.spec.version}.{file.stem}", fromlist=[_CLASS])
+    return getattr(module, _CLASS)
+
+
+def _called(function: Callable[..., _T], *arguments: Any) -> _T:
+    """The result of a model's function at load.
+
+    Raises:
+        TisError: INTERNAL, whatever it raised.
+    """
+    try:
+        return function(*arguments)
+    except TisError:
+        raise
+    except BaseException as error:
+        raise internal(described(error, __file__)) from error
+
+
+def _config_json(spec: ModelSpec) -> str:
+    return json.dumps(to_json(ConfigMessage.FromString(spec.config)), separators=(",", ":"), ensure_ascii=False)
+
+
+def _misfit(responses: Sequence[Any]) -> str:
+    for response in responses:
+        if response is not None and not isinstance(response, InferenceResponse):
+            return (
+                "Expected an 'InferenceResponse' object in the execute function return list, found type "
+                f"'{type(response)}'."
+            )
+    return ""

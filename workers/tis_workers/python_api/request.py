@@ -1,0 +1,118 @@
+"""`InferenceRequest`: a request as a model sees it."""
+
+import json
+from typing import Final
+
+from tis_workers.backchannel import Backchannel
+from tis_workers.python_api.errors import TritonModelException
+from tis_workers.python_api.sender import InferenceResponseSender
+from tis_workers.python_api.tensor import Tensor, tensor_of
+from tis_workers.request import WorkRequest
+
+_START: Final = 1
+_END: Final = 2
+_RELEASE_ALL: Final = 1
+_RESCHEDULE: Final = 2
+
+
+class InferenceRequest:
+    """A request that the server hands to `execute`."""
+
+    __slots__ = ("_channel", "_flags", "_inputs", "_rescheduled", "_sender", "_work")
+
+    def __init__(self, work: WorkRequest, channel: Backchannel) -> None:
+        self._work = work
+        self._channel = channel
+        self._inputs: list[Tensor] | None = None
+        self._sender: InferenceResponseSender | None = None
+        self._rescheduled = False
+        self._flags: int | None = None
+
+    def inputs(self) -> list[Tensor]:
+        """The inputs that the request has; optional ones may be absent."""
+        inputs = self._inputs
+        if inputs is None:
+            work = self._work
+            work.copy_foreign_inputs()
+            specs = work.spec.inputs_by_name
+            inputs = self._inputs = [
+                # Controls and states of sequences are not among the configured inputs.
+                tensor_of(name, array, specs[name].datatype) if name in specs else Tensor(name, array)
+                for name, array in work.inputs.items()
+            ]
+        return inputs
+
+    def request_id(self) -> str:
+        """The client's id for it; empty where it gave none."""
+        return self._work.client_id
+
+    def correlation_id(self) -> int | str:
+        """Its sequence; 0 for none."""
+        wishes = self._work.wishes
+        return wishes.sequence_id if wishes is not None else 0
+
+    def flags(self) -> int:
+        """1 for the start of a sequence, 2 for its end, together 3."""
+        if self._flags is not None:
+            return self._flags
+        wishes = self._work.wishes
+        if wishes is None:
+            return 0
+        return (_START if wishes.sequence_start else 0) | (_END if wishes.sequence_end else 0)
+
+    def set_flags(self, flags: int) -> None:
+        """Change what `flags` says."""
+        self._flags = flags
+
+    def timeout(self) -> int:
+        """The client's timeout in microseconds; 0 for none."""
+        wishes = self._work.wishes
+        return wishes.timeout_us if wishes is not None else 0
+
+    def priority(self) -> int:
+        """The client's priority; 0 for the model's default."""
+        wishes = self._work.wishes
+        return wishes.priority if wishes is not None else 0
+
+    def parameters(self) -> str:
+        """The client's own parameters as the JSON text of an object."""
+        return json.dumps(dict(self._work.parameters), separators=(",", ":"), ensure_ascii=False)
+
+    def requested_output_names(self) -> set[str]:
+        """The outputs that the client wants; all of the model's where it named none."""
+        return {spec.name for spec in self._work.wanted}
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has gone. Looks for news, so that it tells while `execute` runs."""
+        return self._channel.is_cancelled(self._work)
+
+    def get_response_sender(self) -> InferenceResponseSender:
+        """What sends responses one by one, from any thread."""
+        if self._sender is None:
+            self._sender = InferenceResponseSender(self._work, self._channel)
+        return self._sender
+
+    def set_release_flags(self, flags: int) -> None:
+        """RELEASE_ALL (1), or RESCHEDULE (2) to run the request again, in iterative sequence models only.
+
+        Raises:
+            TritonModelException: other flags.
+        """
+        if flags not in (_RELEASE_ALL, _RESCHEDULE):
+            raise TritonModelException(
+                f"Invalid flags used to release the request: {flags}. Only TRITONSERVER_REQUEST_RELEASE_ALL and "
+                "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE are supported."
+            )
+        self._rescheduled = flags == _RESCHEDULE
+
+    # ---- for the server --------------------------------------------------------------------------------------------
+
+    @property
+    def rescheduled(self) -> bool:
+        """Whether the model wants it to run again."""
+        return self._rescheduled
+
+    @property
+    def has_sender(self) -> bool:
+        """Whether the model has taken its sender."""
+        return self._sender is not None

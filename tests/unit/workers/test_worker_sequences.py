@@ -257,7 +257,6 @@ def test_a_start_that_cannot_run_never_leaves_the_state_of_another_sequence() ->
     worker.execute(worker.request(4, 0, 1, "start"))
     broken = worker.request(1, 0, 2, "start")
     broken.fail(internal("no input"))
-    worker.sequences.execute(worker.model, [broken])
     assert worker.execute(worker.request(1, 0, 2))["IN"] == [[0, 0]]
 
 

@@ -17,13 +17,11 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "optimization.output_pinned_memory",
         "optimization.gather_kernel_buffer_threshold",
         "optimization.eager_batching",
-        "instance_group.rate_limiter",
         "instance_group.secondary_devices",
         "instance_group.profile",
         "instance_group.host_policy",
         "cc_model_filenames",
         "model_operations",
-        "response_cache.enable",
     }
 )
 

@@ -85,6 +85,8 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     batch_outputs: tuple[BatchOutputSpec, ...] = ()
     warmups: tuple[WarmupSpec, ...] = ()
     response_cache: bool = False
+    #: What its files were when it began to load; empty where nobody asks.
+    fingerprint: str = ""
     #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
     priority: str = "DEFAULT"
     extensions: ExtensionSpec = ExtensionSpec()

@@ -17,8 +17,10 @@ from tis.scheduler.deadlines import Deadlines
 from tis.scheduler.decisions import Answer, Decision, Run, Tell
 from tis.scheduler.instances import Instances, RunningBatch
 from tis.scheduler.latencies import Latencies
+from tis.scheduler.limited_instances import LimitedInstances
 from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
 from tis.scheduler.queued import QueuedRequest, Refusal, timed_out
+from tis.scheduler.rate_limiter import RateLimiter
 from tis.scheduler.request_queue import RequestQueue
 from tis.scheduler.sequences.queue import SequenceQueue
 from tis.scheduler.statistics import Statistics
@@ -61,9 +63,14 @@ def runs_ahead(spec: ModelSpec) -> bool:
 class ModelScheduler:
     """Queues requests for one model version and hands batches to its instances."""
 
-    def __init__(self, spec: ModelSpec, latencies: Latencies | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        latencies: Latencies | None = None,
+        limiter: RateLimiter | None = None,
+    ) -> None:
         self.spec = spec
-        self.instances = Instances(ahead=runs_ahead(spec))
+        self.instances = Instances(ahead=runs_ahead(spec)) if limiter is None else LimitedInstances(limiter, spec)
         self.statistics = Statistics(
             spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
         )
@@ -218,7 +225,8 @@ class ModelScheduler:
             return
         if request.peer:
             request.expired = True
-            yield Tell(infer.asker, Expired(infer.request_id))
+            asker, number = request.origin or request.key
+            yield Tell(asker, Expired(number))
             yield Tell(request.peer, Cancel(infer.request_id, infer.asker))
             return
         request.cancelled = True

@@ -25,6 +25,8 @@ class QueuedRequest:
     enqueued_ns: int
     #: What the model is told of the request's wishes, where that is not what the client said.
     told: Wishes | None = None
+    #: What its asker names the request by that this one of the scheduler's own stands for.
+    origin: tuple[int, int] | None = None
     #: The slot of its sequence on the instance that runs it; -1 outside sequences.
     slot: int = -1
     #: The worker that has it; 0 while it waits.

@@ -7,7 +7,16 @@ a request's compute durations are those of its whole batch; batch statistics go 
 import time
 from dataclasses import dataclass, field
 
-from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics, Warmup
+from tis.contracts.messages import (
+    BatchDone,
+    BatchStatistics,
+    CacheCounts,
+    Duration,
+    Finished,
+    ModelMetrics,
+    ModelStatistics,
+    Warmup,
+)
 from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, OTHER, REJECTED
 from tis.scheduler.instances import RunningBatch
 from tis.scheduler.latencies import Latencies
@@ -55,6 +64,8 @@ class Statistics:
         self._fail = _Total()
         self._queue = _Total()
         self._compute = _BatchTotals()
+        self._cache_hit = _Total()
+        self._cache_miss = _Total()
         self._batches: dict[int, _BatchTotals] = {}
 
     def executed(self, batch: RunningBatch, done: BatchDone) -> None:
@@ -156,6 +167,30 @@ class Statistics:
         self._fail.add(took_ns)
         self._reasons[reason] += 1
 
+    def hit(self, request: QueuedRequest, lookup_ns: int, now_ns: int) -> None:
+        """A request was answered from the response cache: a success that waited for nothing and was no execution."""
+        took_ns = now_ns - request.infer.arrival_ns
+        queue_ns = max(now_ns - request.enqueued_ns, 0)
+        self._success.add(took_ns)
+        self._queue.add(queue_ns)
+        self._cache_hit.add(lookup_ns)
+        if self._latencies is not None:
+            self._latencies.request(took_ns, queue_ns, now_ns)
+            self._latencies.looked_up(lookup_ns, now_ns, hit=True)
+
+    def missed(self, lookup_ns: int, insertion_ns: int, now_ns: int) -> None:
+        """A request of which the response cache knew nothing has been answered, and its answer kept."""
+        took_ns = lookup_ns + insertion_ns
+        self._cache_miss.add(took_ns)
+        if self._latencies is not None:
+            self._latencies.looked_up(took_ns, now_ns, hit=False)
+
+    def cache_counts(self, now_ns: int) -> CacheCounts:
+        """What the response cache did for the model."""
+        hit, miss = self._cache_hit, self._cache_miss
+        summaries = self._latencies.lookups(now_ns) if self._latencies is not None else ()
+        return CacheCounts(hit.count, miss.count, hit.ns // 1000, miss.ns // 1000, summaries)
+
     def metrics(self, pending: int, now_ns: int) -> ModelMetrics:
         """The same counts as metrics tell them, and how many requests wait."""
         compute = self._compute
@@ -197,4 +232,6 @@ class Statistics:
                 )
                 for items, totals in sorted(self._batches.items())
             ),
+            self._cache_hit.duration(),
+            self._cache_miss.duration(),
         )

@@ -13,6 +13,7 @@ from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
@@ -267,7 +268,8 @@ class Supervisor:
         self._greeted.add(peer)
         scheduler = self._scheduler.peer
         if peer == scheduler:
-            self._hub.send(peer, m.Boot(self._live.now()), self.models.table())
+            grants = scheduler_grants(self._settings, self._grants, peer)
+            self._hub.send(peer, m.Boot(self._live.now(), grants), self.models.table())
             return
         for index, place in enumerate(self._frontends):
             if place.peer == peer:

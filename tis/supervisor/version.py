@@ -9,14 +9,18 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol
 
+import msgspec
+
 from tis.config.labels import check_labels
 from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
+from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
+from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
 from tis.supervisor.machine import Machine
 from tis.supervisor.place import Host, Place
@@ -67,6 +71,7 @@ class ModelVersion:
         self.reason = ""
         self.completed = False
         self._started_s = 0.0
+        self._files = ""
         #: How long it took until it was ready for the first time; 0 before.
         self.load_s = 0.0
         #: Called when it has become READY or UNAVAILABLE.
@@ -83,9 +88,20 @@ class ModelVersion:
         """True where the index tells its state."""
         return True
 
+    @property
+    def started(self) -> bool:
+        """True once it has begun to load."""
+        return self._started_s > 0
+
+    def refuse(self, error: TisError) -> None:
+        """It cannot be served: do not even begin to load it."""
+        self._fail(error)
+
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
+        # Before any worker reads them: what changes later is another model.
+        self._files = fingerprint(self._definition.path / str(self.version))
         for place in self._places:
             place.start()
 
@@ -141,10 +157,14 @@ class ModelVersion:
             except TisError as error:
                 self._fail(error)
                 return
-            self.spec = model_spec(config, version=self.version, model_path=self._definition.path)
+            self.spec = self._marked(model_spec(config, version=self.version, model_path=self._definition.path))
             self.completed = True
             self._host.publish()
         self._host.send(message.peer, m.ServeModel(self.spec))
+
+    def _marked(self, spec: ModelSpec) -> ModelSpec:
+        """With what tells it from the same version before its files changed, where answers are kept."""
+        return msgspec.structs.replace(spec, fingerprint=self._files) if spec.response_cache else spec
 
     def load_failed(self, message: m.LoadFailed) -> None:
         """A worker cannot load the model."""

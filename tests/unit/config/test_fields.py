@@ -58,6 +58,8 @@ ACTED = {
     "parameters",
     "metric_tags",
     "model_metrics",
+    "instance_group.rate_limiter",
+    "response_cache.enable",
     "model_transaction_policy",
     "model_warmup",
 }
@@ -96,7 +98,6 @@ def test_set_fields_are_found_through_lists_maps_and_messages() -> None:
     )
     assert unacted_fields(config) == (
         "cc_model_filenames",
-        "instance_group.rate_limiter",
         "optimization.cuda",
     )
     warmup = parse_text('model_warmup { inputs { key: "A" value { zero_data: false } } }', "p")

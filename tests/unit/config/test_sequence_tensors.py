@@ -27,7 +27,8 @@ ALL = START + ID + STATE
 
 
 def text_of(sequences: str, io: str = IO) -> str:
-    return f'name: "m" platform: "onnxruntime_onnx" backend: "onnxruntime" max_batch_size: 4 {io} sequence_batching {{ {sequences} }}'
+    model = 'name: "m" platform: "onnxruntime_onnx" backend: "onnxruntime" max_batch_size: 4'
+    return f"{model} {io} sequence_batching {{ {sequences} }}"
 
 
 def disagreement(sequences: str) -> TisError:

@@ -10,7 +10,7 @@ from tis.errors import Code, TisError
 
 
 def check(sequence_id: int | str, datatype: str | None) -> None:
-    controls = (ControlSpec("START", "START", "INT32"),)
+    controls: tuple[ControlSpec, ...] = (ControlSpec("START", "START", "INT32"),)
     if datatype is not None:
         controls += (ControlSpec("C", "CORRID", datatype),)
     spec = ModelSpec("m", 1, "", "onnxruntime", 0, (), (), sequences=SequenceBatcherSpec(controls=controls))

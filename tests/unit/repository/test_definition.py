@@ -74,7 +74,7 @@ def test_a_wrong_config_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_the_server_does_not_do_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
-    error = fault(make(tmp_path, "sequence_batching { }", "1/model.py"))
+    error = fault(make(tmp_path, "model_repository_agents { }", "1/model.py"))
     assert error.code is Code.UNSUPPORTED
 
 

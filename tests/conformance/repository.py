@@ -130,8 +130,7 @@ def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -
     """Write models for one of the two servers."""
     for name in names:
         if name in ENSEMBLES:
-            (folder / name / "1").mkdir(parents=True)
-            (folder / name / "config.pbtxt").write_text(ENSEMBLES[name].config(name))
+            ENSEMBLES[name].write(folder, name)
             continue
         served = MODELS.get(name) or STEPS[name]
         for version in served.versions:

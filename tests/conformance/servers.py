@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.conformance.ensembles import ENSEMBLES
-from tests.conformance.repository import FEW, MODELS, STEPS
+from tests.conformance.repository import DECOUPLED, FEW, MODELS, STEPS
+from tests.harness.python_models import PYTHON_MODELS
 from tests.harness.server import HOST, READY_DEADLINE_S
 from tests.harness.waiting import eventually
 
@@ -24,6 +25,8 @@ class Kind:
 
 SERVERS: Final[dict[str, Kind]] = {
     "main": Kind(tuple(MODELS)),
+    "decoupled": Kind(tuple(DECOUPLED)),
+    "python": Kind(tuple(PYTHON_MODELS)),
     "explicit": Kind(
         FEW,
         ("--model-control-mode=explicit", "--load-model=simple"),

@@ -85,6 +85,8 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     batch_outputs: tuple[BatchOutputSpec, ...] = ()
     warmups: tuple[WarmupSpec, ...] = ()
     response_cache: bool = False
+    #: What its files were when it began to load; empty where nobody asks.
+    fingerprint: str = ""
     #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
     priority: str = "DEFAULT"
     extensions: ExtensionSpec = ExtensionSpec()
@@ -113,6 +115,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     def output_positions(self) -> dict[str, int]:
         """Position of each output in the config."""
         return {spec.name: position for position, spec in enumerate(self.outputs)}
+
+    @cached_property
+    def state_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that are kept as states of sequences, whether or not clients may ask for them."""
+        return tuple(state.output_name for state in self.sequences.states) if self.sequences is not None else ()
 
     @cached_property
     def required_inputs(self) -> frozenset[str]:

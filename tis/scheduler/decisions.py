@@ -39,6 +39,8 @@ class Ask(NamedTuple):
     infer: Infer
     by: Asker
     timed: Timed | None = None
+    #: What its asker names the request by that this one stands for, if it stands for one.
+    origin: tuple[int, int] | None = None
 
 
 class Withdraw(NamedTuple):

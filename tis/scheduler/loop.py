@@ -13,15 +13,17 @@ from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink, requests_path
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.errors import Code, TisError
 from tis.log import get_logger
+from tis.scheduler.cache.caching import caching_of
 from tis.scheduler.decisions import Answer, Ask, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
-from tis.scheduler.kinds import scheduler_of
-from tis.scheduler.latencies import Latencies
+from tis.scheduler.kinds import Around, scheduler_of
+from tis.scheduler.latencies import latencies_of
 from tis.scheduler.own_requests import OwnRequests
 from tis.scheduler.queued import QueuedRequest, Refusal, Timed
+from tis.scheduler.rate_limiter import limiter_of
 from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
@@ -38,7 +40,13 @@ class SchedulerLoop:
     """The scheduler process."""
 
     def __init__(
-        self, runtime_dir: Path, peer: int, control: ControlLink, pool: Pool, settings: ServerSettings | None = None
+        self,
+        runtime_dir: Path,
+        peer: int,
+        control: ControlLink,
+        pool: Pool,
+        settings: ServerSettings | None = None,
+        grants: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self._settings = settings or ServerSettings()
         self._peer = peer
@@ -51,6 +59,8 @@ class SchedulerLoop:
         #: Models to dispatch in this turn, and when to look at those that wait for a moment in time.
         self._changed: set[Scheduling] = set()
         self._wakeups: Wakeups[Scheduling] = Wakeups()
+        #: There where instances share resources.
+        self._limiter = limiter_of(self._settings, self._wake)
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
@@ -62,13 +72,17 @@ class SchedulerLoop:
         self._ledger: dict[tuple[int, int], tuple[QueuedRequest, Scheduling]] = {}
         self._own_requests = OwnRequests()
         self._holdings = Holdings(pool)
+        self._caching = caching_of(self._settings, pool, grants, control)
+        self._cache_fd = self._caching.fd if self._caching is not None else -1
+        self._around = Around(peer, self._versions.find, self._limiter, self._caching)
         self._stopping = False
         self._poller = Poller(self._outbox)
         self._mailbox_fd = self._mailbox.fileno()
         self._listener_fd = self._inbox.fileno()
         self._control_fd = control.socket.fileno()
-        for fd in (self._mailbox_fd, self._listener_fd, self._control_fd):
-            self._poller.watch(fd)
+        for fd in (self._mailbox_fd, self._listener_fd, self._control_fd, self._cache_fd):
+            if fd >= 0:
+                self._poller.watch(fd)
         self._next_heartbeat_ns = 0
 
     def run(self) -> None:
@@ -84,6 +98,9 @@ class SchedulerLoop:
                     control = True
                 elif fd == self._listener_fd:
                     self._accept()
+                elif fd == self._cache_fd and self._caching is not None:
+                    now_ns = time.monotonic_ns()
+                    self._carry_out(self._caching.completed(now_ns), now_ns)
                 else:
                     self._receive_requests(fd)
             if control:
@@ -108,7 +125,9 @@ class SchedulerLoop:
         if now_ns < self._next_heartbeat_ns:
             return False
         self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
-        self._control.send(m.Heartbeat(self._peer, pending=sum(model.queued for model in self._models.values())))
+        used_bytes = self._caching.used_bytes if self._caching is not None else 0
+        pending = sum(model.queued for model in self._models.values())
+        self._control.send(m.Heartbeat(self._peer, used_bytes, pending))
         self._report_quiesced()
         return True
 
@@ -133,7 +152,13 @@ class SchedulerLoop:
                 elif isinstance(message, m.MetricsQuery):
                     self._on_metrics(message)
 
-    def _enqueue(self, infer: m.Infer, now_ns: int, timed: Timed | None = None) -> None:
+    def _enqueue(
+        self,
+        infer: m.Infer,
+        now_ns: int,
+        timed: Timed | None = None,
+        origin: tuple[int, int] | None = None,
+    ) -> None:
         """Give a request to its model; or answer why it cannot be had."""
         key = (infer.model, infer.version)
         model = self._models.get(key)
@@ -142,11 +167,11 @@ class SchedulerLoop:
             return
         if infer.asker in self._dead:
             return
-        request = QueuedRequest(infer, now_ns, timed=timed)
+        request = QueuedRequest(infer, now_ns, timed=timed, origin=origin)
         try:
             decisions = model.add(request, now_ns)
         except TisError as error:
-            self._answer(infer, m.Failure(infer.request_id, error.code, error.message), now_ns)
+            self._answer(infer, _failure(infer, error), now_ns)
             return
         self._ledger[(infer.asker, infer.request_id)] = (request, model)
         self._changed.add(model)
@@ -172,9 +197,8 @@ class SchedulerLoop:
                 self._run(decision)
             elif isinstance(decision, Refusal):
                 infer = decision.request.infer
-                failure = m.Failure(infer.request_id, decision.error.code, decision.error.message)
                 self._ledger.pop((infer.asker, infer.request_id), None)
-                self._answer(infer, failure, now_ns)
+                self._answer(infer, _failure(infer, decision.error), now_ns)
             elif isinstance(decision, Answer):
                 infer = decision.request.infer
                 if decision.message.final:
@@ -182,9 +206,11 @@ class SchedulerLoop:
                 self._answer(infer, decision.message, now_ns)
             elif isinstance(decision, Ask):
                 self._own_requests.add(decision.infer.request_id, decision.by)
-                self._enqueue(decision.infer, now_ns, decision.timed)
+                self._enqueue(decision.infer, now_ns, decision.timed, decision.origin)
             elif isinstance(decision, Tell):
-                self._outbox.post(decision.peer, decision.message)
+                # Of its own requests the scheduler hears when the worker answers.
+                if decision.peer != self._peer:
+                    self._outbox.post(decision.peer, decision.message)
             elif isinstance(decision, Withdraw):
                 self._cancel(self._peer, decision.request_id, now_ns)
             else:
@@ -239,7 +265,8 @@ class SchedulerLoop:
     def _on_metrics(self, query: m.MetricsQuery) -> None:
         now_ns = time.monotonic_ns()
         found = [model.metrics(now_ns) for _, model in sorted(self._models.items(), key=lambda item: item[0])]
-        for reply in metrics_replies(query.request_id, found):
+        cache = self._caching.metrics() if self._caching is not None else None
+        for reply in metrics_replies(query.request_id, found, cache):
             self._outbox.post(query.asker, reply)
 
     # ---- from workers ----------------------------------------------------------------------------------------------
@@ -252,10 +279,20 @@ class SchedulerLoop:
                     self._ledger.pop((request.infer.asker, request.infer.request_id), None)
                 self._changed.add(model)
         elif isinstance(message, m.Reply | m.Failure):
+            entry = self._ledger.get((self._peer, message.request_id))
             if isinstance(message, m.Reply):
-                entry = self._ledger.get((self._peer, message.request_id))
                 self._holdings.take(message.blocks, entry[0].peer if entry is not None else 0)
+            if entry is not None and entry[0].expired:
+                if isinstance(message, m.Reply):
+                    self._holdings.release(message.blocks)
+                text = REQUEST_TIMEOUT_TEXT
+                message = m.Failure(message.request_id, Code.UNAVAILABLE, text, complete=True, final=message.final)
             self._own_answered(message, time.monotonic_ns())
+        elif isinstance(message, m.ComputeTimes):
+            entry = self._ledger.get((self._peer, message.request_id))
+            if entry is not None and entry[0].origin is not None:
+                asker, message.request_id = entry[0].origin
+                self._outbox.post(asker, message)
         elif isinstance(message, m.Finished):
             model = self._model_of_instance.get(message.instance)
             finished = model.finished(message) if model is not None else None
@@ -271,11 +308,15 @@ class SchedulerLoop:
             model = self._models.get((message.model, message.version))
             if model is not None:
                 model.instance_up(message.peer, message.instance)
+                for warmup in message.warmups:
+                    model.statistics.warmed_up(warmup)
                 self._model_of_instance[message.peer] = model
                 self._failed.discard(model.spec.key)
                 self._changed.add(model)
         elif isinstance(message, m.PeerDown):
             self._on_peer_down(message)
+        elif isinstance(message, m.GrantReply) and self._caching is not None:
+            self._caching.granted(message)
         elif isinstance(message, m.Stop):
             self._stopping = True
 
@@ -290,22 +331,12 @@ class SchedulerLoop:
         for key, entry in listed.items():
             model = self._models.get(key)
             if model is None or (entry.spec.ensemble is not None and entry.spec != model.spec):
-                latencies = self._latencies(entry.spec)
-                self._models[key] = scheduler_of(entry.spec, latencies, self._peer, self._versions.find)
+                latencies = latencies_of(self._settings, entry.spec)
+                self._models[key] = scheduler_of(entry.spec, latencies, self._around)
             elif not entry.ready:
                 self._close_model(model)
         for key in [key for key in self._models if key not in listed]:
             self._close_model(self._models.pop(key))
-
-    def _latencies(self, spec: ModelSpec) -> Latencies | None:
-        """The distributions that the operator wants of a model."""
-        settings = self._settings
-        if not settings.allow_metrics or not (settings.metrics_summaries or settings.metrics_histograms):
-            return None
-        return Latencies(
-            settings.metrics_quantiles if settings.metrics_summaries else None,
-            spec.first_response_buckets_ms if settings.metrics_histograms else None,
-        )
 
     def _close_model(self, model: Scheduling) -> None:
         now_ns = time.monotonic_ns()
@@ -350,9 +381,23 @@ class SchedulerLoop:
             for model in changed:
                 self._carry_out(model.dispatch(now_ns), now_ns)
                 self._wakeups.set(model, model.wake_ns(now_ns))
+            if self._limiter is not None:
+                self._limiter.settle(model.spec.key for model in changed)
+
+    def _wake(self, key: tuple[str, int]) -> None:
+        """Dispatch a model in this turn, if it is still there."""
+        model = self._models.get(key)
+        if model is not None:
+            self._changed.add(model)
 
     def _close(self) -> None:
+        if self._caching is not None:
+            self._caching.close()
         self._poller.close()
         self._mailbox.close()
         self._outbox.close()
         self._inbox.close()
+
+
+def _failure(infer: m.Infer, error: TisError) -> m.Failure:
+    return m.Failure(infer.request_id, error.code, error.message, error.complete)

@@ -5,8 +5,9 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.messages import FILLER, Infer, Wishes
-from tis.errors import TisError
+from tis.errors import Code, TisError
 
 
 class Timed(Protocol):
@@ -24,6 +25,8 @@ class QueuedRequest:
     enqueued_ns: int
     #: What the model is told of the request's wishes, where that is not what the client said.
     told: Wishes | None = None
+    #: What its asker names the request by that this one of the scheduler's own stands for.
+    origin: tuple[int, int] | None = None
     #: The slot of its sequence on the instance that runs it; -1 outside sequences.
     slot: int = -1
     #: The worker that has it; 0 while it waits.
@@ -56,6 +59,11 @@ class Refusal(NamedTuple):
 
     request: QueuedRequest
     error: TisError
+
+
+def timed_out() -> TisError:
+    """The error of a request that has waited, or taken, too long."""
+    return TisError(Code.UNAVAILABLE, REQUEST_TIMEOUT_TEXT, complete=True)
 
 
 def filler(model: str, version: int) -> QueuedRequest:

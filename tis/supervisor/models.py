@@ -7,6 +7,7 @@ from typing import Final
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
 from tis.config.resolve import Surroundings
 from tis.contracts import messages as m
+from tis.contracts.resources import check_resources
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition, read_definition
@@ -59,7 +60,7 @@ class Models:
             except TisError as error:
                 self._cannot_load(directory.name, error)
         for version in self.versions:
-            version.start()
+            self._begin(version)
         self._settle()
 
     def _add(self, definition: ModelDefinition) -> None:
@@ -77,6 +78,20 @@ class Models:
             version = kind(self._host, definition, number, surroundings)
             version.on_settled = self._settle
             self.versions.append(version)
+
+    def _begin(self, version: ModelVersion) -> None:
+        """Let a version load, where there are the resources that its instances need."""
+        if self._settings.rate_limit == "execution_count":
+            others = [each for each in self.versions if each.started and each.state is not State.UNAVAILABLE]
+            try:
+                check_resources(
+                    [spec for each in (*others, version) for spec in each.spec.instances],
+                    self._settings.rate_limit_resources,
+                )
+            except TisError as error:
+                version.refuse(error)
+                return
+        version.start()
 
     def _surroundings(self, backend: str) -> Surroundings:
         return Surroundings(

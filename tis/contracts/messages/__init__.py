@@ -61,6 +61,8 @@ from tis.contracts.messages.control import (
     Warmup,
 )
 from tis.contracts.messages.metrics import (
+    CacheCounts,
+    CacheMetrics,
     MetricsQuery,
     MetricsReply,
     ModelMetrics,
@@ -98,6 +100,8 @@ __all__ = [
     "BatchStatistics",
     "BlockRef",
     "Boot",
+    "CacheCounts",
+    "CacheMetrics",
     "CallReply",
     "Cancel",
     "ChangeLog",

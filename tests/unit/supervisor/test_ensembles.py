@@ -61,6 +61,12 @@ class World:
     def state(self, name: str) -> State:
         return self.versions[name].state
 
+    def listed(self, name: str) -> bool:
+        return self.versions[name].listed
+
+    def decoupled(self, name: str) -> bool:
+        return self.versions[name].spec.decoupled
+
     def reason(self, name: str) -> str:
         self.follow()
         assert self.state(name) is State.UNAVAILABLE
@@ -81,12 +87,12 @@ def test_an_ensemble_is_ready_when_all_its_steps_are_and_waits_while_one_loads(w
     world.ensemble("e", "a", "b")
     world.follow()
     assert (world.state("e"), world.published) == (State.LOADING, 0)
-    assert not world.versions["e"].listed
+    assert not world.listed("e")
     world.set("b", State.READY)
     world.follow()
     world.follow()
     assert (world.state("e"), world.published) == (State.READY, 1)
-    assert world.versions["e"].listed
+    assert world.listed("e")
     assert world.versions["e"].spec.instances == ()
 
 
@@ -99,7 +105,7 @@ def test_ensembles_follow_each_other_whatever_their_order(world: World) -> None:
     world.set("a", State.UNAVAILABLE, "Internal: gone")
     world.follow()
     assert [world.state(name) for name in ("outer", "middle", "inner")] == [State.UNAVAILABLE] * 3
-    assert world.versions["outer"].listed
+    assert world.listed("outer")
     world.set("a", State.READY)
     world.follow()
     assert [world.state(name) for name in ("outer", "middle", "inner")] == [State.READY] * 3
@@ -161,10 +167,10 @@ def test_what_a_step_becomes_later_shows_in_the_ensemble(world: World) -> None:
     world.model("a", State.READY)
     world.ensemble("e", "a")
     world.follow()
-    assert not world.versions["e"].spec.decoupled
+    assert not world.decoupled("e")
     _change(world.versions["a"], decoupled=True)
     world.follow()
-    assert world.versions["e"].spec.decoupled
+    assert world.decoupled("e")
     assert world.published == 2
 
 

@@ -1,20 +1,26 @@
-"""The models of the cases, for both servers: ONNX for this one, Python models that do the same for the reference."""
+"""The models of the cases, for both servers: ONNX for this one, Python models that do the same for the reference.
+
+The models of the server `python` are the same on both.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.conformance.ensembles import ENSEMBLES
 from tests.harness.models import (
     ELEMENT_TYPES,
     Model,
     Tensor,
     add_constant,
     add_sub,
+    doubled,
     gather,
     identities,
     identity,
 )
+from tests.harness.python_models import PYTHON_MODELS
 from tests.harness.repository import BATCHING, one_cpu
 
 _LABELS: Final = "cat\ndog\n\nfox with tail\n"
@@ -49,6 +55,14 @@ _ADD_VERSION: Final = """\
 """
 _GATHER: Final = """\
         return [put("OUTPUT0", np.arange(0, 100, 10, dtype=np.int64)[at("INDEX")])]
+"""
+_WIDE: Final = """\
+        return [put("OUTPUT0", np.concatenate([at("INPUT0")] * 2, -1))]
+"""
+_DEFAULTED: Final = """\
+        given = pb_utils.get_input_tensor_by_name(request, "INPUT1")
+        total = at("INPUT0") + (np.float32(100) if given is None else given.as_numpy())
+        return [put("OUTPUT0", total), put("OUTPUT1", total)]
 """
 
 
@@ -219,6 +233,13 @@ DECOUPLED: Final[dict[str, Served]] = {
     "one_response": Served(_same(identity("FP32", [-1])), extra=_MANY, source=_ONE_RESPONSE),
 }
 
+#: Models that only ensembles use.
+STEPS: Final[dict[str, Served]] = {
+    "pair": Served(_same(add_sub(("b", 4), "FP32")), _ADD_SUB, 8),
+    "line": Served(_same(identity("FP32", ["b", "n"])), max_batch_size=8),
+    "wide": Served(_same(doubled()), _WIDE, 8),
+    "defaulted": Served(_same(add_sub(("b", 4), "FP32")), _DEFAULTED, 8, backend="python"),
+}
 
 #: Models by the name of the server (see servers.py) that has only these.
 FEW: Final = ("simple", "id_fp32", "id_bytes")
@@ -227,14 +248,21 @@ FEW: Final = ("simple", "id_fp32", "id_bytes")
 def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -> Path:
     """Write models for one of the two servers."""
     for name in names:
-        served = {**MODELS, **DECOUPLED}[name]
+        if name in PYTHON_MODELS:
+            PYTHON_MODELS[name].write(folder, name)
+            continue
+        if name in ENSEMBLES:
+            (folder / name / "1").mkdir(parents=True)
+            (folder / name / "config.pbtxt").write_text(ENSEMBLES[name].config(name))
+            continue
+        served = {**MODELS, **DECOUPLED, **STEPS}[name]
         for version in served.versions:
             served.graph(version).write(
                 folder, name, max_batch_size=served.max_batch_size, version=version, extra=one_cpu() + served.extra
             )
             if reference or served.backend != "onnxruntime":
                 (folder / name / str(version) / "model.onnx").unlink()
-            if reference:
+            if reference or served.backend == "python":
                 (folder / name / str(version) / "model.py").write_text(served.source or _HEAD + served.answer)
         for file, text in (served.files or {}).items():
             (folder / name / file).write_text(text)
@@ -242,6 +270,8 @@ def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -
         text = config.read_text()
         if served.files:
             text = text.replace('{ name: "OUTPUT0"', '{ name: "OUTPUT0" label_filename: "labels.txt"')
+        if name == "defaulted":
+            text = text.replace('{ name: "INPUT1"', '{ name: "INPUT1" optional: true')
         text = text.replace('backend: "onnxruntime"', f'backend: "{"python" if reference else served.backend}"')
         config.write_text(text)
     return folder

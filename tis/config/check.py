@@ -5,7 +5,8 @@ semicolon with what was given, where Triton's words leave that out. All function
 """
 
 from tis.config.backends import BACKEND_OF_PLATFORM, BACKENDS_WITH_PLATFORM, ENSEMBLE_PLATFORM, TENSORRT_PLATFORM
-from tis.config.check_sequence import check_ensemble, check_sequence_batching
+from tis.config.check_ensemble import check_ensemble
+from tis.config.check_sequence import check_sequence_batching
 from tis.config.proto import Message, ModelInstanceGroup, enum_name, model_config_pb2
 from tis.errors import invalid
 

@@ -34,6 +34,8 @@ class TensorSpec(msgspec.Struct, frozen=True, dict=True):
     allow_ragged_batch: bool = False
     #: File of labels, one a line, relative to the model's directory; empty for none.
     label_filename: str = ""
+    #: The directory of the model whose labels these are, where that is another one; empty for the model's own.
+    label_folder: str = ""
 
     @cached_property
     def has_variable_dims(self) -> bool:
@@ -113,6 +115,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     def output_positions(self) -> dict[str, int]:
         """Position of each output in the config."""
         return {spec.name: position for position, spec in enumerate(self.outputs)}
+
+    @cached_property
+    def state_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that are kept as states of sequences, whether or not clients may ask for them."""
+        return tuple(state.output_name for state in self.sequences.states) if self.sequences is not None else ()
 
     @cached_property
     def required_inputs(self) -> frozenset[str]:

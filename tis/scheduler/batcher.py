@@ -7,15 +7,13 @@ served in `lanes.py`, what priorities and timeouts mean in `queue_policies.py`, 
 
 from collections.abc import Iterable
 
-from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.scheduling_spec import DynamicBatcherSpec
-from tis.errors import unavailable
 from tis.scheduler.adaptive_delay import AdaptiveDelay
 from tis.scheduler.forming import MOST_REQUESTS, BatchPolicy, FormingBatch
 from tis.scheduler.instances import Instance, Instances
 from tis.scheduler.lanes import Lanes
 from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.queued import QueuedRequest, Refusal, timed_out
 from tis.scheduler.wakeups import Wakeups, sooner_ns
 
 __all__ = ["MOST_REQUESTS", "BatchPolicy", "Batcher"]
@@ -79,7 +77,7 @@ class Batcher:
                 self._insert(request, lane | 1)
             else:
                 self._leave((request,))
-                refusals.append(Refusal(request, unavailable(REQUEST_TIMEOUT_TEXT), complete=True))
+                refusals.append(Refusal(request, timed_out()))
         return refusals
 
     def drain(self) -> list[QueuedRequest]:

@@ -17,12 +17,14 @@ from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.errors import Code, TisError
 from tis.log import get_logger
 from tis.scheduler.cache.caching import caching_of
-from tis.scheduler.decisions import Answer, Ask, Asker, Decision, Run, Tell, Withdraw
+from tis.scheduler.decisions import Answer, Ask, Decision, Run, Tell, Withdraw
 from tis.scheduler.holdings import Holdings
-from tis.scheduler.kinds import scheduler_of
+from tis.scheduler.kinds import Around, scheduler_of
 from tis.scheduler.latencies import latencies_of
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.own_requests import OwnRequests
+from tis.scheduler.queued import QueuedRequest, Refusal, Timed
 from tis.scheduler.rate_limiter import limiter_of
+from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.scheduling import Scheduling
 from tis.scheduler.statistics_reply import metrics_replies, replies
 from tis.scheduler.wakeups import Wakeups
@@ -62,16 +64,17 @@ class SchedulerLoop:
         #: Model versions that the table calls ready, and those that it once did and does not any more.
         self._ready: set[tuple[str, int]] = set()
         self._failed: set[tuple[str, int]] = set()
+        self._versions = ReadyVersions()
         #: Processes that have died, and those of them of which something is left here.
         self._dead: set[int] = set()
         self._gone: set[int] = set()
         #: Every request that has been taken and not answered for the last time, waiting or running.
         self._ledger: dict[tuple[int, int], tuple[QueuedRequest, Scheduling]] = {}
-        #: Who in this process waits for the answers to its own requests, by their numbers.
-        self._askers: dict[int, Asker] = {}
+        self._own_requests = OwnRequests()
         self._holdings = Holdings(pool)
         self._caching = caching_of(self._settings, pool, grants, control)
         self._cache_fd = self._caching.fd if self._caching is not None else -1
+        self._around = Around(peer, self._versions.find, self._limiter, self._caching)
         self._stopping = False
         self._poller = Poller(self._outbox)
         self._mailbox_fd = self._mailbox.fileno()
@@ -149,7 +152,13 @@ class SchedulerLoop:
                 elif isinstance(message, m.MetricsQuery):
                     self._on_metrics(message)
 
-    def _enqueue(self, infer: m.Infer, now_ns: int, origin: tuple[int, int] | None = None) -> None:
+    def _enqueue(
+        self,
+        infer: m.Infer,
+        now_ns: int,
+        timed: Timed | None = None,
+        origin: tuple[int, int] | None = None,
+    ) -> None:
         """Give a request to its model; or answer why it cannot be had."""
         key = (infer.model, infer.version)
         model = self._models.get(key)
@@ -158,11 +167,11 @@ class SchedulerLoop:
             return
         if infer.asker in self._dead:
             return
-        request = QueuedRequest(infer, now_ns, origin=origin)
+        request = QueuedRequest(infer, now_ns, timed=timed, origin=origin)
         try:
             decisions = model.add(request, now_ns)
         except TisError as error:
-            self._answer(infer, m.Failure(infer.request_id, error.code, error.message), now_ns)
+            self._answer(infer, _failure(infer, error), now_ns)
             return
         self._ledger[(infer.asker, infer.request_id)] = (request, model)
         self._changed.add(model)
@@ -188,18 +197,16 @@ class SchedulerLoop:
                 self._run(decision)
             elif isinstance(decision, Refusal):
                 infer = decision.request.infer
-                error = decision.error
-                failure = m.Failure(infer.request_id, error.code, error.message, decision.complete)
                 self._ledger.pop((infer.asker, infer.request_id), None)
-                self._answer(infer, failure, now_ns)
+                self._answer(infer, _failure(infer, decision.error), now_ns)
             elif isinstance(decision, Answer):
                 infer = decision.request.infer
                 if decision.message.final:
                     self._ledger.pop((infer.asker, infer.request_id), None)
                 self._answer(infer, decision.message, now_ns)
             elif isinstance(decision, Ask):
-                self._askers[decision.infer.request_id] = decision.by
-                self._enqueue(decision.infer, now_ns, decision.origin)
+                self._own_requests.add(decision.infer.request_id, decision.by)
+                self._enqueue(decision.infer, now_ns, decision.timed, decision.origin)
             elif isinstance(decision, Tell):
                 # Of its own requests the scheduler hears when the worker answers.
                 if decision.peer != self._peer:
@@ -240,11 +247,11 @@ class SchedulerLoop:
 
     def _own_answered(self, message: m.Reply | m.Failure, now_ns: int) -> None:
         """A response to a request of the scheduler's own; one that has been answered before is not waited for."""
-        asker = self._askers.pop(message.request_id, None) if message.final else self._askers.get(message.request_id)
-        if asker is not None:
-            self._carry_out(asker.answered(message, now_ns), now_ns)
-        elif isinstance(message, m.Reply):
-            self._holdings.release(message.blocks)
+        for asker, each in self._own_requests.responses(message):
+            if asker is not None:
+                self._carry_out(asker.answered(each, now_ns), now_ns)
+            elif isinstance(each, m.Reply):
+                self._holdings.release(each.blocks)
 
     def _on_statistics(self, query: m.StatisticsQuery) -> None:
         found = [
@@ -316,17 +323,18 @@ class SchedulerLoop:
     def _on_table(self, table: m.Table) -> None:
         """Follow the model table: schedule what it lists, and fail what waits for a version that is gone or has failed."""
         listed = {entry.spec.key: entry for entry in table.models}
-        for key, entry in listed.items():
-            if key not in self._models:
-                self._models[key] = scheduler_of(
-                    entry.spec, latencies_of(self._settings, entry.spec), self._peer, self._limiter, self._caching
-                )
-            elif not entry.ready:
-                self._close_model(self._models[key])
         ready = {key for key, entry in listed.items() if entry.ready}
-        # A frontend may send for a version that has failed before it hears of it.
+        # A frontend may send for a version that has failed before it hears of it; so may an ensemble that goes on here.
         self._failed = (self._failed | self._ready) & listed.keys() - ready
         self._ready = ready
+        self._versions.replace(table)
+        for key, entry in listed.items():
+            model = self._models.get(key)
+            if model is None or (entry.spec.ensemble is not None and entry.spec != model.spec):
+                latencies = latencies_of(self._settings, entry.spec)
+                self._models[key] = scheduler_of(entry.spec, latencies, self._around)
+            elif not entry.ready:
+                self._close_model(model)
         for key in [key for key in self._models if key not in listed]:
             self._close_model(self._models.pop(key))
 
@@ -389,3 +397,7 @@ class SchedulerLoop:
         self._mailbox.close()
         self._outbox.close()
         self._inbox.close()
+
+
+def _failure(infer: m.Infer, error: TisError) -> m.Failure:
+    return m.Failure(infer.request_id, error.code, error.message, error.complete)

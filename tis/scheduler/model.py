@@ -7,7 +7,6 @@ in `ensembles/`. Both offer the same to the loop, which knows no more of them.
 from collections.abc import Iterable, Iterator
 from itertools import count
 
-from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.messages import BatchDone, Cancel, Expired, Failure, Finished, ModelMetrics
 from tis.contracts.metrics import BACKEND, CANCELED, OTHER, REJECTED
 from tis.contracts.model_spec import ModelSpec
@@ -20,9 +19,10 @@ from tis.scheduler.instances import Instances, RunningBatch
 from tis.scheduler.latencies import Latencies
 from tis.scheduler.limited_instances import LimitedInstances
 from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.queued import QueuedRequest, Refusal, timed_out
 from tis.scheduler.rate_limiter import RateLimiter
 from tis.scheduler.request_queue import RequestQueue
+from tis.scheduler.sequences.queue import SequenceQueue
 from tis.scheduler.statistics import Statistics
 from tis.scheduler.wakeups import sooner_ns
 
@@ -43,6 +43,8 @@ def policy_of(spec: ModelSpec) -> BatchPolicy:
 
 def queue_of(spec: ModelSpec) -> RequestQueue:
     """The kind of queue that a model asks for."""
+    if spec.sequences is not None:
+        return SequenceQueue(spec, spec.sequences)
     policy = policy_of(spec)
     goal_ns = spec.extensions.latency_goal_us * 1000
     delay = AdaptiveDelay(goal_ns, policy.max_delay_ns) if goal_ns and not policy.one_request else None
@@ -229,7 +231,7 @@ class ModelScheduler:
             return
         request.cancelled = True
         lost = self._queue.withdraw(request, now_ns)
-        yield self._refused(Refusal(request, unavailable(REQUEST_TIMEOUT_TEXT), complete=True), now_ns)
+        yield self._refused(Refusal(request, timed_out()), now_ns)
         for refusal in lost:
             yield self._refused(refusal, now_ns)
 

@@ -67,7 +67,7 @@ class Relaying:
         self._relayed[own_id] = self.taken(Relayed(request, own_id))
         self._own_ids[request.key] = own_id
         infer = msgspec.structs.replace(request.infer, asker=self._own_peer, request_id=own_id)
-        return Ask(infer, self, request.origin or request.key)
+        return Ask(infer, self, request.timed, request.origin or request.key)
 
     def taken(self, relayed: Relayed) -> Relayed:
         """A request is being passed on."""

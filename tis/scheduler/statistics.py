@@ -86,6 +86,8 @@ class Statistics:
                 self.failed(took_ns, reason)
                 continue
             succeeded += 1
+            if request.timed is not None:
+                request.timed.computed(input_ns, infer_ns, output_ns)
             self._inference_count += request.items
             if position in elsewhere:
                 continue
@@ -131,6 +133,23 @@ class Statistics:
             self.failed(finished.end_ns - request.infer.arrival_ns, reason)
         else:
             self._succeeded(request, done.start_ns, finished.end_ns)
+
+    def ran(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
+        """A request of an ensemble has been answered; how long its steps took is told with `computed`."""
+        self._succeeded(request, start_ns, end_ns)
+        self._inference_count += request.items
+        self._execution_count += 1
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        for totals in (self._compute, self._batches.setdefault(request.items, _BatchTotals())):
+            for total in (totals.compute_input, totals.compute_infer, totals.compute_output):
+                total.count += 1
+
+    def computed(self, request: QueuedRequest, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """How long steps of a request took that `ran`; perhaps only some of them."""
+        for totals in (self._compute, self._batches[request.items]):
+            totals.compute_input.ns += input_ns
+            totals.compute_infer.ns += infer_ns
+            totals.compute_output.ns += output_ns
 
     def _succeeded(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
         took_ns = end_ns - request.infer.arrival_ns

@@ -14,6 +14,8 @@ from tis.repository.definition import ModelDefinition, read_definition
 from tis.repository.layout import DUPLICATE_REASON, scan
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
+from tis.supervisor.ensemble_version import EnsembleVersion
+from tis.supervisor.ensembles import follow_steps
 from tis.supervisor.index import reason_shown, repository_index
 from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.version import ModelVersion, State, VersionHost
@@ -71,8 +73,9 @@ class Models:
                 ", ".join(definition.unacted),
             )
         surroundings = self._surroundings(str(definition.config.backend))
+        kind = EnsembleVersion if definition.config.HasField("ensemble_scheduling") else ModelVersion
         for number in require_versions(definition.name, definition.selection):
-            version = ModelVersion(self._host, definition, number, surroundings)
+            version = kind(self._host, definition, number, surroundings)
             version.on_settled = self._settle
             self.versions.append(version)
 
@@ -126,8 +129,10 @@ class Models:
         )
         named = {entry.spec.name for entry in entries}
         unavailable = {name: reason for name, reason in self.failed.items() if name not in self.unread}
-        unavailable.update({each.name: each.reason for each in self.versions if each.name not in named})
-        index = repository_index(self.versions, self.unread)
+        shown = [version for version in self.versions if version.listed]
+        unavailable.update({each.name: each.reason for each in shown if each.name not in named})
+        unlisted = dict.fromkeys([each.name for each in self.versions if not each.listed], "")
+        index = repository_index(shown, unlisted | self.unread)
         return m.Table(self._epoch, entries, tuple(unavailable.items()), index)
 
     def load_times(self) -> list[tuple[str, int, float]]:
@@ -145,6 +150,7 @@ class Models:
         return _table(rows)
 
     def _settle(self) -> None:
+        follow_steps(self.versions, self.failed, self.unread)
         if self.settled:
             self.on_settled()
 

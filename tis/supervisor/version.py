@@ -84,6 +84,11 @@ class ModelVersion:
         self.threads = host.machine.threads_for(cpu_instances)
 
     @property
+    def listed(self) -> bool:
+        """True where the index tells its state."""
+        return True
+
+    @property
     def started(self) -> bool:
         """True once it has begun to load."""
         return self._started_s > 0

@@ -21,6 +21,7 @@ from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.output import OutputWriter
 from tis_workers.priority import set_priority
 from tis_workers.runner import Runner
+from tis_workers.states import initial_states
 from tis_workers.warmup import warm_up
 
 _EXIT_LOAD_FAILED = 3
@@ -29,7 +30,10 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        return load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
+        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
+        # Now rather than when it serves: a state that cannot be had keeps the model from loading.
+        initial_states(order.spec)
+        return backend
     except TisError:
         raise
     except Exception as error:

@@ -63,6 +63,10 @@ def test_a_proposal_of_the_model_is_taken_over_and_checked() -> None:
     with pytest.raises(TisError, match="model input 'A' must specify 'dims' for m") as caught:
         resolved(config, Surroundings(), proposed=parse_text('input { name: "A" data_type: TYPE_FP32 }', "p"))
     assert code_of(caught) is Code.INVALID_ARG
+    decoupled = resolved(
+        config, Surroundings(), proposed=parse_text(TENSORS + "model_transaction_policy { decoupled: true }", "p")
+    )
+    assert decoupled.model_transaction_policy.decoupled
 
 
 def test_groups_that_the_machine_cannot_hold_fail_before_the_model_is_read() -> None:

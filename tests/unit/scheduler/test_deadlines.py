@@ -84,7 +84,7 @@ def test_time_counts_from_the_arrival_at_the_frontend() -> None:
     assert scheduler.wake_ns(12 * MS) == 15 * MS
     [refusal] = scheduler.dispatch(15 * MS)
     assert isinstance(refusal, Refusal)
-    assert (refusal.error.code, refusal.complete) == (Code.UNAVAILABLE, True)
+    assert (refusal.error.code, refusal.error.complete) == (Code.UNAVAILABLE, True)
 
 
 def test_a_request_that_its_worker_stops_because_of_it_counts_as_rejected_and_not_as_cancelled() -> None:

@@ -25,6 +25,8 @@ class OutputPlacement(Message):
     region: int
     start: int
     size_bytes: int
+    #: What the client calls the output, where that is not the model's name for it: an ensemble has names of its own.
+    name: str = ""
 
 
 class WorkBody(Message):

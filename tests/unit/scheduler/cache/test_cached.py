@@ -16,9 +16,10 @@ from tis.scheduler.cache.interface import LATER, Entry, Later, Token
 from tis.scheduler.cache.lending import Lender
 from tis.scheduler.cache.local import LocalCache
 from tis.scheduler.decisions import Answer, Ask, Decision, Run, Withdraw
-from tis.scheduler.kinds import scheduler_of
+from tis.scheduler.kinds import Around, scheduler_of
 from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.relaying import Ordered
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Grant, Slab
@@ -46,6 +47,10 @@ class SlowCache(LocalCache):
         return [(token, super(SlowCache, self).look_up(key, token)) for token, key in asked]
 
 
+def around(caching: Caching | None) -> Around:
+    return Around(OWN, ReadyVersions().find, caching=caching)
+
+
 class Bench:
     """A cached model, a pool, and the worker's and the frontend's part in it."""
 
@@ -56,7 +61,7 @@ class Bench:
         self.lender = Lender(pool, ((0, MIB),), OWN, self.wishes.append)
         clock = count(1000, 1000)
         self.caching = Caching(self.cache, self.lender, pool, lambda: next(clock))
-        self.scheduler = scheduler_of(spec, None, OWN, None, self.caching)
+        self.scheduler = scheduler_of(spec, None, around(self.caching))
         self.scheduler.instance_up(WORKER, 0)
         self.worker = Slab(pool, [Grant(MIB, MIB)])
 
@@ -232,7 +237,7 @@ def test_what_a_model_answered_before_it_was_closed_is_forgotten(bench: Bench) -
 
 def test_another_load_of_the_same_model_does_not_see_the_answers_of_the_first(bench: Bench) -> None:
     bench.missed(1, b"abc")
-    bench.scheduler = scheduler_of(SPEC, None, OWN, None, bench.caching)
+    bench.scheduler = scheduler_of(SPEC, None, around(bench.caching))
     assert bench.passed_on(bench.ask(2))
 
 
@@ -243,10 +248,10 @@ def test_a_request_that_is_cancelled_is_withdrawn_where_it_runs(bench: Bench) ->
 
 
 def test_only_models_that_ask_for_it_are_cached_and_only_where_there_is_a_cache(bench: Bench) -> None:
-    assert isinstance(scheduler_of(SPEC, None, OWN, None, bench.caching), Cached)
-    assert isinstance(scheduler_of(SPEC, None, OWN), ModelScheduler)
+    assert isinstance(scheduler_of(SPEC, None, around(bench.caching)), Cached)
+    assert isinstance(scheduler_of(SPEC, None, around(None)), ModelScheduler)
     plain = msgspec.structs.replace(SPEC, response_cache=False)
-    assert isinstance(scheduler_of(plain, None, OWN, None, bench.caching), ModelScheduler)
+    assert isinstance(scheduler_of(plain, None, around(bench.caching)), ModelScheduler)
 
 
 # ---- lookups that take a while -------------------------------------------------------------------------------------

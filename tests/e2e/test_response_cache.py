@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = ["shared_objects"]
 
 CACHED = "response_cache { enable: true }\n"
 MIB = 1 << 20
+SUMMARIES = ("--metrics-port=0", "--metrics-config=summary_latencies=true")
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +224,20 @@ def test_many_clients_at_once_get_their_own_answers_and_nothing_is_left_of_them(
     wait_pool_empty(server)
 
 
+def test_answers_that_need_more_of_the_pool_than_there_was_get_more(server: Server) -> None:
+    sent = np.arange(6 * MIB // 4, dtype=np.float32).reshape(1, -1)
+    with contextlib.closing(GrpcFace(server)) as face:
+
+        def hit() -> bool:
+            watch = Watch(server, "shapes")
+            assert (face.infer(Call("shapes", {"INPUT0": sent})).outputs["OUTPUT0"] == sent).all()
+            return watch.seen() == (1, 0)
+
+        assert not hit()
+        eventually(hit, "there is room for an answer of 6 MiB")
+    wait_pool_empty(server)
+
+
 def test_metrics_tell_of_models_and_of_the_cache(server: Server) -> None:
     with contextlib.closing(HttpFace(server)) as face:
         for _ in range(3):
@@ -256,7 +272,7 @@ def test_without_the_flag_nothing_is_cached(new_server: StartServer, tmp_path: P
 
 def test_a_small_cache_forgets_what_was_not_asked_for_longest(new_server: StartServer, tmp_path: Path) -> None:
     identity("FP32", [-1]).write(tmp_path / "models", "echo", extra=one_cpu() + CACHED)
-    server = new_server(tmp_path / "models", "--response-cache-byte-size=30000", "--metrics-port=0").start()
+    server = new_server(tmp_path / "models", "--response-cache-byte-size=30000", *SUMMARIES).start()
     assert "Warning: '--response-cache-byte-size' has been deprecated!" in server.log()
     watch = Watch(server, "echo")
     with contextlib.closing(GrpcFace(server)) as face:
@@ -276,6 +292,9 @@ def test_a_small_cache_forgets_what_was_not_asked_for_longest(new_server: StartS
     assert seen.value("nv_cache_num_entries") == 3
     assert seen.value("nv_cache_num_evictions") == 2
     assert 0.8 < seen.value("nv_cache_util") <= 1.0
+    assert seen.value("nv_cache_hit_summary_per_model_count", model="echo") == 2
+    assert seen.value("nv_cache_miss_summary_per_model_count", model="echo") == 7
+    assert seen.value("nv_inference_request_summary_us_count", model="echo") == 9
     wait_pool_empty(server)
 
 
@@ -329,6 +348,27 @@ def test_a_client_that_leaves_during_a_miss_leaves_nothing_behind(new_server: St
         with Connection(server) as leaving:
             leaving.send(body)
     wait_pool_empty(server)
+
+
+def test_a_trace_of_a_miss_has_the_times_of_its_execution_and_that_of_a_hit_has_none(
+    new_server: StartServer, tmp_path: Path
+) -> None:
+    batching = "dynamic_batching { preserve_ordering: true }\n"
+    add_sub().write(tmp_path / "models", "simple", max_batch_size=8, extra=one_cpu() + CACHED + batching)
+    file = tmp_path / "traces"
+    tracing = ("level=TIMESTAMPS", "rate=1", f"triton,file={file}")
+    flags = [f"--trace-config={each}" for each in tracing]
+    server = new_server(tmp_path / "models", f"--cache-config=local,size={MIB}", *flags).start()
+    with contextlib.closing(HttpFace(server)) as face:
+        for _ in range(2):
+            face.infer(Call("simple", pair(1)))
+    assert server.stop() == 0
+    written = json.loads(file.read_text())
+    computed = {
+        each["id"] for each in written for stamp in each.get("timestamps", ()) if stamp["name"] == "COMPUTE_START"
+    }
+    assert len({each["id"] for each in written}) == 2
+    assert len(computed) == 1
 
 
 def test_a_server_whose_cache_cannot_be_had_does_not_start(new_server: StartServer, tmp_path: Path) -> None:

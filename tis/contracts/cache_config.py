@@ -38,6 +38,7 @@ class RedisCacheConfig(msgspec.Struct, frozen=True):
     key: str = ""
     cacert: str = ""
     cacert_dir: str = ""
+    #: As `host`, which is what is asked for; kept since it asks for TLS.
     sni: str = ""
 
     @property

@@ -27,9 +27,11 @@ def needs(spec: InstanceSpec) -> dict[Resource, int]:
 
 
 def most_needed(specs: Iterable[InstanceSpec]) -> dict[Resource, int]:
-    """How much of each resource the instance needs that needs most of it."""
+    """How much of each resource the instance needs that needs most of it; passive ones never run."""
     most: dict[Resource, int] = {}
     for spec in specs:
+        if spec.passive:
+            continue
         for resource, amount in needs(spec).items():
             most[resource] = max(amount, most.get(resource, 0))
     return most

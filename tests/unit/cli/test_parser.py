@@ -78,6 +78,14 @@ def test_a_backend_setting_has_three_parts(text: str, value: tuple[str, str, str
     assert parsed("--backend-config", text).backend_config == (value,)
 
 
+def test_resources_and_caches_are_read() -> None:
+    words = ["--rate-limit-resource=R1:3", "--rate-limit-resource=R2:4:1"]
+    assert parsed(*words).rate_limit_resources == (("R1", 3, -1), ("R2", 4, 1))
+    assert parsed("--cache-config=redis,password=a=b,c").cache_config == (("redis", "password", "a=b,c"),)
+    assert parsed("--response-cache-byte-size=5").cache_config == (("local", "size", "5"),)
+    assert parsed("--response-cache-byte-size=0").cache_config == ()
+
+
 def test_backend_settings_keep_their_order_and_repeats() -> None:
     words = ["--backend-config=a,k=1", "--backend-config=a,k=2", "--backend-config=a,k=1"]
     assert parsed(*words).backend_config == (("a", "k", "1"), ("a", "k", "2"), ("a", "k", "1"))
@@ -195,6 +203,30 @@ def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> 
         (
             ["--cuda-memory-pool-byte-size=5"],
             'Bad option: "--cuda-memory-pool-byte-size".\nExpected <device id>:<byte size>. Got 5',
+        ),
+        (
+            ["--rate-limit-resource=R1"],
+            'Bad option: "--rate-limit-resource".\n--rate-limit-resource option format is '
+            "'<resource_name>:<count>:<device>' or '<resource_name>:<count>'. Got R1",
+        ),
+        (["--rate-limit-resource=R1:x"], 'Bad option: "--rate-limit-resource".\nInvalid option value. Got x'),
+        (
+            ["--rate-limit-resource=R1:-3"],
+            'Bad option: "--rate-limit-resource".\nProvided option value is out of bound. Got -3',
+        ),
+        (
+            ["--cache-config=local"],
+            "Bad option: \"--cache-config\".\n--cache-config option format is '<cache name>,<setting>=<value>'. Got local",
+        ),
+        (
+            ["--cache-config=,size=3"],
+            'Bad option: "--cache-config".\nNo cache specified. --cache-config option format is '
+            "<cache name>,<setting>=<value>. Got ,size=3",
+        ),
+        (
+            ["--response-cache-byte-size=1", "--cache-config=local,size=1"],
+            "Error: Incompatible flags --response-cache-byte-size and --cache-config both provided. Please provide one or "
+            "the other.",
         ),
         (
             ["--backend-config=abc"],

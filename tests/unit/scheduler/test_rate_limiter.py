@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tis.contracts.messages import BatchDone, Infer
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.contracts.resources import Given, check_resources
-from tis.contracts.scheduling_spec import RateLimitSpec, ResourceSpec
+from tis.contracts.scheduling_spec import DynamicBatcherSpec, RateLimitSpec, ResourceSpec
 from tis.errors import Code, TisError
 from tis.scheduler.decisions import Run
 from tis.scheduler.model import ModelScheduler
@@ -26,7 +26,9 @@ def needing(*resources: tuple[str, int], priority: int = 0, device: int = 0, sha
 class Server:
     """Models that share a limiter, dispatched as the loop does it."""
 
-    def __init__(self, models: dict[str, tuple[InstanceSpec, ...]], given: Given = ()) -> None:
+    def __init__(
+        self, models: dict[str, tuple[InstanceSpec, ...]], given: Given = (), batcher: DynamicBatcherSpec | None = None
+    ) -> None:
         self.changed: set[str] = set()
         self.limiter = RateLimiter(given, lambda key: self.changed.add(key[0]))
         self.models: dict[str, ModelScheduler] = {}
@@ -34,9 +36,11 @@ class Server:
         self.running: list[tuple[str, int, int]] = []
         #: (model, place of the instance) of every execution so far.
         self.history: list[tuple[str, int]] = []
+        #: When each model wants to be dispatched again.
+        self.wakes: dict[str, int | None] = {}
         self._number = 0
         for name, instances in models.items():
-            spec = ModelSpec(name, 1, "", "onnxruntime", 0, (), (), instances=instances)
+            spec = ModelSpec(name, 1, "", "onnxruntime", 8, (), (), batcher, instances=instances)
             model = self.models[name] = ModelScheduler(spec, limiter=self.limiter)
             for place in range(len(instances)):
                 model.instance_up(self.peer(name, place), place)
@@ -63,6 +67,7 @@ class Server:
                     assert isinstance(run, Run)
                     self.running.append((name, run.peer, run.batch.batch_id))
                     self.history.append((name, run.peer % 10))
+                self.wakes[name] = self.models[name].wake_ns(0)
             self.limiter.settle((name, 1, 0) for name in changed)
         raise AssertionError("it goes round and round")
 
@@ -147,6 +152,24 @@ def test_a_request_that_was_cancelled_while_it_waited_for_its_turn_holds_nobody_
     assert names(server.finish()) == ["b"]
 
 
+def test_a_batch_that_still_grows_holds_nobody_up() -> None:
+    server = Server(
+        {"a": (needing(("R", 1)),), "b": (needing(("R", 1), priority=9),)},
+        batcher=DynamicBatcherSpec(max_queue_delay_us=1000, preferred_batch_sizes=(2,)),
+    )
+    server.add("b", 2)
+    server.settle().add("a")
+    server.add("b", 2)
+    server.settle()
+    assert names(server) == ["b"]
+    # It is the turn of a, whose batch is not due; so b runs again.
+    assert names(server.finish()) == ["b"]
+    assert server.wakes["a"] == 1_000_000
+    server.add("a")
+    server.settle()
+    assert names(server.finish()) == ["a"]
+
+
 def test_an_instance_that_dies_gives_back_what_it_held() -> None:
     server = Server({"a": (needing(("R", 1)),), "b": (needing(("R", 1)),)})
     server.add("a")
@@ -218,6 +241,7 @@ def test_an_instance_that_could_never_run_is_refused() -> None:
     assert refusal([needing(("R1", 4))], (("R2", 8, -1),)) == text.format(0)
     assert refusal([needing(("R1", 4), device=1)], (("R1", 8, 0), ("R1", 2, -1))) == text.format(2)
     check_resources([needing(("R1", 4))], ())
+    check_resources([msgspec.structs.replace(needing(("R1", 4)), passive=True)], (("R1", 3, -1),))
     check_resources([needing(("R1", 4))], (("R1", 4, -1),))
     check_resources([needing(("R1", 4), device=1)], (("R1", 4, 1),))
     check_resources([needing(("R1", 4), device=1, shared=True)], (("R1", 4, 0),))

@@ -128,7 +128,11 @@ class Registry:
     def retired(self) -> list[Scheduling]:
         """Loads that have been retired and have nothing left to do; they are forgotten."""
         just, self._just_retired = self._just_retired, set()
-        gone = [model for load, model in self._retiring.items() if load not in just and model.idle]
+        if not self._retiring:
+            return []
+        pinned = {load for model in self._loads.values() for load in model.pinned}
+        kept = just | pinned
+        gone = [model for load, model in self._retiring.items() if load not in kept and model.idle]
         for model in gone:
             load = model.spec.load
             del self._retiring[load]

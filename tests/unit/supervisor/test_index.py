@@ -22,14 +22,19 @@ def model(*versions: Any) -> ServedModel:
 
 def test_versions_are_listed_by_number_with_state_and_reason() -> None:
     served = model(version(10), version(9, State.UNAVAILABLE, "Internal: x"))
-    assert served.index_entries() == [m.IndexEntry("m", 9, "UNAVAILABLE", "Internal: x"), m.IndexEntry("m", 10, "READY")]
+    assert served.index_entries() == [
+        m.IndexEntry("m", 9, "UNAVAILABLE", "Internal: x"),
+        m.IndexEntry("m", 10, "READY"),
+    ]
 
 
 def test_a_model_that_could_not_be_read_shows_its_name_and_a_reason_only_where_there_is_one_to_show() -> None:
     typo, twice = ServedModel("typo"), ServedModel("twice")
     typo.unread, twice.unread = "", "model appears in two or more repositories"
     assert typo.index_entries() == [m.IndexEntry("typo")]
-    assert twice.index_entries() == [m.IndexEntry("twice", 0, "UNAVAILABLE", "model appears in two or more repositories")]
+    assert twice.index_entries() == [
+        m.IndexEntry("twice", 0, "UNAVAILABLE", "model appears in two or more repositories")
+    ]
 
 
 def test_a_model_that_was_never_tried_is_not_listed() -> None:

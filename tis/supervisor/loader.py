@@ -210,6 +210,9 @@ class Loader:
             model.versions = dict(attempt.versions)
             model.unloaded.difference_update(attempt.versions)
             model.definition, model.files = attempt.definition, files
+            for version in model.versions.values():
+                # What becomes of it later concerns everybody, not this load.
+                version.on_settled = self._models.changed
             self._leave(model, old)
         self._start_waiting()
         self._models.changed()

@@ -66,12 +66,15 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: As given, without repeats.
     model_repositories: tuple[str, ...] = ()
     model_control_mode: ModelControlMode = "none"
-    #: Models to load at start, in explicit mode; "*" stands for all.
-    load_models: tuple[str, ...] = ()
-    repository_poll_s: float = 15.0
-    #: Chooses `configs/<name>.pbtxt` in the models that have it.
+    #: In mode "poll": the time between two looks at the repositories; 0: they are never looked at again.
+    repository_poll_s: int = 15
+    #: In mode "explicit": what is loaded at start; `*` alone for everything.
+    startup_models: tuple[str, ...] = ()
+    #: Prefer `configs/<name>.pbtxt` where a model has it; empty: none.
     model_config_name: str = ""
+    #: How many models are loaded at the same time, at least 1.
     model_load_thread_count: int = 4
+    #: How often a load that failed is tried again.
     model_load_retry_count: int = 0
     auto_complete_config: bool = True
     strict_readiness: bool = True

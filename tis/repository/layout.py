@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tis.errors import internal, invalid, not_found
+from tis.contracts.model_folders import DUPLICATE_REASON, distinct, model_folders, subdirectories
+from tis.errors import invalid, not_found
+
+__all__ = ["CONFIG_FILE", "DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
 
 CONFIG_FILE: Final = "config.pbtxt"
-DUPLICATE_REASON: Final = "model appears in two or more repositories"
 _CUSTOM_CONFIGS: Final = "configs"
 #: Subdirectories of a model that are no versions, and about which nobody needs a warning.
 _NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", _CUSTOM_CONFIGS})
@@ -52,14 +54,10 @@ def scan(repositories: Iterable[Path], *, config_name: str = "") -> RepositorySc
     Raises:
         TisError: INTERNAL when a directory cannot be listed.
     """
-    found: dict[str, list[Path]] = {}
-    for repository in _distinct(repositories):
-        for path in _subdirectories(repository):
-            if not path.name.startswith("."):
-                found.setdefault(path.name, []).append(path)
+    found = model_folders(repositories)
     return RepositoryScan(
-        models={name: model_directory(found[name][0], config_name) for name in sorted(found) if len(found[name]) == 1},
-        duplicates={name: tuple(found[name]) for name in sorted(found) if len(found[name]) > 1},
+        models={name: model_directory(paths[0], config_name) for name, paths in found.items() if len(paths) == 1},
+        duplicates={name: paths for name, paths in found.items() if len(paths) > 1},
     )
 
 
@@ -72,7 +70,7 @@ def find(repositories: Iterable[Path], name: str, *, config_name: str = "") -> M
     """
     if not name or "/" in name or "\0" in name or name.startswith("."):
         raise invalid(f"invalid model name '{name}': expected the name of a directory in a model repository")
-    repositories = _distinct(repositories)
+    repositories = distinct(repositories)
     paths = [repository / name for repository in repositories if (repository / name).is_dir()]
     if not paths:
         raise not_found(
@@ -115,7 +113,7 @@ def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]
     """
     versions: list[int] = []
     warnings: list[str] = []
-    for name in sorted(path.name for path in _subdirectories(model_path)):
+    for name in sorted(path.name for path in subdirectories(model_path)):
         where = f"ignore version directory '{name}' of model '{model_path.name}'"
         if name in _NOT_VERSIONS or name.startswith("."):
             continue
@@ -126,15 +124,3 @@ def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]
         else:
             versions.append(int(name))
     return tuple(sorted(versions)), tuple(warnings)
-
-
-def _distinct(repositories: Iterable[Path]) -> list[Path]:
-    """The repositories without those given twice."""
-    return list({repository.absolute(): repository for repository in repositories}.values())
-
-
-def _subdirectories(path: Path) -> list[Path]:
-    try:
-        return [entry for entry in path.iterdir() if entry.is_dir()]
-    except OSError as error:
-        raise internal(f"failed to open directory {path}: {error.strerror}") from error

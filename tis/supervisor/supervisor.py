@@ -386,6 +386,6 @@ class Supervisor:
 
 def _wanted_at_start(settings: ServerSettings) -> tuple[str, ...] | None:
     """Names of the models to load at start; None for all that there are."""
-    if settings.model_control_mode != "explicit" or settings.load_models == ("*",):
+    if settings.model_control_mode != "explicit" or settings.startup_models == ("*",):
         return None
-    return settings.load_models
+    return settings.startup_models

@@ -1,11 +1,91 @@
-"""Reading a `config.pbtxt`: text in, ModelConfig out, and one clear message where that fails. No defaults, no checks."""
+"""Reading a config file: protobuf text, JSON or YAML in, ModelConfig out, and where each field stands. No checks."""
 
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from google.protobuf import text_format
 
+from tis.config.fault import ConfigFault, Report, raise_it, tell
+from tis.config.fit import Mark, Misfit, fit
+from tis.config.json_form import from_document
+from tis.config.json_tree import json_tree, plain
+from tis.config.pbtxt_tree import pbtxt_tree
 from tis.config.proto import Message, ModelConfig
-from tis.errors import TisError, internal, not_found
+from tis.config.tree import Block, TreeError
+from tis.config.yaml_tree import yaml_tree
+from tis.errors import Code, TisError, internal, not_found
+
+#: Ends of the names of config files, in the order in which they are looked for.
+SUFFIXES: Final = (".pbtxt", ".json", ".yaml", ".yml")
+_LAST_PART: Final = re.compile(r"(\.?\w+|\[[0-9]+\]|\[\"(?:[^\"\\]|\\.)*\"\])$")
+_SUBSCRIPT: Final = re.compile(r"\[[^\]]*\]")
+
+
+@dataclass(frozen=True)
+class ConfigSource:
+    """The text that a config came from. Lines are looked for when somebody asks."""
+
+    #: None where there was no file: the model has none, or a client sent its config.
+    path: Path | None = None
+    text: str = ""
+
+    @cached_property
+    def _marks(self) -> dict[str, Mark]:
+        if self.path is None:
+            return {}
+        try:
+            return fit(_tree(self.path, self.text), pbtxt=_is_pbtxt(self.path)).marks
+        except TreeError:
+            return {}
+
+    def mark(self, field: str) -> Mark | None:
+        """Where a field stands, or else the nearest one around it; None where the text has neither."""
+        while field:
+            if field in self._marks:
+                return self._marks[field]
+            shorter = _LAST_PART.sub("", field)
+            field = shorter if shorter != field else ""
+        return None
+
+    def given(self, field: str) -> str:
+        """What is written in a field; empty where it is not there or has parts."""
+        mark = self._marks.get(field)
+        return mark.text if mark else ""
+
+    def mark_of_kind(self, dotted: str) -> Mark | None:
+        """The first place of a field named without subscripts: `instance_group.profile`."""
+        same = (mark for field, mark in self._marks.items() if _SUBSCRIPT.sub("", field) == dotted)
+        return next(same, None)
+
+    def located(self, error: TisError) -> TisError:
+        """The error with file and line behind its words, where it is of a field and does not have them yet."""
+        if self.path is None or not isinstance(error, ConfigFault) or error.line:
+            return error
+        mark = self.mark(error.field)
+        place = f"{self.path}:{mark.line}" if mark else f"{self.path}"
+        return ConfigFault(
+            error.field,
+            f"{error.message} ({place})",
+            expected=error.expected,
+            code=error.code,
+            line=mark.line if mark else 0,
+            column=mark.column if mark else 0,
+        )
+
+
+@dataclass(frozen=True)
+class WrittenConfig:
+    """A config as it was written."""
+
+    config: Message
+    #: False where there is no file.
+    provided: bool
+    source: ConfigSource = field(default_factory=ConfigSource)
+    #: Fields that had to be left out, or that were meant by such: what is missing there has been told already.
+    dropped: frozenset[str] = frozenset()
 
 
 def parse_text(text: str, path: Path | str) -> Message:
@@ -19,47 +99,159 @@ def parse_text(text: str, path: Path | str) -> Message:
     try:
         text_format.Parse(text, config)
     except text_format.ParseError as error:
-        raise _unreadable(path, _place(error)) from error
+        raise _refused_by_protobuf(error, text, path) from error
     except (ValueError, TypeError, RecursionError) as error:
         # Not documented, but the parser is pure Python and lets such through for some broken literals and deep nesting.
-        raise _unreadable(path, str(error)) from error
+        raise internal(f"failed to read text proto from {path}: {error}") from error
     return config
 
 
-def read_config(path: Path, *, missing_ok: bool) -> tuple[Message, bool]:
-    """The ModelConfig of a file, and whether there is such a file.
-
-    A missing file gives an empty config where `missing_ok`: Triton allows it while auto-complete is on
-    (model_repository_manager, InitializeModelInfo).
+def parse_document(text: str, path: Path) -> Message:
+    """ModelConfig from JSON or YAML, as the name of the file says. Field names are those of protobuf text.
 
     Raises:
-        TisError: NOT_FOUND when the file is missing and must not be; INTERNAL when it cannot be read or parsed.
+        TisError: INTERNAL: the text cannot be read, or does not fit; with the line.
+    """
+    tree = _tree_or_fault(path, text)
+    misfits = fit(tree, pbtxt=False).misfits
+    if misfits:
+        raise _fault_of(misfits[0], path)
+    return _from_plain(tree, path, frozenset())
+
+
+def read_config(path: Path, *, missing_ok: bool, report: Report = raise_it) -> WrittenConfig:
+    """The config of a file.
+
+    A missing file gives an empty config where `missing_ok`: Triton allows it while auto-complete is on
+    (model_repository_manager, InitializeModelInfo). Where `report` returns, what can be read is given without the rest.
+
+    Raises:
+        TisError: by `report`: NOT_FOUND when the file is missing and must not be; INTERNAL when it cannot be read or parsed.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        if missing_ok:
-            return ModelConfig(), False
-        raise not_found(
-            f"failed to open text file for read {path}: No such file or directory; with auto-complete disabled "
-            "a model must bring its config.pbtxt"
-        ) from None
+        if not missing_ok:
+            report(
+                not_found(
+                    f"failed to open text file for read {path}: No such file or directory; with auto-complete disabled "
+                    "a model must bring its config.pbtxt"
+                )
+            )
+        return WrittenConfig(ModelConfig(), provided=False)
     except UnicodeDecodeError as error:
-        raise _unreadable(path, f"byte {error.start} is not UTF-8") from error
+        report(internal(f"{_failed(path)}: byte {error.start} is not UTF-8"))
+        return WrittenConfig(ModelConfig(), provided=True, source=ConfigSource(path))
     except OSError as error:
-        raise internal(f"failed to open text file for read {path}: {error.strerror}") from error
-    return parse_text(text, path), True
+        report(internal(f"failed to open text file for read {path}: {error.strerror}"))
+        return WrittenConfig(ModelConfig(), provided=True, source=ConfigSource(path))
+    source = ConfigSource(path, text)
+    try:
+        return WrittenConfig(parse_text(text, path) if _is_pbtxt(path) else parse_document(text, path), True, source)
+    except TisError as error:
+        return _what_can_be_read(source, path, error, report)
 
 
-def _place(error: text_format.ParseError) -> str:
+def _what_can_be_read(source: ConfigSource, path: Path, error: TisError, report: Report) -> WrittenConfig:
+    """Reports everything that does not fit, or the error where nothing more is known; gives the rest of the config."""
+    try:
+        tree = _tree(path, source.text)
+    except TreeError:
+        report(error)
+        return WrittenConfig(ModelConfig(), True, source, frozenset({""}))
+    misfits = fit(tree, pbtxt=_is_pbtxt(path)).misfits
+    report(error)
+    line = error.line if isinstance(error, ConfigFault) else 0
+    told = next((misfit for misfit in misfits if misfit.line == line), None)
+    tell((_fault_of(misfit, path) for misfit in misfits if misfit is not told), report)
+    dropped = frozenset(name for misfit in misfits for name in (misfit.path, misfit.meant) if name)
+    try:
+        if _is_pbtxt(path):
+            config = parse_text(_blanked(source.text, misfits), path)
+        else:
+            config = _from_plain(tree, path, frozenset((each.entry.line, each.entry.column) for each in misfits))
+    except TisError as rest:
+        if rest.message != error.message:
+            report(rest)
+        return WrittenConfig(ModelConfig(), True, source, frozenset({""}))
+    return WrittenConfig(config, True, source, dropped)
+
+
+def _refused_by_protobuf(error: text_format.ParseError, text: str, path: Path | str) -> TisError:
     line, column = error.GetLine(), error.GetColumn()
-    text = str(error)
+    words = str(error)
     if line is None:
-        return text
+        return internal(f"{_failed(path)}: {words}")
     if column is None:
-        return f"line {line}: {text.removeprefix(f'{line} : ')}"
-    return f"line {line}, column {column}: {text.removeprefix(f'{line}:{column} : ')}"
+        return internal(f"{_failed(path)}: line {line}: {words.removeprefix(f'{line} : ')}")
+    words = words.removeprefix(f"{line}:{column} : ")
+    try:
+        misfits = fit(pbtxt_tree(text), pbtxt=True).misfits
+    except TreeError:
+        misfits = []
+    misfit = next((each for each in misfits if each.line == line), None)
+    field, expected, hint = "", "", ""
+    if misfit is not None:
+        _, semicolon, rest = misfit.message.partition("; ")
+        field, expected, hint = misfit.path, misfit.expected, semicolon + rest if not rest.startswith("got ") else ""
+    return ConfigFault(
+        field,
+        f"{_failed(path)}: line {line}, column {column}: {words}{hint}",
+        expected=expected,
+        code=Code.INTERNAL,
+        line=line,
+        column=column,
+    )
 
 
-def _unreadable(path: Path | str, detail: str) -> TisError:
-    return internal(f"failed to read text proto from {path}: {detail}")
+def _fault_of(misfit: Misfit, path: Path) -> ConfigFault:
+    return ConfigFault(
+        misfit.path,
+        f"{_failed(path)}: line {misfit.line}, column {misfit.column}: {misfit.message}",
+        expected=misfit.expected,
+        code=Code.INTERNAL,
+        line=misfit.line,
+        column=misfit.column,
+    )
+
+
+def _tree(path: Path, text: str) -> Block:
+    if _is_pbtxt(path):
+        return pbtxt_tree(text)
+    return json_tree(text) if path.suffix == ".json" else yaml_tree(text)
+
+
+def _tree_or_fault(path: Path, text: str) -> Block:
+    try:
+        return _tree(path, text)
+    except TreeError as error:
+        where = f"line {error.line}, column {error.column}: " if error.line else ""
+        raise ConfigFault(
+            "", f"{_failed(path)}: {where}{error.message}", code=Code.INTERNAL, line=error.line, column=error.column
+        ) from None
+
+
+def _from_plain(tree: Block, path: Path, dropped: frozenset[tuple[int, int]]) -> Message:
+    try:
+        return from_document(plain(tree, dropped))
+    except ValueError as error:
+        raise internal(f"{_failed(path)}: {error}") from error
+
+
+def _blanked(text: str, misfits: list[Misfit]) -> str:
+    """The text with spaces in place of the entries that do not fit, so that lines stay what they are."""
+    letters = list(text)
+    for misfit in misfits:
+        for at in range(misfit.entry.start, misfit.entry.end):
+            if letters[at] != "\n":
+                letters[at] = " "
+    return "".join(letters)
+
+
+def _is_pbtxt(path: Path) -> bool:
+    return path.suffix not in SUFFIXES[1:]
+
+
+def _failed(path: Path | str) -> str:
+    what = {".json": "JSON", ".yaml": "YAML", ".yml": "YAML"}.get(Path(path).suffix, "text proto")
+    return f"failed to read {what} from {path}"

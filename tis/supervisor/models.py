@@ -55,7 +55,7 @@ class Models:
             try:
                 self._add(definition)
             except TisError as error:
-                self._cannot_load(directory.name, error)
+                self._cannot_load(directory.name, definition.located(error))
         for version in self.versions:
             version.start()
         self._settle()

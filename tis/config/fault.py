@@ -7,10 +7,22 @@ a repository sees them all.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from tis.config.proto import Message, is_map, is_repeated
 from tis.errors import Code, TisError
+
+
+class Place(NamedTuple):
+    """A place in a config file; line and column from 1, 0 where only the file is known."""
+
+    path: Path | str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else str(self.path)
 
 
 class ConfigFault(TisError):  # noqa: N818 - it is what the operator's config has
@@ -19,20 +31,24 @@ class ConfigFault(TisError):  # noqa: N818 - it is what the operator's config ha
     def __init__(
         self,
         field: str,
-        message: str,
+        words: str,
         *,
         expected: str = "",
         code: Code = Code.INVALID_ARG,
-        line: int = 0,
-        column: int = 0,
+        place: Place | None = None,
+        message: str = "",
+        given: str = "",
     ) -> None:
-        super().__init__(code, message)
+        super().__init__(code, message or words)
         self.field = field
+        #: The text without the place.
+        self.words = words
         #: What may stand there, in a few words; empty where the text says it better.
         self.expected = expected
-        #: From 1; 0 where the place has not been looked up.
-        self.line = line
-        self.column = column
+        #: None where it has not been looked up.
+        self.place = place
+        #: What is written there; empty for nothing, and where the place has not been looked up.
+        self.given = given
 
 
 Faults: TypeAlias = Iterator[ConfigFault]
@@ -64,7 +80,8 @@ def raised(config: Message, field: str, check: Callable[[], None]) -> Iterator[T
         yield fault
     except TisError as error:
         quoted = (path for path, value in _texts(config, "", field) if f"'{value}'" in error.message)
-        yield ConfigFault(next(quoted, field), error.message, code=error.code)
+        # What is called so is at fault, not its name.
+        yield ConfigFault(next(quoted, field).removesuffix(".name"), error.message, code=error.code)
 
 
 def _texts(message: Message, prefix: str, below: str) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,7 @@ _SHOWN_LETTERS: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a field stands in a text, from 1, and what is written there; empty for what has parts."""
+    """Where a field stands in a text, from 1, and what is written there."""
 
     line: int
     column: int
@@ -43,6 +43,8 @@ class Misfit:
     entry: Entry
     #: The path that was probably meant.
     meant: str = ""
+    #: What is written there.
+    given: str = ""
 
 
 @dataclass(slots=True)
@@ -172,8 +174,8 @@ class _Fitting:
 
     def _unknown(self, entry: Entry, descriptor: Any, prefix: str) -> None:
         names = [each.name for each in descriptor.fields]
-        kin = _nearest(entry.name, names)
-        home = "" if kin else _home(entry.name, ModelConfig.DESCRIPTOR)
+        home = _home(entry.name, descriptor, prefix) or _home(entry.name, ModelConfig.DESCRIPTOR)
+        kin = "" if home else _nearest(entry.name, names)
         where = f"'{prefix.rstrip('.')}'" if prefix else "a config"
         text = f"{where} has no field '{entry.name}'"
         if kin:
@@ -182,14 +184,15 @@ class _Fitting:
             text += f"; it belongs to '{home}'"
         path, meant = prefix + entry.name, prefix + kin if kin else ""
         expected = f"one of {', '.join(sorted(names))}"
-        self.found.misfits.append(Misfit(path, text, expected, entry.line, entry.column, entry, meant))
+        given = _shown(entry.value)
+        self.found.misfits.append(Misfit(path, text, expected, entry.line, entry.column, entry, meant, given))
 
     def _misfit(self, entry: Entry, path: str, message: str, expected: str, value: Value | None = None) -> None:
         place = value or entry
-        if isinstance(value, Scalar):
+        if isinstance(value, Scalar) and "did you mean" not in message:
             message += f"; got {_short(value.text)}"
-            self.found.marks[path] = Mark(value.line, value.column, _short(value.text))
-        self.found.misfits.append(Misfit(path, message, expected, place.line, place.column, entry))
+        given = _shown(place if not isinstance(place, Entry) else place.value)
+        self.found.misfits.append(Misfit(path, message, expected, place.line, place.column, entry, given=given))
 
 
 def _fits(value: Scalar, described: Any, pbtxt: bool) -> bool:
@@ -257,12 +260,12 @@ def _home(name: str, descriptor: Any, path: str = "", depth: int = 0) -> str:
 
 
 def _shown(value: Value) -> str:
-    """A value in one line, where it is short enough to say something."""
+    """A value in one line; of what has parts, only that it has."""
     if isinstance(value, Scalar):
         return _short(value.text)
     if isinstance(value, Many) and all(isinstance(item, Scalar) for item in value.items):
         return _short("[" + ", ".join(_shown(item) for item in value.items) + "]")
-    return ""
+    return "[ … ]" if isinstance(value, Many) else "{ … }"
 
 
 def _short(text: str) -> str:

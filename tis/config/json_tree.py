@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tis.config.tree import DEEPEST, Block, Entry, Kind, Lines, Many, Scalar, TreeError, Value
 
 _DECODER: Final = json.JSONDecoder()
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
+_AS_THEY_ARE: Final[Mapping[tuple[int, int], str]] = {}
 _ATOM: Final = re.compile(r"[-+.\w]+")
 
 
@@ -102,11 +104,16 @@ def _atom(text: str, line: int, column: int) -> Scalar:
     return Scalar(Kind.BOOL if isinstance(value, bool) else Kind.NUMBER, text, value, line, column)
 
 
-def plain(value: Value, dropped: frozenset[tuple[int, int]] = frozenset()) -> Any:
-    """A tree as dicts, lists and scalars, without the entries that stand at the dropped places (line and column)."""
+def plain(value: Value, names: Mapping[tuple[int, int], str] = _AS_THEY_ARE) -> Any:
+    """A tree as dicts, lists and scalars.
+
+    Args:
+        value: the tree.
+        names: other names for entries, by the line and column where they stand; empty for those to leave out.
+    """
     if isinstance(value, Block):
-        entries = (entry for entry in value.entries if (entry.line, entry.column) not in dropped)
-        return {entry.name: plain(entry.value, dropped) for entry in entries}
+        entries = [(names.get((entry.line, entry.column), entry.name), entry.value) for entry in value.entries]
+        return {name: plain(inner, names) for name, inner in entries if name}
     if isinstance(value, Many):
-        return [plain(item, dropped) for item in value.items]
+        return [plain(item, names) for item in value.items]
     return value.value

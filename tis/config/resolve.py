@@ -76,6 +76,7 @@ def resolved(
             config = merged(config, proposed)
     except TisError as error:
         report(error)
+        return config
     if not config_provided and not said:
         report(not_found(f"model configuration is not provided for model '{config.name}'"))
     check_config(config, report)

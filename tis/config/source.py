@@ -1,6 +1,7 @@
 """Reading a config file: protobuf text, JSON or YAML in, ModelConfig out, and where each field stands. No checks."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Final
 
 from google.protobuf import text_format
 
-from tis.config.fault import ConfigFault, Report, raise_it, tell
+from tis.config.fault import ConfigFault, Place, Report, raise_it, tell
 from tis.config.fit import Mark, Misfit, fit
 from tis.config.json_form import from_document
 from tis.config.json_tree import json_tree, plain
@@ -50,8 +51,7 @@ class ConfigSource:
             field = shorter if shorter != field else ""
         return None
 
-    def given(self, field: str) -> str:
-        """What is written in a field; empty where it is not there or has parts."""
+    def _given(self, field: str) -> str:
         mark = self._marks.get(field)
         return mark.text if mark else ""
 
@@ -62,17 +62,19 @@ class ConfigSource:
 
     def located(self, error: TisError) -> TisError:
         """The error with file and line behind its words, where it is of a field and does not have them yet."""
-        if self.path is None or not isinstance(error, ConfigFault) or error.line:
+        if self.path is None or not isinstance(error, ConfigFault) or error.place:
             return error
         mark = self.mark(error.field)
-        place = f"{self.path}:{mark.line}" if mark else f"{self.path}"
+        place = Place(self.path, mark.line, mark.column) if mark else Place(self.path)
+        message = f"{error.message} ({place})"
         return ConfigFault(
             error.field,
-            f"{error.message} ({place})",
+            error.words,
             expected=error.expected,
             code=error.code,
-            line=mark.line if mark else 0,
-            column=mark.column if mark else 0,
+            place=place,
+            message=message,
+            given=self._given(error.field),
         )
 
 
@@ -86,6 +88,21 @@ class WrittenConfig:
     source: ConfigSource = field(default_factory=ConfigSource)
     #: Fields that had to be left out, or that were meant by such: what is missing there has been told already.
     dropped: frozenset[str] = frozenset()
+
+    @property
+    def readable(self) -> bool:
+        """False where nothing is known of what the config says."""
+        return "" not in self.dropped
+
+    def told(self, field: str) -> bool:
+        """True for a field that was left out, of which its reader has been told, or one inside of such a field."""
+        return not self.readable or any(
+            field == each or field.startswith((f"{each}.", f"{each}[")) for each in self.dropped
+        )
+
+
+#: Nothing is known of what a config says: its reader has been told why.
+NOTHING: Final = frozenset({""})
 
 
 def parse_text(text: str, path: Path | str) -> Message:
@@ -116,7 +133,7 @@ def parse_document(text: str, path: Path) -> Message:
     misfits = fit(tree, pbtxt=False).misfits
     if misfits:
         raise _fault_of(misfits[0], path)
-    return _from_plain(tree, path, frozenset())
+    return _from_plain(tree, path, {})
 
 
 def read_config(path: Path, *, missing_ok: bool, report: Report = raise_it) -> WrittenConfig:
@@ -138,13 +155,13 @@ def read_config(path: Path, *, missing_ok: bool, report: Report = raise_it) -> W
                     "a model must bring its config.pbtxt"
                 )
             )
-        return WrittenConfig(ModelConfig(), provided=False)
+        return WrittenConfig(ModelConfig(), provided=False, dropped=frozenset() if missing_ok else NOTHING)
     except UnicodeDecodeError as error:
         report(internal(f"{_failed(path)}: byte {error.start} is not UTF-8"))
-        return WrittenConfig(ModelConfig(), provided=True, source=ConfigSource(path))
+        return WrittenConfig(ModelConfig(), True, ConfigSource(path), NOTHING)
     except OSError as error:
         report(internal(f"failed to open text file for read {path}: {error.strerror}"))
-        return WrittenConfig(ModelConfig(), provided=True, source=ConfigSource(path))
+        return WrittenConfig(ModelConfig(), True, ConfigSource(path), NOTHING)
     source = ConfigSource(path, text)
     try:
         return WrittenConfig(parse_text(text, path) if _is_pbtxt(path) else parse_document(text, path), True, source)
@@ -158,23 +175,39 @@ def _what_can_be_read(source: ConfigSource, path: Path, error: TisError, report:
         tree = _tree(path, source.text)
     except TreeError:
         report(error)
-        return WrittenConfig(ModelConfig(), True, source, frozenset({""}))
+        return WrittenConfig(ModelConfig(), True, source, NOTHING)
     misfits = fit(tree, pbtxt=_is_pbtxt(path)).misfits
     report(error)
-    line = error.line if isinstance(error, ConfigFault) else 0
+    line = error.place.line if isinstance(error, ConfigFault) and error.place else 0
     told = next((misfit for misfit in misfits if misfit.line == line), None)
     tell((_fault_of(misfit, path) for misfit in misfits if misfit is not told), report)
     dropped = frozenset(name for misfit in misfits for name in (misfit.path, misfit.meant) if name)
-    try:
-        if _is_pbtxt(path):
-            config = parse_text(_blanked(source.text, misfits), path)
-        else:
-            config = _from_plain(tree, path, frozenset((each.entry.line, each.entry.column) for each in misfits))
-    except TisError as rest:
-        if rest.message != error.message:
-            report(rest)
-        return WrittenConfig(ModelConfig(), True, source, frozenset({""}))
-    return WrittenConfig(config, True, source, dropped)
+    rest = error
+    # What was probably meant, so that the rest is checked beside it; where that does not fit either, without it.
+    for rename in (True, False):
+        try:
+            return WrittenConfig(_repaired(source.text, tree, misfits, path, rename=rename), True, source, dropped)
+        except TisError as another:
+            rest = another
+    if rest.message != error.message:
+        report(rest)
+    return WrittenConfig(ModelConfig(), True, source, NOTHING)
+
+
+def _repaired(text: str, tree: Block, misfits: list[Misfit], path: Path, *, rename: bool) -> Message:
+    """The config with other names for entries that do not fit, or without them."""
+    names = {id(each): each.meant.rpartition(".")[2] if rename else "" for each in misfits}
+    if not _is_pbtxt(path):
+        return _from_plain(tree, path, {(each.entry.line, each.entry.column): names[id(each)] for each in misfits})
+    letters = list(text)
+    for misfit in misfits:
+        entry, name = misfit.entry, names[id(misfit)]
+        if name:
+            letters[entry.start : entry.start + len(entry.name)] = [name, *[""] * (len(entry.name) - 1)]
+            continue
+        for at in range(entry.start, entry.end):
+            letters[at] = "\n" if letters[at] == "\n" else " "
+    return parse_text("".join(letters), path)
 
 
 def _refused_by_protobuf(error: text_format.ParseError, text: str, path: Path | str) -> TisError:
@@ -190,28 +223,28 @@ def _refused_by_protobuf(error: text_format.ParseError, text: str, path: Path | 
     except TreeError:
         misfits = []
     misfit = next((each for each in misfits if each.line == line), None)
-    field, expected, hint = "", "", ""
+    field, expected, hint, short, given = "", "", "", words, ""
     if misfit is not None:
         _, semicolon, rest = misfit.message.partition("; ")
+        words = words.rstrip(".") if rest.startswith(("did you", "it belongs")) else words
         field, expected, hint = misfit.path, misfit.expected, semicolon + rest if not rest.startswith("got ") else ""
-    return ConfigFault(
-        field,
-        f"{_failed(path)}: line {line}, column {column}: {words}{hint}",
-        expected=expected,
-        code=Code.INTERNAL,
-        line=line,
-        column=column,
-    )
+        short, given = misfit.message, misfit.given
+    place = Place(path, line, column)
+    message = f"{_failed(path)}: line {line}, column {column}: {words}{hint}"
+    return ConfigFault(field, short, expected=expected, code=Code.INTERNAL, place=place, message=message, given=given)
 
 
 def _fault_of(misfit: Misfit, path: Path) -> ConfigFault:
+    place = Place(path, misfit.line, misfit.column)
+    message = f"{_failed(path)}: line {misfit.line}, column {misfit.column}: {misfit.message}"
     return ConfigFault(
         misfit.path,
-        f"{_failed(path)}: line {misfit.line}, column {misfit.column}: {misfit.message}",
+        misfit.message,
         expected=misfit.expected,
         code=Code.INTERNAL,
-        line=misfit.line,
-        column=misfit.column,
+        place=place,
+        message=message,
+        given=misfit.given,
     )
 
 
@@ -226,26 +259,16 @@ def _tree_or_fault(path: Path, text: str) -> Block:
         return _tree(path, text)
     except TreeError as error:
         where = f"line {error.line}, column {error.column}: " if error.line else ""
-        raise ConfigFault(
-            "", f"{_failed(path)}: {where}{error.message}", code=Code.INTERNAL, line=error.line, column=error.column
-        ) from None
+        message = f"{_failed(path)}: {where}{error.message}"
+        place = Place(path, error.line, error.column)
+        raise ConfigFault("", error.message, code=Code.INTERNAL, place=place, message=message) from None
 
 
-def _from_plain(tree: Block, path: Path, dropped: frozenset[tuple[int, int]]) -> Message:
+def _from_plain(tree: Block, path: Path, names: Mapping[tuple[int, int], str]) -> Message:
     try:
-        return from_document(plain(tree, dropped))
+        return from_document(plain(tree, names))
     except ValueError as error:
         raise internal(f"{_failed(path)}: {error}") from error
-
-
-def _blanked(text: str, misfits: list[Misfit]) -> str:
-    """The text with spaces in place of the entries that do not fit, so that lines stay what they are."""
-    letters = list(text)
-    for misfit in misfits:
-        for at in range(misfit.entry.start, misfit.entry.end):
-            if letters[at] != "\n":
-                letters[at] = " "
-    return "".join(letters)
 
 
 def _is_pbtxt(path: Path) -> bool:

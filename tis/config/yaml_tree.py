@@ -22,10 +22,12 @@ def yaml_tree(text: str) -> Block:
         import yaml
     except ImportError:
         raise TreeError(MISSING, 0, 0) from None
-    loader = yaml.SafeLoader(text)
     try:
-        node = loader.get_single_node()
-        return _Reader(loader).document(node)
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:
+        raise TreeError(" ".join(str(error).split()), 1, 1) from None
+    try:
+        return _Reader(loader).document(loader.get_single_node())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = ", ".join(part for part in (error.context, error.problem) if part)

@@ -13,9 +13,9 @@ from tis.config.check_io import check_io
 from tis.config.defaults import normalized
 from tis.config.fault import ConfigFault, Report, raise_it
 from tis.config.json_form import from_json
-from tis.config.proto import Message, copy_of
+from tis.config.proto import Message, ModelConfig, copy_of
 from tis.config.refused import check_supported
-from tis.config.source import WrittenConfig, read_config
+from tis.config.source import NOTHING, WrittenConfig, read_config
 from tis.config.unacted import unacted_fields
 from tis.errors import TisError, invalid
 from tis.repository.layout import ModelDirectory
@@ -72,11 +72,21 @@ def examine(
     """What `read_definition` does; where `report` returns, the rest is looked at as well and given as far as it goes."""
     written = _written(directory, report, auto_complete=auto_complete, override=override)
 
+    told: set[str] = set()
+
     def locate(error: TisError) -> None:
-        if not (isinstance(error, ConfigFault) and _follows(error.field, written.dropped)):
+        field = error.field if isinstance(error, ConfigFault) else ""
+        if not (field and written.told(field)) and field not in told:
             report(written.source.located(error))
 
-    config = normalized(_with_backend(written.config, directory, locate))
+    try:
+        config = with_backend(written.config, directory.name, first_version_files(directory.path))
+    except TisError as error:
+        locate(ConfigFault("backend", error.message, expected="a backend", code=error.code))
+        told |= {"backend", "platform"}
+        config = copy_of(written.config)
+        config.name = config.name or directory.name
+    config = normalized(config)
     check_config(config, locate)
     if not auto_complete:
         check_io(config, locate)
@@ -113,19 +123,5 @@ def _written(directory: ModelDirectory, report: Report, *, auto_complete: bool, 
                 f"one of them in {directory.path}"
             )
         )
+        return WrittenConfig(ModelConfig(), True, dropped=NOTHING)
     return read_config(directory.config_path, missing_ok=auto_complete, report=report)
-
-
-def _with_backend(config: Message, directory: ModelDirectory, report: Report) -> Message:
-    try:
-        return with_backend(config, directory.name, first_version_files(directory.path))
-    except TisError as error:
-        report(ConfigFault("backend", error.message, expected="a backend", code=error.code))
-        named = copy_of(config)
-        named.name = named.name or directory.name
-        return named
-
-
-def _follows(field: str, dropped: frozenset[str]) -> bool:
-    """True for a fault of what was left out of the config, of which its reader knows."""
-    return "" in dropped or any(field == each or field.startswith((f"{each}.", f"{each}[")) for each in dropped)

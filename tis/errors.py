@@ -42,10 +42,12 @@ class TisError(Exception):
     The text says what was wrong, what was expected and what to do, in Triton's words where Triton has words for it.
     """
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, *, complete: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        #: True where the text is for the client as it stands, without the request's id before it.
+        self.complete = complete
 
 
 def invalid(message: str) -> TisError:

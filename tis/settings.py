@@ -15,6 +15,7 @@ DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 LogFormat = Literal["default", "ISO8601"]
 ModelControlMode = Literal["none"]
 CompressionLevel = Literal["none", "low", "medium", "high"]
+RateLimit = Literal["off", "execution_count"]
 
 
 #: Parts of the HTTP and gRPC interface that can be restricted, by Triton's names.
@@ -131,6 +132,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     backend_directory: str = "/opt/tritonserver/backends"
     #: (backend, key, value) in the order given; an empty backend means all of them.
     backend_config: tuple[tuple[str, str, str], ...] = ()
+
+    #: (cache, setting, value) in the order given; empty: answers are not kept. See `tis.contracts.cache_config`.
+    cache_config: tuple[tuple[str, str, str], ...] = ()
+
+    #: Where other caches than those would be.
+    cache_directory: str = "/opt/tritonserver/caches"
+
+    #: Whether instances wait for the resources that their models name.
+    rate_limit: RateLimit = "off"
+    #: (name, count, device) in the order given; device -1 for each of them. Empty: as much as the neediest instance needs.
+    rate_limit_resources: tuple[tuple[str, int, int], ...] = ()
 
     #: Whether clients may have their own memory registered, for tensors that travel by name.
     allow_client_shm: bool = True

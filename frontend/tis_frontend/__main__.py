@@ -191,6 +191,7 @@ async def _main(arguments: ChildArguments) -> None:
     pool = Pool.attach(arguments.pool_fd)
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
     core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)
+    core.caches = bool(boot.settings.cache_config)
     server = Server(boot.settings, core, ModelTable(), ControlCalls(control), log=boot.settings.log)
     await Frontend(arguments, control, server).run()
     control.close()

@@ -74,7 +74,9 @@ def _labels(model: ServedModel, output: str) -> list[str]:
     labels: list[str] | None = model.remembered.get(key)
     if labels is None:
         spec = model.spec.outputs_by_name.get(output)
-        labels = model.remembered[key] = read_labels(model.spec.model_path, spec.label_filename) if spec else []
+        labels = model.remembered[key] = (
+            read_labels(spec.label_folder or model.spec.model_path, spec.label_filename) if spec else []
+        )
     return labels
 
 

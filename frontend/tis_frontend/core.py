@@ -14,13 +14,14 @@ from typing import Final
 
 from tis.carrier.datagram import Mailbox
 from tis.contracts import messages as m
+from tis.contracts.cache_key import cache_key
 from tis.contracts.control import requests_path
 from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, Answer, InputTensor, OutputTensor, id_prefix
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis_frontend.admission import Admission, Share
-from tis_frontend.metrics.query import MetricsQuery
+from tis_frontend.metrics.query import MetricsQuery, ModelsAndCache
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
 from tis_frontend.request_trace import RequestTrace
@@ -81,6 +82,8 @@ class Core:
         self.regions: Final = RegionTable()
         #: Answers that came for a request not in the ledger: given up, or answered already.
         self.late_answers = 0
+        #: Whether the server keeps answers.
+        self.caches = False
         #: There while requests are traced.
         self.tracer: Tracer | None = None
         loop.add_reader(self._mailbox.fileno(), self._receive)
@@ -175,9 +178,15 @@ class Core:
                 arrival_ns,
                 body,
                 plan.wishes,
+                self._cache_key(plan, block) if plan.cache_head and self.caches else b"",
+                plan.load,
             )
         )
         return request_id
+
+    def _cache_key(self, plan: Plan, block: Block) -> bytes:
+        writable = self._slab.writable
+        return cache_key(plan.cache_head, [writable(block, each.start, each.size_bytes) for each in plan.cache_inputs])
 
     def cancel(self, request_id: int) -> None:
         """The client has gone. The block stays until the worker is surely done with it."""
@@ -238,8 +247,8 @@ class Core:
         self._scheduler.post(m.StatisticsQuery(query_id, self._peer, model, version))
         return await query.answer
 
-    async def metrics(self) -> list[m.ModelMetrics]:
-        """The counters of all model versions."""
+    async def metrics(self) -> ModelsAndCache:
+        """The counters of all model versions, and of the response cache."""
         query_id = next(self._ids)
         query = self._queries[query_id] = MetricsQuery(self._loop)
         self._scheduler.post(m.MetricsQuery(query_id, self._peer))
@@ -313,7 +322,7 @@ class Core:
         pending = self._pending.get(request_id)
         if pending is not None and pending.deliver is not None:
             deliver, pending.deliver = pending.deliver, None
-            deliver(Answer([], unavailable(id_prefix(pending.client_id) + REQUEST_TIMEOUT_TEXT)))
+            deliver(Answer([], unavailable(REQUEST_TIMEOUT_TEXT)))
 
     def _as_answer(self, message: m.Reply | m.Failure, client_id: str) -> Answer:
         if isinstance(message, m.Failure):

@@ -6,6 +6,7 @@ Clients send the same head with new tensors again and again; a face may keep the
 from dataclasses import dataclass, field
 
 from tis.contracts import messages as m
+from tis.contracts.cache_key import cache_head
 from tis.contracts.inference import InferRequest, InputTensor, Parameter
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.validation import batch_key, check_request
@@ -31,6 +32,12 @@ class Plan:
     wishes: m.Wishes | None = None
     #: What the tensors take in the pool, about.
     size_bytes: int = 0
+    #: Where the response cache may know the answer: the part of its key that is not data.
+    cache_head: bytes = b""
+    #: The inputs in the order in which their data go into that key.
+    cache_inputs: tuple[m.TensorRef, ...] = ()
+    #: The load of the model version that the request was checked against.
+    load: int = 0
 
     @property
     def uses_regions(self) -> bool:
@@ -46,15 +53,17 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
     """
     batch_size = check_request(spec, request)
     positions = spec.input_positions
+    head = _cache_head(spec, request)
+    inputs = tuple(
+        m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes, tensor.region)
+        for tensor in request.inputs
+    )
     return Plan(
         spec.name,
         spec.version,
         batch_size,
         batch_key(spec, request.inputs),
-        tuple(
-            m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes, tensor.region)
-            for tensor in request.inputs
-        ),
+        inputs,
         # In the model's order, in which Triton's backends answer, whatever the order of the request.
         tuple(sorted({spec.output_positions[name] for name in request.outputs})) or None,
         tuple(tensor for tensor in request.inputs if tensor.datatype == "BYTES" and not tensor.region),
@@ -62,7 +71,19 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         tuple(m.OutputPlacement(spec.output_positions[name], *place) for name, place in request.placements.items()),
         _wishes(request),
         sum([tensor.size_bytes for tensor in request.inputs if not tensor.region]),
+        head,
+        tuple(sorted(inputs, key=lambda each: spec.inputs[each.index].name)) if head else (),
+        load=spec.load,
     )
+
+
+def _cache_head(spec: ModelSpec, request: InferRequest) -> bytes:
+    """What is in clients' own memory is not cached: they may change it at any time, and have their answer in place."""
+    if not spec.response_cache or request.placements or any(tensor.region for tensor in request.inputs):
+        return b""
+    positions = [spec.output_positions[name] for name in request.outputs]
+    inputs = [(tensor.name, tensor.datatype, tensor.shape) for tensor in request.inputs]
+    return cache_head(spec, inputs, positions or None, request.parameters)
 
 
 def _wishes(request: InferRequest) -> m.Wishes | None:

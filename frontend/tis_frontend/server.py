@@ -15,7 +15,9 @@ from tis_frontend.trace_settings import TraceChanges, TraceSettings
 #: Protocol extensions that this server speaks, by Triton's names.
 EXTENSIONS: Final = (
     "classification",
+    "sequence",
     "model_repository",
+    "schedule_policy",
     "model_configuration",
     "system_shared_memory",
     "cuda_shared_memory",

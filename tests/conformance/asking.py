@@ -108,7 +108,8 @@ class Asker:
         try:
             for fields in step.requests:
                 waiting.put(self._message("ModelInfer", fields))
-                messages.append(_fields(pb.ModelStreamInferResponse, next(responses)))
+                if not step.at_once:
+                    messages.append(_fields(pb.ModelStreamInferResponse, next(responses)))
             waiting.put(None)
             messages += [_fields(pb.ModelStreamInferResponse, data) for data in responses]
         except StopIteration:

@@ -19,6 +19,7 @@ MASKS: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "last inference": (re.compile(r'"last_inference": ?"?[1-9]\d*"?'), r'"last_inference":"*"'),
     "message of the model": (re.compile(r'("(?:error|details)": ?")[^"]*"'), r'\1*"'),
     "message of the model in a stream": (re.compile(r'("error_message": ?")[^"]*"'), r'\1*"'),
+    "folder of the models": (re.compile(r'/[^\s"(]*/(?=\w+/\d+/model\.py)'), "/"),
     "headers": (re.compile(r'"headers": ?\{[^}]*\}'), '"headers":"*"'),
     "content type": (re.compile(r'"content-type": ?"[^"]*"'), '"content-type":"*"'),
 }
@@ -54,6 +55,8 @@ class GrpcStream:
     requests: tuple[Mapping[str, Any], ...]
     metadata: tuple[tuple[str, str], ...] = ()
     settles: bool = False
+    #: Send all requests without waiting for any answer: they may get none, or several.
+    at_once: bool = False
 
 
 @dataclass(frozen=True)

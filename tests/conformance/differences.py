@@ -30,6 +30,9 @@ _WITH_ID: Final = "the text begins with the request's id, as that of every faile
 _NO_GPU: Final = "without a GPU the same text over gRPC as over HTTP"
 _NUMBERS: Final = "a setting that is no number, or below 0, is refused; the reference cuts it or takes it as unsigned"
 _STRICT: Final = "who asks for errors as status gets every error so; 2.51 gives only those of an execution so"
+_ONCE: Final = "the parameters of an ensemble's answer stand there once; the reference writes them for every output"
+_PRUNED: Final = "the steps that the outputs need are run; the reference drops one of them and finds a deadlock"
+_STEP_ID: Final = "the text has the request's id, as every error of a request"
 
 DIFFERENCES: Final[dict[str, str]] = {
     "errors/body: an input too many": _TOO_MANY,
@@ -76,4 +79,11 @@ DIFFERENCES: Final[dict[str, str]] = {
     "grpc_stream/errors as status, unknown model": _STRICT,
     "grpc_stream/errors as status, wrong shape": _STRICT,
     "grpc_stream/errors as status, after a good one": _STRICT,
+    "ensembles/two outputs": _ONCE,
+    "ensembles/two outputs in the other order": _ONCE,
+    "ensembles/three outputs": _ONCE,
+    "ensembles/shared memory: an output that another step reads": _ONCE,
+    "ensembles/an output behind another one": _PRUNED,
+    "ensembles/an output whose step makes another one, too": _PRUNED,
+    "ensembles/shared memory: too small": _STEP_ID,
 }

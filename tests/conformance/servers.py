@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.repository import FEW, MODELS
+from tests.conformance.ensembles import ENSEMBLES
+from tests.conformance.repository import DECOUPLED, FEW, MODELS, STEPS
+from tests.harness.python_models import PYTHON_MODELS
 from tests.harness.server import HOST, READY_DEADLINE_S
 from tests.harness.waiting import eventually
 
@@ -23,6 +25,8 @@ class Kind:
 
 SERVERS: Final[dict[str, Kind]] = {
     "main": Kind(tuple(MODELS)),
+    "decoupled": Kind(tuple(DECOUPLED)),
+    "python": Kind(tuple(PYTHON_MODELS)),
     "explicit": Kind(
         FEW,
         ("--model-control-mode=explicit", "--load-model=simple"),
@@ -37,6 +41,10 @@ SERVERS: Final[dict[str, Kind]] = {
             "--grpc-restricted-protocol=metadata,statistics:g-look=open",
             "--grpc-restricted-protocol=health:g-health=well",
         ),
+    ),
+    "ensembles": Kind(
+        (*ENSEMBLES, *STEPS, "batched", "gather", "id_fp32", "labelled", "strings", "versioned"),
+        ("--exit-on-error=false",),
     ),
     "traced": Kind(FEW, ("--trace-config=triton,file=/dev/null", "--trace-config=rate=1000000")),
 }

@@ -143,6 +143,15 @@ def add_constant(value: int, dims: Dims = ("b", 4)) -> Model:
     )
 
 
+def doubled() -> Model:
+    """OUTPUT0 is INPUT0 twice, one behind the other in the second dimension."""
+    return Model(
+        (Tensor("INPUT0", "FP32", ("b", "n")),),
+        (Tensor("OUTPUT0", "FP32", ("b", "m")),),
+        (helper.make_node("Concat", ["INPUT0", "INPUT0"], ["OUTPUT0"], axis=1),),
+    )
+
+
 def gather() -> Model:
     """OUTPUT0 = 10 * INDEX for an INDEX of 0 to 9; the execution of anything else fails."""
     return Model(

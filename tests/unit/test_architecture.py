@@ -48,7 +48,7 @@ OTHERS: dict[str, set[str]] = {
     "tis.carrier": {"msgspec"},
     "tis.config": {"google", "tritonclient", "yaml"},
     "tis.repository": {"google"},
-    "tis.scheduler": {"msgspec", "zmq"},
+    "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.cli": {"msgspec"},
     "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "pynvml", "rapidjson", "tritonclient", "zmq"} | WEB,

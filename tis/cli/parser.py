@@ -136,6 +136,13 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
         )
     if old := draft.pop("old_trace_config", ()):
         draft["trace_config"] = _with_old_trace(old, draft.get("trace_config", ()))
+    if size_bytes := draft.pop("response_cache_bytes", 0):
+        if "cache_config" in draft:
+            raise UsageError(
+                "Error: Incompatible flags --response-cache-byte-size and --cache-config both provided. Please provide one "
+                "or the other."
+            )
+        draft["cache_config"] = (("local", "size", str(size_bytes)),)
     try:
         draft["trace_config"] = with_span_settings(draft.get("trace_config", ()), os.environ)
     except ValueRefusedError as error:

@@ -109,6 +109,30 @@ def backend_setting(flag: str, value: str) -> tuple[str, str, str]:
     return backend, key, content
 
 
+def cache_setting(flag: str, value: str) -> tuple[str, str, str]:
+    """`<cache>,<setting>=<value>`."""
+    cache, comma, setting = value.partition(",")
+    if comma and not cache:
+        raise ValueRefusedError(
+            f"No cache specified. --{flag} option format is <cache name>,<setting>=<value>. Got {value}"
+        )
+    key, equals, content = setting.partition("=")
+    if not (cache and key and equals and content):
+        raise ValueRefusedError(f"--{flag} option format is '<cache name>,<setting>=<value>'. Got {value}")
+    return cache, key, content
+
+
+def rate_limit_resource(flag: str, value: str) -> tuple[str, int, int]:
+    """`<name>:<count>`, or `<name>:<count>:<device>`; without a device it is -1."""
+    name, *numbers = value.split(":")
+    if not name or not 1 <= len(numbers) <= 2:
+        raise ValueRefusedError(
+            f"--{flag} option format is '<resource_name>:<count>:<device>' or '<resource_name>:<count>'. Got {value}"
+        )
+    count = integer(numbers[0], 0, INT32_MAX)
+    return name, count, integer(numbers[1], 0, INT32_MAX) if len(numbers) > 1 else -1
+
+
 def one_of(*values: str, fold: bool = True) -> Reader:
     """A reader of one word among several; where `fold`, in any case, and the answer is in lower case."""
 
@@ -148,4 +172,6 @@ NUMBER = Reader("float", number)
 TEXT = Reader("string", text)
 PATTERN = Reader("string", pattern)
 DEVICE_BYTES = Reader("<integer>:<integer>", device_amount)
+CACHE_SETTING = Reader("<string>,<string>=<string>", cache_setting)
+RATE_LIMIT_RESOURCE = Reader("<string>:<integer>:<integer>", rate_limit_resource)
 BACKEND_SETTING = Reader("<string>,<string>=<string>", backend_setting)

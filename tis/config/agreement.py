@@ -8,23 +8,28 @@ from collections.abc import Sequence
 
 from tis.config.batch_tensors import check_batch_inputs, check_ragged_input, scatters
 from tis.config.proto import Message, enum_name
+from tis.config.scheduling import control_tensors
 from tis.contracts.datatypes import from_config, to_config
 from tis.contracts.model_spec import ModelSignature, TensorSignature
-from tis.errors import invalid
+from tis.contracts.scheduling_spec import ControlSpec
+from tis.errors import internal, invalid
 
 
 def check_agreement(config: Message, signature: ModelSignature) -> None:
     """Compares every configured input and output with the model.
 
-    All the model's inputs must be configured or be batch inputs; outputs may be left out. A variable dimension of an input
-    accepts any configured one, while an output's dimensions must be equal. Compared is the shape the backend sees: `reshape`
-    where given, with the batch dimension before it. Ragged inputs and batch outputs are in `batch_tensors.py`.
+    All the model's inputs must be configured, be batch inputs, or be there for its sequences; outputs may be left out. A
+    variable dimension of an input accepts any configured one, while an output's dimensions must be equal. Compared is the
+    shape the backend sees: `reshape` where given, with the batch dimension before it. Ragged inputs and batch outputs are in
+    `batch_tensors.py`.
 
     Raises:
         TisError: INVALID_ARG, naming model, tensor and both sides.
     """
-    configured = [tensor.name for tensor in config.input] + [
-        name for each in config.batch_input for name in each.target_name
+    configured = [
+        *(tensor.name for tensor in config.input),
+        *(name for each in config.batch_input for name in each.target_name),
+        *check_sequence_tensors(config, signature),
     ]
     if len(configured) != len(signature.inputs):
         raise invalid(
@@ -47,6 +52,59 @@ def check_agreement(config: Message, signature: ModelSignature) -> None:
     check_batch_inputs(config, signature)
 
 
+def check_sequence_tensors(config: Message, signature: ModelSignature) -> list[str]:
+    """Compares control tensors and states with the model. Returns the names of the inputs among them.
+
+    Raises:
+        TisError: INTERNAL for a control that the model does not have, else INVALID_ARG.
+    """
+    inputs = {tensor.name: tensor for tensor in signature.inputs}
+    outputs = {tensor.name: tensor for tensor in signature.outputs}
+    names: list[str] = []
+    for control in control_tensors(config):
+        names.append(control.name)
+        if control.name not in inputs:
+            raise internal(
+                f"configuration specified sequence control '{control.name}', but model does not provide that input; "
+                f"model '{config.name}'"
+            )
+        _compare_control(config, control, inputs[control.name])
+    for state in config.sequence_batching.state:
+        names.append(state.input_name)
+        for name, declared, side in ((state.input_name, inputs, "input"), (state.output_name, outputs, "output")):
+            if name not in declared:
+                raise invalid(
+                    f"unable to load model '{config.name}', state {side} '{name}' is not among the model's {side}s: "
+                    f"{', '.join(sorted(declared))}"
+                )
+            _compare_state(config, state, declared[name])
+    return names
+
+
+def _compare_control(config: Message, control: ControlSpec, declared: TensorSignature) -> None:
+    dims = declared.shape[1:] if config.max_batch_size > 0 else declared.shape
+    if len(dims) != 1 or dims[0] not in (1, -1):
+        raise invalid(
+            f"unable to load model '{config.name}', sequence control '{control.name}' in model has dims {_spell(dims)} "
+            "but dims [1] is expected"
+        )
+    if control.datatype != declared.datatype:
+        raise invalid(
+            f"unable to load model '{config.name}', sequence control '{control.name}', the model expects data-type "
+            f"{to_config(declared.datatype)} but the model configuration specifies data-type {to_config(control.datatype)}"
+        )
+
+
+def _compare_state(config: Message, state: Message, declared: TensorSignature) -> None:
+    configured = enum_name(state, "data_type")
+    if from_config(configured) != declared.datatype:
+        raise invalid(
+            f"unable to load model '{config.name}', configuration expects datatype {configured} for state "
+            f"'{declared.name}', model provides {to_config(declared.datatype)}"
+        )
+    _compare_dims(config, declared.name, declared.shape, tuple(state.dims), loose=True)
+
+
 def _compare(config: Message, tensor: Message, declared: TensorSignature, side: str) -> None:
     if side == "input" and tensor.optional and config.max_batch_size != 0:
         raise invalid(
@@ -66,7 +124,7 @@ def _compare(config: Message, tensor: Message, declared: TensorSignature, side: 
         # Only the elements count; the model may give them any shape.
         return
     elif declared.shape:
-        _compare_dims(config, tensor.name, declared.shape, dims, exact=side == "output")
+        _compare_dims(config, tensor.name, declared.shape, dims, loose=side == "input")
     elif any(dim != 1 for dim in dims):
         raise invalid(
             f"unable to load model '{config.name}', scalar tensor '{tensor.name}', should only provide 1 in the model "
@@ -74,7 +132,7 @@ def _compare(config: Message, tensor: Message, declared: TensorSignature, side: 
         )
 
 
-def _compare_dims(config: Message, name: str, model: tuple[int, ...], dims: tuple[int, ...], *, exact: bool) -> None:
+def _compare_dims(config: Message, name: str, model: tuple[int, ...], dims: tuple[int, ...], *, loose: bool) -> None:
     where = f"model '{config.name}', tensor '{name}'"
     batching = config.max_batch_size > 0
     if batching and model[0] != -1:
@@ -83,7 +141,7 @@ def _compare_dims(config: Message, name: str, model: tuple[int, ...], dims: tupl
             f"dimension must be -1; but shape expected by the model is {_spell(model)}"
         )
     full = (-1, *dims) if batching else dims
-    if len(model) == len(full) and all(_fits(m, d, exact=exact) for m, d in zip(model, full, strict=True)):
+    if len(model) == len(full) and all(_fits(m, d, loose=loose) for m, d in zip(model, full, strict=True)):
         return
     shape = (
         f"(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making complete "
@@ -97,8 +155,8 @@ def _compare_dims(config: Message, name: str, model: tuple[int, ...], dims: tupl
     )
 
 
-def _fits(model: int, configured: int, *, exact: bool) -> bool:
-    return model == configured or (model == -1 and not exact)
+def _fits(model: int, configured: int, *, loose: bool) -> bool:
+    return model == configured or (model == -1 and loose)
 
 
 def _spell(shape: Sequence[int]) -> str:

@@ -7,7 +7,8 @@ semicolon with what was given, where Triton's words leave that out.
 from collections.abc import Iterator
 
 from tis.config.backends import BACKEND_OF_PLATFORM, BACKENDS_WITH_PLATFORM, ENSEMBLE_PLATFORM, TENSORRT_PLATFORM
-from tis.config.check_sequence import check_ensemble, check_sequence_batching
+from tis.config.check_ensemble import check_ensemble
+from tis.config.check_sequence import check_sequence_batching
 from tis.config.fault import ConfigFault, Faults, Report, at_key, raise_it, raised, tell
 from tis.config.proto import Message, ModelInstanceGroup, enum_name, model_config_pb2
 from tis.errors import TisError

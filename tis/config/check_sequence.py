@@ -1,16 +1,16 @@
-"""Rejections of `sequence_batching` and `ensemble_scheduling`. The data flow inside an ensemble is not examined here.
+"""Rejections of `sequence_batching`.
 
-Texts begin with Triton's words (ValidateModelConfig, Get*SequenceControlProperties, ValidateEnsembleSchedulingConfig).
+Texts begin with Triton's words (ValidateModelConfig, Get*SequenceControlProperties).
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from tis.config.backends import ENSEMBLE_PLATFORM
 from tis.config.proto import Message, enum_name, model_config_pb2
 from tis.errors import invalid
 
 _CORRID: Final = model_config_pb2.ModelSequenceBatching.Control.CONTROL_SEQUENCE_CORRID
+_WILDCARD: Final = -1
 _VALUE_PAIRS: Final = ("int32_false_true", "fp32_false_true", "bool_false_true")
 _CORRID_TYPES: Final = ("TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING")
 
@@ -41,6 +41,8 @@ def check_sequence_batching(config: Message) -> None:
                     f"sequence batching preferred batch size must be <= max batch size for {name}; got {size} with "
                     f"max_batch_size {config.max_batch_size}"
                 )
+    for state in batching.state:
+        _check_initial_state(state)
     utilization = batching.direct.minimum_slot_utilization
     if not 0.0 <= utilization <= 1.0:
         raise invalid(
@@ -48,30 +50,36 @@ def check_sequence_batching(config: Message) -> None:
         )
 
 
-def check_ensemble(config: Message) -> None:
-    """Rejects what an ensemble must not have, and steps that lack a part.
-
-    Raises:
-        TisError: INVALID_ARG.
-    """
-    name = config.name
-    if config.platform != ENSEMBLE_PLATFORM:
+def _check_initial_state(state: Message) -> None:
+    """What a state begins with must be of its own type and of fixed size (SequenceBatchScheduler::Create and below)."""
+    name = state.input_name
+    if len(state.initial_state) > 1:
         raise invalid(
-            f"ensemble scheduling cannot be set for model '{name}' whose platform is not {ENSEMBLE_PLATFORM}; "
-            f"got '{config.platform}'"
+            f"initial_state field for state input '{name}' must contain exactly one or zero element. Found "
+            f"'{len(state.initial_state)}' elements."
         )
-    if config.instance_group:
-        raise invalid(f"instance group should not be specified for ensemble '{name}'")
-    if config.HasField("optimization"):
-        raise invalid(f"optimization should not be specified for ensemble '{name}'")
-    if config.model_warmup:
-        raise invalid(f"model_warmup can not be specified for ensemble '{name}'")
-    if not config.ensemble_scheduling.step:
-        raise invalid(f"must specify 'step' for ensemble '{name}'")
-    for index, step in enumerate(config.ensemble_scheduling.step):
-        for field in ("model_name", "input_map", "output_map"):
-            if not getattr(step, field):
-                raise invalid(f"must specify '{field}' in step {index} of ensemble '{name}'")
+    for initial in state.initial_state:
+        if initial.data_type != state.data_type:
+            raise invalid(
+                f"The data type used for 'initial_state' field of state '{name}' does not match the state data type."
+            )
+        if not initial.name:
+            raise invalid(f"Field 'name' must be set when using initial_state for state input '{name}'.")
+        if len(initial.dims) != len(state.dims):
+            raise invalid(
+                f"Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions for state input "
+                f"'{name}'. {len(initial.dims)} != {len(state.dims)}"
+            )
+        for given, wanted in zip(initial.dims, state.dims, strict=True):
+            if given == _WILDCARD:
+                raise invalid(f"'initial_state' field for state input name '{name}' contains variable dimensions.")
+            if wanted not in (_WILDCARD, given):
+                raise invalid(
+                    f"'initial_state' dim for input name '{name}' doesn't match 'state' dim description. "
+                    f"{given} != {wanted}"
+                )
+        if initial.WhichOneof("state_data") is None:
+            raise invalid(f"initial_state setting expects state'{name}' to have state_data set")
 
 
 def _controls(name: str, batching: Message) -> Iterator[Message]:

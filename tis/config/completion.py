@@ -48,10 +48,12 @@ def completed(
             config.dynamic_batching.SetInParent()
     # Batch inputs count as inputs: a config that lists these alone has to list the others itself.
     inputs = () if config.batch_input else signature.inputs
+    own = _sequence_tensors(config)
     for side, tensors in ((config.input, inputs), (config.output, signature.outputs)):
         if not side:
             for tensor in tensors:
-                _declare(side.add(), tensor, config)
+                if tensor.name not in own:
+                    _declare(side.add(), tensor, config)
     return normalized(config)
 
 
@@ -78,6 +80,13 @@ def merged(config: Message, proposed: Message) -> Message:
     if proposed.HasField("model_transaction_policy"):
         config.model_transaction_policy.decoupled = proposed.model_transaction_policy.decoupled
     return normalized(config)
+
+
+def _sequence_tensors(config: Message) -> set[str]:
+    """Names of the tensors that the server fills or keeps for sequences, which are none of the clients' own."""
+    batching = config.sequence_batching
+    states = {name for state in batching.state for name in (state.input_name, state.output_name)}
+    return states | {tensor.name for tensor in batching.control_input}
 
 
 def _declare(target: Message, tensor: TensorSignature, config: Message) -> None:

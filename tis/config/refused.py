@@ -12,8 +12,6 @@ from tis.errors import Code
 
 #: What goes wrong, by dotted field name.
 REFUSED: Final[dict[str, str]] = {
-    "sequence_batching": "requests of a sequence would reach the model without its state and controls",
-    "ensemble_scheduling": "the steps of an ensemble would not run",
     "model_repository_agents": "the model would be served without the agents that check or change it",
 }
 

@@ -60,9 +60,7 @@ def sequence_batcher(config: Message) -> SequenceBatcherSpec | None:
     strategy = batching.oldest if oldest else batching.direct
     return SequenceBatcherSpec(
         max_idle_us=batching.max_sequence_idle_microseconds,
-        controls=tuple(
-            _control(tensor.name, control) for tensor in batching.control_input for control in tensor.control
-        ),
+        controls=control_tensors(config),
         states=tuple(_state(state) for state in batching.state),
         oldest=oldest,
         max_queue_delay_us=strategy.max_queue_delay_microseconds,
@@ -71,6 +69,15 @@ def sequence_batcher(config: Message) -> SequenceBatcherSpec | None:
         preferred_batch_sizes=tuple(strategy.preferred_batch_size) if oldest else (),
         preserve_ordering=oldest and strategy.preserve_ordering,
         iterative=batching.iterative_sequence,
+    )
+
+
+def control_tensors(config: Message) -> tuple[ControlSpec, ...]:
+    """The inputs that the server fills for a sequence's model; none without `sequence_batching`."""
+    return tuple(
+        _control(tensor.name, control)
+        for tensor in config.sequence_batching.control_input
+        for control in tensor.control
     )
 
 
@@ -166,8 +173,8 @@ def warmups(config: Message) -> tuple[WarmupSpec, ...]:
 
 
 def _warmup_input(name: str, given: Message) -> WarmupInputSpec:
-    chosen = given.WhichOneof("input_data_type") or "zero_data"
-    source = {"zero_data": "zero", "random_data": "random", "input_data_file": "file"}[chosen]
+    chosen = given.WhichOneof("input_data_type")
+    source = {"zero_data": "zero", "random_data": "random", "input_data_file": "file"}.get(chosen, "")
     return WarmupInputSpec(
         name=name,
         datatype=from_config(enum_name(given, "data_type")),

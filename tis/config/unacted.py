@@ -12,25 +12,16 @@ from tis.config.proto import Message
 UNACTED: Final[frozenset[str]] = frozenset(
     {
         "runtime",
-        "optimization.priority",
         "optimization.cuda",
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",
         "optimization.gather_kernel_buffer_threshold",
         "optimization.eager_batching",
-        "dynamic_batching.priority_levels",
-        "dynamic_batching.default_priority_level",
-        "dynamic_batching.default_queue_policy",
-        "dynamic_batching.priority_queue_policy",
-        "instance_group.rate_limiter",
         "instance_group.secondary_devices",
         "instance_group.profile",
-        "instance_group.passive",
         "instance_group.host_policy",
         "cc_model_filenames",
-        "model_warmup",
         "model_operations",
-        "response_cache.enable",
     }
 )
 

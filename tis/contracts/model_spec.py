@@ -34,6 +34,8 @@ class TensorSpec(msgspec.Struct, frozen=True, dict=True):
     allow_ragged_batch: bool = False
     #: File of labels, one a line, relative to the model's directory; empty for none.
     label_filename: str = ""
+    #: The directory of the model whose labels these are, where that is another one; empty for the model's own.
+    label_folder: str = ""
 
     @cached_property
     def has_variable_dims(self) -> bool:
@@ -83,14 +85,23 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     batch_outputs: tuple[BatchOutputSpec, ...] = ()
     warmups: tuple[WarmupSpec, ...] = ()
     response_cache: bool = False
+    #: What its files were when it began to load; empty where nobody asks.
+    fingerprint: str = ""
     #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
     priority: str = "DEFAULT"
     extensions: ExtensionSpec = ExtensionSpec()
+    #: Which load of a model version this is: unlike any other's while the server runs. Requests name it.
+    load: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
         """Name and version: what a request is routed by."""
         return (self.name, self.version)
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """Name, version and load: two loads of a version may serve for a while."""
+        return (self.name, self.version, self.load)
 
     @cached_property
     def inputs_by_name(self) -> dict[str, TensorSpec]:
@@ -111,6 +122,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     def output_positions(self) -> dict[str, int]:
         """Position of each output in the config."""
         return {spec.name: position for position, spec in enumerate(self.outputs)}
+
+    @cached_property
+    def state_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that are kept as states of sequences, whether or not clients may ask for them."""
+        return tuple(state.output_name for state in self.sequences.states) if self.sequences is not None else ()
 
     @cached_property
     def required_inputs(self) -> frozenset[str]:

@@ -129,7 +129,7 @@ class BatchOutputSpec(msgspec.Struct, frozen=True):
 
 
 class WarmupInputSpec(msgspec.Struct, frozen=True):
-    """An input of a warm-up sample. `source` is "zero", "random" or "file"."""
+    """An input of a warm-up sample. `source` is "zero", "random" or "file"; "" for none, with which a model does not load."""
 
     name: str
     datatype: str

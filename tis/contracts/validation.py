@@ -12,6 +12,7 @@ from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor, id_prefix
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.padding import bucket_of, length_axis
+from tis.contracts.scheduling_spec import SequenceBatcherSpec
 from tis.errors import TisError, invalid, unsupported
 
 _BATCH_NOTE: Final = (
@@ -46,6 +47,8 @@ def check_request(spec: ModelSpec, request: InferRequest) -> int:
         batch_size = _check_batch(spec, inputs)
         for tensor in inputs:
             _check_tensor(spec, spec.inputs_by_name[tensor.name], tensor)
+        if spec.sequences is not None:
+            _check_sequence_id_type(spec, spec.sequences, request.sequence_id)
     except TisError as error:
         raise TisError(error.code, id_prefix(request.client_id) + error.message) from None
     return batch_size
@@ -154,6 +157,19 @@ def _check_dims(spec: ModelSpec, expected: TensorSpec, tensor: InputTensor, dims
             f"unexpected shape for input '{tensor.name}' for model '{spec.name}'. Expected {shape_text(full)}, got "
             f"{shape_text(tensor.shape)}. {_BATCH_NOTE if spec.max_batch_size else ''}"
         )
+
+
+def _check_sequence_id_type(spec: ModelSpec, sequences: SequenceBatcherSpec, sequence_id: int | str) -> None:
+    """Triton 2.51 writes a string's bytes over the edge of an integer's control tensor; later ones refuse it as here."""
+    if not sequence_id:
+        return
+    for control in sequences.controls:
+        given = "BYTES" if isinstance(sequence_id, str) else "UINT64"
+        if control.kind == "CORRID" and (control.datatype == "BYTES") != (given == "BYTES"):
+            raise invalid(
+                f"sequence batching control '{control.name}' data-type is '{given}', but model '{spec.name}' expects "
+                f"'{control.datatype}'"
+            )
 
 
 def check_sequence_id(sequence_id: int | str) -> None:

@@ -10,7 +10,8 @@ from typing import Literal, Protocol
 
 from tis.config.backends import ENSEMBLE_PLATFORM
 from tis.config.completion import needs_completion
-from tis.config.fault import ConfigFault, Place
+from tis.config.ensemble_steps import check_steps
+from tis.config.fault import ConfigFault, Place, raised, tell
 from tis.config.labels import check_labels
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings, resolved, with_placement
@@ -97,9 +98,13 @@ def inspect(
         inspection.models.append(name)
         text = f"{DUPLICATE_REASON}: {', '.join(str(path) for path in paths)}"
         inspection.findings.append(Finding("error", name, text))
-    for directory in scanned.models.values():
-        inspection.models.append(directory.name)
-        _ModelInspection(directory, bench, inspection, auto_complete).run()
+    looked = [_ModelInspection(each, bench, inspection, auto_complete) for each in scanned.models.values()]
+    inspection.models.extend(scanned.models)
+    for each in looked:
+        each.run()
+    by_name = {each.name: each for each in looked}
+    for each in looked:
+        each.check_steps(by_name)
     if not inspection.models:
         where = ", ".join(str(repository) for repository in repositories)
         inspection.findings.append(Finding("warning", "", f"no models in {where}"))
@@ -120,6 +125,18 @@ class _ModelInspection:
         self._version = 0
         self._seen: set[tuple[str, str]] = set()
         self._errors = 0
+        #: The specifications of its versions, of those that are complete.
+        self._specs: dict[int, ModelSpec] = {}
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self._directory.name
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """The specification of its newest version, where it is complete."""
+        return self._specs[max(self._specs)] if self._specs else None
 
     def run(self) -> None:
         definition = examine(self._directory, self._report, auto_complete=self._auto_complete)
@@ -158,14 +175,47 @@ class _ModelInspection:
             config = resolved(
                 definition.config, surroundings, config_provided=definition.config_provided, report=self._report
             )
+            self._keep(config, versions)
         check_labels(config, definition.path, self._report)
 
     def _check_with_file(self, definition: ModelDefinition, load: Callable[[ModelSpec, bool], Loaded]) -> None:
         try:
             config = completed_by_file(definition, self._version, self._bench, load, self._report)
+            self._keep(config, (self._version,))
             check_labels(config, definition.path, self._report)
         except TisError as error:
             self._report(error)
+
+    def _keep(self, config: Message, versions: tuple[int, ...]) -> None:
+        if not self._errors:
+            path = self._directory.path
+            self._specs |= {each: model_spec(config, version=each, model_path=path) for each in versions}
+
+    def check_steps(self, models: "dict[str, _ModelInspection]") -> None:
+        """Of an ensemble: whether the models of its steps are there and fit, as far as it is known what they are."""
+        spec = self.spec
+        if spec is None or spec.ensemble is None or self._definition is None:
+            return
+        known: dict[str, ModelSpec] = {}
+        for index, step in enumerate(spec.ensemble.steps):
+            at = f"ensemble_scheduling.step[{index}]"
+            model = models.get(step.model)
+            if model is None:
+                text = f"ensemble {spec.name} contains models that are not available or ambiguous: {step.model}"
+                self._report(ConfigFault(f"{at}.model_name", text, expected="a model of these repositories"))
+            elif step.version >= 0 and model.lacks(step.version):
+                needs = f"depends on '{step.model}' whose required version {step.version} is not loaded."
+                text = f"ensemble '{spec.name}' {needs}"
+                self._report(ConfigFault(f"{at}.model_version", text, expected="a version that is served"))
+            elif model.spec is not None:
+                known[step.model] = model.spec
+        if all(step.model in known for step in spec.ensemble.steps):
+            config = self._definition.config
+            tell(raised(config, "ensemble_scheduling", lambda: _fit_together(spec, known)), self._report)
+
+    def lacks(self, version: int) -> bool:
+        """True where a version would not be served."""
+        return self._definition is not None and version not in self._definition.selection.versions
 
     def _warn(self, definition: ModelDefinition) -> None:
         texts = (*definition.warnings, *missing_version_texts(definition.name, definition.selection))
@@ -214,6 +264,10 @@ class _ModelInspection:
                 version=self._version,
             )
         )
+
+
+def _fit_together(ensemble: ModelSpec, models: dict[str, ModelSpec]) -> None:
+    check_steps(ensemble, models)
 
 
 def completed_by_file(

@@ -21,7 +21,7 @@ def main() -> None:
     boot = control.wait_for(messages.Boot, BOOT_DEADLINE_S)
     configure(boot.settings.log, "scheduler")
     pool = Pool.attach(arguments.pool_fd)
-    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, pool, boot.settings)
+    loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, pool, boot.settings, boot.grants)
     settle()
     loop.run()
     control.close()

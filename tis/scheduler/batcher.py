@@ -1,77 +1,93 @@
-"""When to cut a batch, and of what: the queue of one model version. Pure logic; the clock is an argument.
+"""The queue of a model version under the default scheduler and the dynamic batcher: when to cut a batch. Pure logic.
 
-The rules are Triton's (dynamic_batch_scheduler): a batch is cut only when somebody can take it; a request is never split
-and never overtakes another; a batch never holds more items than the model's limit, nor requests whose batch keys differ.
-Priorities, queue policies and timeouts will live beside this, not in it.
+A batch is cut only when somebody can take it. Which requests share one is said in `forming.py`, in which order they are
+served in `lanes.py`, what priorities and timeouts mean in `queue_policies.py`, how a goal sets the delay in
+`adaptive_delay.py`.
 """
 
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from tis.contracts.messages import MOST_BATCH_BODY_BYTES
+from tis.contracts.scheduling_spec import DynamicBatcherSpec
+from tis.scheduler.adaptive_delay import AdaptiveDelay
+from tis.scheduler.forming import MOST_REQUESTS, BatchPolicy, FormingBatch
 from tis.scheduler.instances import Instance, Instances
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.lanes import Lanes
+from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
+from tis.scheduler.queued import QueuedRequest, Refusal, timed_out
+from tis.scheduler.wakeups import Wakeups, sooner_ns
 
-#: Requests in one batch at most, whatever their sizes, so that a batch fits one packet of the carrier.
-MOST_REQUESTS = 512
-
-
-@dataclass(frozen=True, slots=True)
-class BatchPolicy:
-    """How batches are formed. `max_items` 1 with `one_request` is the default scheduler: an execution a request."""
-
-    max_items: int
-    preferred_items: tuple[int, ...] = ()
-    max_delay_ns: int = 0
-    one_request: bool = False
+__all__ = ["MOST_REQUESTS", "BatchPolicy", "Batcher"]
 
 
 class Batcher:
     """The queue of a model version.
 
-    The head of the queue that would form the next batch is kept up to date as requests arrive, so that a decision costs
-    the same however long the queue is.
+    Each priority level has two lanes: one for requests whose time is not over, and behind it one for those that were
+    delayed. The requests that would form the next batch are taken off the lanes as they come, and put back where one
+    arrives that goes before them; so a decision costs what its batch costs, however long the queue is.
     """
 
-    def __init__(self, policy: BatchPolicy) -> None:
+    def __init__(
+        self, policy: BatchPolicy, policies: QueuePolicies | None = None, delay: AdaptiveDelay | None = None
+    ) -> None:
         self._policy = policy
-        self._queue: deque[QueuedRequest] = deque()
-        self._cancelled = 0
-        # The head of the queue that is gathered for the next batch.
-        self._gathered = 0
-        self._items = 0
-        self._body_bytes = 0
-        self._marked = 0  # requests of the gathered head that make up a preferred size; 0 for none
-        self._closed = False  # the request behind the gathered head cannot join
+        #: Without levels, bounds and timeouts nothing is kept of a request but its place.
+        self._is_plain = policies is None
+        self._policies = policies or QueuePolicies(DynamicBatcherSpec())
+        self._delay = delay
+        #: A batch of so many items does not wait to grow.
+        self._enough = 1 if policy.one_request and not policy.max_delay_ns else policy.largest_preferred
+        self._lanes = Lanes()
+        self._batch = FormingBatch(policy)
+        #: The request behind the forming batch, where it has been seen that it cannot join.
+        self._blocker: QueuedRequest | None = None
+        #: Until when requests may wait.
+        self._deadlines: Wakeups[QueuedRequest] = Wakeups()
+        #: Those that wait in the second lane of their level.
+        self._delayed: set[QueuedRequest] = set()
+        #: How many wait of each level whose number is bounded.
+        self._waiting: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._queue) - self._cancelled
+        return len(self._batch) + len(self._lanes)
+
+    # ---- requests --------------------------------------------------------------------------------------------------
 
     def add(self, request: QueuedRequest, now_ns: int) -> None:  # noqa: ARG002 - the protocol's
-        """Append a request."""
-        self._queue.append(request)
-        if not self._closed and self._gathered == len(self._queue) - 1:
-            self._gather(request)
+        """Take a request.
+
+        Raises:
+            QueueFullError: as many of its level wait as may.
+        """
+        self._insert(request, 0 if self._is_plain else self._admit(request, bounded=True))
 
     def withdraw(self, request: QueuedRequest, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
-        """One queued request has been marked cancelled; it will leave the queue when the batch is formed again."""
-        self._cancelled += 1
-        self._reset()
+        """Take out a request that has been cancelled."""
+        self._take_out(request)
+        self._leave((request,))
         return []
 
-    def expire(self, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
-        """No request has a time."""
-        return []
+    def expire(self, now_ns: int) -> list[Refusal]:
+        """Refuse or delay the requests whose time is over, in the order in which it ended."""
+        refusals: list[Refusal] = []
+        for request in self._deadlines.due(now_ns):
+            lane = self._take_out(request)
+            if self._policies.policy(lane >> 1).delays:
+                self._delayed.add(request)
+                self._insert(request, lane | 1)
+            else:
+                self._leave((request,))
+                refusals.append(Refusal(request, timed_out()))
+        return refusals
 
-    def ended(self, instance: Instance, requests: list[QueuedRequest], again: list[QueuedRequest], now_ns: int) -> None:
-        """Nothing here depends on it."""
+    def drain(self) -> list[QueuedRequest]:
+        """Empty the queue: the model is going away."""
+        self._put_back()
+        everything = self._lanes.drain()
+        self._leave(everything)
+        return everything
 
-    def instance_added(self, instance: Instance) -> None:
-        """Nothing here depends on it."""
-
-    def instance_removed(self, instance: Instance, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
-        """Every instance can run every request."""
-        return []
+    # ---- batches ---------------------------------------------------------------------------------------------------
 
     def next_batch(self, instances: Instances, now_ns: int) -> tuple[Instance, list[QueuedRequest]] | None:
         """A batch that is due, and the instance to run it."""
@@ -82,83 +98,147 @@ class Batcher:
         return (instance, requests) if requests else None
 
     def wake_ns(self, instances: Instances, now_ns: int) -> int | None:
-        """When there will be a batch without another arrival."""
+        """When there will be a batch or somebody's time is over, without another arrival."""
         if not len(self):
             return None
-        return self.due_ns() if instances.free(now_ns) is not None else instances.wake_ns()
-
-    def drain(self) -> list[QueuedRequest]:
-        """Empty the queue: the model is going away."""
-        everything = [request for request in self._queue if not request.cancelled]
-        self._queue.clear()
-        self._cancelled = 0
-        self._reset()
-        return everything
+        batch_ns = self.due_ns() if instances.free(now_ns) is not None else instances.wake_ns()
+        return sooner_ns(batch_ns, None if self._is_plain else self._deadlines.next_ns())
 
     def cut(self, now_ns: int) -> list[QueuedRequest]:
         """The next batch for an instance that can take it now; empty to wait (see `due_ns`)."""
-        self._regather()
+        self._blocker = self._lanes.pour(self._batch, self._enough, self._blocker)
+        delay_ns = self._policy.max_delay_ns
+        if (delay_ns or self._delay is not None) and (not self._is_plain or self._is_over(now_ns)):
+            # A batch whose delay is over may be larger than any preferred size. With lanes, the oldest may be among the
+            # last to join.
+            self._blocker = self._lanes.pour(self._batch, self._policy.max_items, self._blocker)
         count = self._due(now_ns)
         if not count:
             return []
-        queue = self._queue
-        batch = [queue.popleft() for _ in range(count)]
-        self._reset()
-        return batch
+        batch = self._batch
+        if self._delay is not None:
+            self._delay.sent(batch.items)
+        requests = list(batch.lanes)
+        if count < len(requests):
+            del requests[count:]
+            for request in requests:
+                del batch.lanes[request]
+            self._put_back()
+        else:
+            batch.clear()
+            self._blocker = None
+        if not self._is_plain:
+            self._leave(requests)
+        return requests
 
     def due_ns(self) -> int | None:
-        """When `cut` will give a batch without another arrival; None where only an arrival changes anything."""
-        if not self._queue:
+        """After `cut` gave nothing: when it will, without another arrival; None where only an arrival changes that."""
+        oldest = self._batch.oldest
+        if oldest is None:
             return None
-        return self._queue[0].enqueued_ns + self._policy.max_delay_ns
+        if self._delay is not None:
+            return self._delay.until_ns
+        return oldest.enqueued_ns + self._policy.max_delay_ns
+
+    # ---- instances -------------------------------------------------------------------------------------------------
+
+    def ended(self, instance: Instance, requests: list[QueuedRequest], again: list[QueuedRequest], now_ns: int) -> None:
+        """A batch has ended: learn from it, and enqueue anew what is to be run again."""
+        if self._delay is not None:
+            self._delay.learn(sum(request.items for request in requests), instance.took_ns)
+        for request in again:
+            request.enqueued_ns = now_ns
+            self._insert(request, 0 if self._is_plain else self._admit(request, bounded=False))
+
+    def instance_added(self, instance: Instance) -> None:
+        """Nothing here depends on it."""
+
+    def instance_removed(self, instance: Instance, now_ns: int) -> list[Refusal]:  # noqa: ARG002 - the protocol's
+        """Every instance can run every request."""
+        return []
+
+    # ---- when ------------------------------------------------------------------------------------------------------
 
     def _due(self, now_ns: int) -> int:
-        """How many requests of the gathered head to send now."""
-        if not self._gathered:
+        """How many requests of the forming batch to send now."""
+        batch = self._batch
+        count = len(batch)
+        if batch.oldest is None:
             return 0
-        policy = self._policy
-        delay_over = now_ns - self._queue[0].enqueued_ns >= policy.max_delay_ns
-        if self._marked and (not delay_over or policy.max_delay_ns == 0):
-            return self._marked
-        largest_preferred = policy.preferred_items[-1] if policy.preferred_items else policy.max_items
-        if self._closed or delay_over or self._items >= largest_preferred:
-            return self._gathered
-        return 0
+        if self._delay is None and not self._policy.max_delay_ns:
+            return batch.marked or count
+        is_over = self._is_over(now_ns)
+        if batch.marked and not is_over:
+            return batch.marked
+        is_closed = self._blocker is not None
+        if is_closed or is_over or batch.items >= self._enough:
+            return count
+        return 0 if self._delay is None or self._delay.waits(batch.items, batch.oldest, now_ns) else count
 
-    def _regather(self) -> None:
-        """Gather the head anew after a cut or a cancellation."""
-        if self._gathered or not self._queue:
+    def _is_over(self, now_ns: int) -> bool:
+        """True where the oldest request of the forming batch has waited as long as it is allowed to at most."""
+        oldest = self._batch.oldest
+        delay_ns = self._policy.max_delay_ns
+        return oldest is not None and delay_ns > 0 and now_ns - oldest.enqueued_ns >= delay_ns
+
+    # ---- the order -------------------------------------------------------------------------------------------------
+
+    def _insert(self, request: QueuedRequest, lane: int) -> None:
+        """Put a request where it belongs: mostly behind all others, of which the forming batch may hold all."""
+        batch = self._batch
+        if lane < batch.last_lane:
+            self._put_back()
+        elif not len(self._lanes) and batch.items < self._enough and batch.join(request, lane):
             return
-        if self._cancelled:
-            self._queue = deque(request for request in self._queue if not request.cancelled)
-            self._cancelled = 0
-        for request in self._queue:
-            if self._closed:
-                break
-            self._gather(request)
+        self._lanes.add(request, lane)
 
-    def _gather(self, request: QueuedRequest) -> None:
-        """Let the request behind the gathered head join it, or close the head."""
-        policy = self._policy
-        items = self._items + request.items
-        body_bytes = self._body_bytes + len(memoryview(request.infer.body))
-        if self._gathered and (
-            policy.one_request
-            or items > policy.max_items
-            or self._gathered >= MOST_REQUESTS
-            or body_bytes > MOST_BATCH_BODY_BYTES
-            or request.infer.batch_key != self._queue[0].infer.batch_key
-        ):
-            self._closed = True
+    def _take_out(self, request: QueuedRequest) -> int:
+        """Take out a request that waits, wherever that is; returns its lane."""
+        if request in self._batch.lanes:
+            self._put_back()
+        lane = 2 * self._policies.level(request.infer.wishes)
+        if request in self._delayed:
+            self._delayed.discard(request)
+            lane |= 1
+        self._lanes.discard(request, lane)
+        return lane
+
+    def _put_back(self) -> None:
+        """The forming batch is void: its requests go back to where they were."""
+        batch = self._batch
+        for request, lane in reversed(batch.lanes.items()):
+            self._lanes.put_back(request, lane)
+        batch.clear()
+        self._blocker = None
+
+    # ---- policies --------------------------------------------------------------------------------------------------
+
+    def _admit(self, request: QueuedRequest, *, bounded: bool) -> int:
+        """Note a request with its level; returns its lane."""
+        level = self._policies.level(request.infer.wishes)
+        policy = self._policies.policy(level)
+        if policy.max_queue_size:
+            waiting = self._waiting.get(level, 0)
+            if bounded and waiting >= policy.max_queue_size:
+                raise QueueFullError
+            self._waiting[level] = waiting + 1
+        deadline_ns = self._policies.deadline_ns(request, policy)
+        if deadline_ns is not None:
+            self._deadlines.set(request, deadline_ns)
+        return 2 * level
+
+    def _leave(self, requests: Iterable[QueuedRequest]) -> None:
+        """Requests do not wait any more."""
+        if self._is_plain:
             return
-        if policy.preferred_items and items > policy.preferred_items[-1] and self._gathered and not self._marked:
-            self._marked = self._gathered
-        self._gathered += 1
-        self._items = items
-        self._body_bytes = body_bytes
-        if items in policy.preferred_items:
-            self._marked = self._gathered
-
-    def _reset(self) -> None:
-        self._gathered = self._items = self._body_bytes = self._marked = 0
-        self._closed = False
+        for request in requests:
+            self._deadlines.set(request, None)
+            self._delayed.discard(request)
+            level = self._policies.level(request.infer.wishes)
+            waiting = self._waiting.get(level)
+            if waiting is None:
+                continue
+            if waiting > 1:
+                self._waiting[level] = waiting - 1
+            else:
+                del self._waiting[level]

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 from tis.contracts.messages import BlockRef, Failure, Infer, Message, Reply
 from tis.scheduler.instances import RunningBatch
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.queued import QueuedRequest, Refusal, Timed
 
 #: Numbers of the scheduler's own requests.
 own_ids: Final = count(1)
@@ -38,6 +38,9 @@ class Ask(NamedTuple):
 
     infer: Infer
     by: Asker
+    timed: Timed | None = None
+    #: What its asker names the request by that this one stands for, if it stands for one.
+    origin: tuple[int, int] | None = None
 
 
 class Withdraw(NamedTuple):

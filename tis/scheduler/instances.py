@@ -38,6 +38,7 @@ class Instance:
     batches: deque[RunningBatch] = field(default_factory=deque)
     started_ns: int = 0  # when the first of `batches` began, as far as known here
     typical_ns: float = 0.0  # learnt duration of a batch; 0 while unknown
+    took_ns: int = 0  # how long the batch took that ended last
     gone: bool = False
 
     def handover_ns(self) -> int | None:
@@ -59,7 +60,7 @@ class Instance:
         """A batch has ended; None where it is not known here (it was given up before)."""
         if not self.batches or self.batches[0].batch_id != batch_id:
             return None
-        took_ns = end_ns - start_ns
+        took_ns = self.took_ns = end_ns - start_ns
         self.typical_ns = (
             self.typical_ns + _NEWEST_WEIGHT * (took_ns - self.typical_ns)
             if self.typical_ns

@@ -1,17 +1,41 @@
 """Which scheduler a model version gets: the one place that knows all kinds."""
 
+from dataclasses import dataclass
+
 from tis.contracts.model_spec import ModelSpec
+from tis.scheduler.cache.cached import Cached
+from tis.scheduler.cache.caching import Caching
+from tis.scheduler.ensembles.scheduler import EnsembleScheduler, Versions
 from tis.scheduler.latencies import Latencies
 from tis.scheduler.model import ModelScheduler
+from tis.scheduler.rate_limiter import RateLimiter
 from tis.scheduler.relaying import Ordered
 from tis.scheduler.scheduling import Scheduling
 
 
-def scheduler_of(spec: ModelSpec, latencies: Latencies | None, own_peer: int) -> Scheduling:
-    """The scheduler that a specification asks for. `own_peer` is the scheduler process's id."""
-    scheduler: Scheduling = ModelScheduler(spec, latencies)
+@dataclass(frozen=True)
+class Around:
+    """What of the scheduler process a scheduler may need."""
+
+    #: The process's own peer id.
+    own_peer: int
+    #: Finds the ready versions of models.
+    versions: Versions
+    #: There where instances share resources.
+    limiter: RateLimiter | None = None
+    #: There where the server keeps answers.
+    caching: Caching | None = None
+
+
+def scheduler_of(spec: ModelSpec, latencies: Latencies | None, around: Around) -> Scheduling:
+    """The scheduler that a specification asks for."""
+    if spec.ensemble is not None:
+        return EnsembleScheduler(spec, around.own_peer, around.versions, latencies)
+    scheduler: Scheduling = ModelScheduler(spec, latencies, around.limiter)
+    if around.caching is not None and spec.response_cache:
+        scheduler = Cached(scheduler, around.own_peer, around.caching)
     if keeps_order(spec):
-        scheduler = Ordered(scheduler, own_peer)
+        scheduler = Ordered(scheduler, around.own_peer)
     return scheduler
 
 

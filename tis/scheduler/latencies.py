@@ -11,6 +11,8 @@ from itertools import accumulate
 from typing import Final
 
 from tis.contracts.messages import ModelMetrics, Summary
+from tis.contracts.model_spec import ModelSpec
+from tis.settings import ServerSettings
 
 #: Quantiles look back this long, in slices that are forgotten one at a time; Triton's are the same.
 _WINDOW_NS: Final = 60_000_000_000
@@ -80,6 +82,8 @@ class Latencies:
 
     def __init__(self, quantiles: Sequence[float] | None, bounds_ms: Sequence[float] | None) -> None:
         self._summaries = [SlidingSummary(quantiles) for _ in range(5)] if quantiles is not None else []
+        #: Of hits and of misses of the response cache.
+        self._lookups = [SlidingSummary(quantiles) for _ in range(2)] if quantiles is not None else []
         self._histogram = Histogram(bounds_ms) if bounds_ms is not None else None
 
     def request(self, request_ns: int, queue_ns: int, now_ns: int) -> None:
@@ -94,6 +98,15 @@ class Latencies:
         """A batch has run, with so many requests that succeeded: input, infer and output."""
         for summary, took_ns in zip(self._summaries[2:], durations_ns, strict=False):
             summary.observe(took_ns // 1000, now_ns, requests)
+
+    def looked_up(self, took_ns: int, now_ns: int, *, hit: bool) -> None:
+        """The response cache was asked, and in the case of a miss told the answer."""
+        if self._lookups:
+            self._lookups[0 if hit else 1].observe(took_ns // 1000, now_ns)
+
+    def lookups(self, now_ns: int) -> tuple[Summary, ...]:
+        """Of hits and of misses."""
+        return tuple(summary.summary(now_ns) for summary in self._lookups)
 
     def fill(self, metrics: ModelMetrics, now_ns: int) -> None:
         """Write what has been seen where it is asked for."""
@@ -114,3 +127,13 @@ def _values(window: Counter[int], quantiles: Sequence[float]) -> list[float]:
         logarithm = ordered[bisect_left(reached, rank)][0]
         found.append(float(round(_GROWTH**logarithm)) if logarithm >= 0 else 0.0)
     return found
+
+
+def latencies_of(settings: ServerSettings, spec: ModelSpec) -> Latencies | None:
+    """The distributions that the operator wants of a model."""
+    if not settings.allow_metrics or not (settings.metrics_summaries or settings.metrics_histograms):
+        return None
+    return Latencies(
+        settings.metrics_quantiles if settings.metrics_summaries else None,
+        spec.first_response_buckets_ms if settings.metrics_histograms else None,
+    )

@@ -7,17 +7,24 @@ in `ensembles/`. Both offer the same to the loop, which knows no more of them.
 from collections.abc import Iterable, Iterator
 from itertools import count
 
-from tis.contracts.messages import BatchDone, Cancel, Finished, ModelMetrics
+from tis.contracts.messages import BatchDone, Cancel, Expired, Failure, Finished, ModelMetrics
 from tis.contracts.metrics import BACKEND, CANCELED, OTHER, REJECTED
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, unavailable
+from tis.scheduler.adaptive_delay import AdaptiveDelay
 from tis.scheduler.batcher import Batcher, BatchPolicy
-from tis.scheduler.decisions import Decision, Run, Tell
+from tis.scheduler.deadlines import Deadlines
+from tis.scheduler.decisions import Answer, Decision, Run, Tell
 from tis.scheduler.instances import Instances, RunningBatch
 from tis.scheduler.latencies import Latencies
-from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.limited_instances import LimitedInstances
+from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
+from tis.scheduler.queued import QueuedRequest, Refusal, timed_out
+from tis.scheduler.rate_limiter import RateLimiter
 from tis.scheduler.request_queue import RequestQueue
+from tis.scheduler.sequences.queue import SequenceQueue
 from tis.scheduler.statistics import Statistics
+from tis.scheduler.wakeups import sooner_ns
 
 _CANCELLED_TEXT = "the request was cancelled"
 _batch_ids = count(1)
@@ -36,19 +43,40 @@ def policy_of(spec: ModelSpec) -> BatchPolicy:
 
 def queue_of(spec: ModelSpec) -> RequestQueue:
     """The kind of queue that a model asks for."""
-    return Batcher(policy_of(spec))
+    if spec.sequences is not None:
+        return SequenceQueue(spec, spec.sequences)
+    policy = policy_of(spec)
+    goal_ns = spec.extensions.latency_goal_us * 1000
+    delay = AdaptiveDelay(goal_ns, policy.max_delay_ns) if goal_ns and not policy.one_request else None
+    return Batcher(policy, QueuePolicies.of(spec.batcher), delay)
+
+
+def runs_ahead(spec: ModelSpec) -> bool:
+    """Whether an instance may be given a batch before it is done with the one it has.
+
+    Not where requests have priorities, may wait only so long, or only so many of them: such a batch would not count as
+    waiting any more. Triton makes the same difference.
+    """
+    return QueuePolicies.of(spec.batcher) is None
 
 
 class ModelScheduler:
     """Queues requests for one model version and hands batches to its instances."""
 
-    def __init__(self, spec: ModelSpec, latencies: Latencies | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        latencies: Latencies | None = None,
+        limiter: RateLimiter | None = None,
+    ) -> None:
         self.spec = spec
-        self.instances = Instances()
+        self.instances = Instances(ahead=runs_ahead(spec)) if limiter is None else LimitedInstances(limiter, spec)
         self.statistics = Statistics(
             spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
         )
         self._queue = queue_of(spec)
+        #: Only where a request's `timeout` covers its execution.
+        self._deadlines = Deadlines() if spec.extensions.timeout_covers_execution else None
         #: Requests that a worker still answers though their batch is done, by batch and position, and the batch's times.
         self._unfinished: dict[tuple[int, int], tuple[QueuedRequest, BatchDone]] = {}
 
@@ -56,6 +84,11 @@ class ModelScheduler:
     def queued(self) -> int:
         """How many requests wait."""
         return len(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits, runs or is still to be answered."""
+        return not len(self._queue) and not self._unfinished and not any(each.batches for each in self.instances)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -65,8 +98,22 @@ class ModelScheduler:
         Raises:
             TisError: it is refused.
         """
-        self._queue.add(request, now_ns)
-        return ()
+        decisions: list[Decision] = []
+        try:
+            self._queue.add(request, now_ns)
+        except QueueFullError as full:
+            # An instance may be free and the queue about to be cut: many requests are taken in before it is looked at.
+            decisions += self.dispatch(now_ns)
+            try:
+                self._queue.add(request, now_ns)
+            except QueueFullError:
+                if not decisions:
+                    raise
+                failure = Failure(request.infer.request_id, full.code, full.message)
+                return [*decisions, Answer(request, failure)]
+        if self._deadlines is not None:
+            self._deadlines.add(request)
+        return decisions
 
     def cancel(self, request: QueuedRequest, now_ns: int) -> Iterator[Decision]:
         """The client of a request has gone: drop it if it waits, else let the worker know."""
@@ -92,6 +139,9 @@ class ModelScheduler:
         queue = self._queue
         for refusal in queue.expire(now_ns):
             yield self._refused(refusal, now_ns)
+        if self._deadlines is not None:
+            for request in self._deadlines.due(now_ns):
+                yield from self._expire(request, now_ns)
         while len(queue):
             due = queue.next_batch(self.instances, now_ns)
             if due is None:
@@ -107,7 +157,8 @@ class ModelScheduler:
 
     def wake_ns(self, now_ns: int) -> int | None:
         """When `dispatch` should be called again though nothing happens; None for never. Call it after `dispatch`."""
-        return self._queue.wake_ns(self.instances, now_ns)
+        wake_ns = self._queue.wake_ns(self.instances, now_ns)
+        return wake_ns if self._deadlines is None else sooner_ns(wake_ns, self._deadlines.next_ns())
 
     # ---- instances -------------------------------------------------------------------------------------------------
 
@@ -127,6 +178,8 @@ class ModelScheduler:
         instance, batch = found
         self.statistics.executed(batch, done)
         requests = batch.requests
+        if self._deadlines is not None:
+            self._deadlines.ended(requests, done, now_ns)
         if not done.unfinished and not done.rescheduled:
             self._queue.ended(instance, requests, [], now_ns)
             return requests
@@ -144,6 +197,8 @@ class ModelScheduler:
         request, done = self._unfinished.pop((finished.batch_id, finished.position), (None, None))
         if request is not None and done is not None:
             self.statistics.finished(request, done, finished)
+            if self._deadlines is not None:
+                self._deadlines.forget(request)
         return request
 
     def instance_gone(self, peer: int, reason: str, now_ns: int) -> Iterator[Decision]:
@@ -168,9 +223,30 @@ class ModelScheduler:
 
     # ---- within ----------------------------------------------------------------------------------------------------
 
+    def _expire(self, request: QueuedRequest, now_ns: int) -> Iterator[Decision]:
+        """The time of a request is over, in which it should have been answered."""
+        infer = request.infer
+        if request.cancelled:
+            return
+        if request.peer:
+            request.expired = True
+            asker, number = request.origin or request.key
+            yield Tell(asker, Expired(number))
+            yield Tell(request.peer, Cancel(infer.request_id, infer.asker))
+            return
+        request.cancelled = True
+        lost = self._queue.withdraw(request, now_ns)
+        yield self._refused(Refusal(request, timed_out()), now_ns)
+        for refusal in lost:
+            yield self._refused(refusal, now_ns)
+
     def _refused(self, refusal: Refusal, now_ns: int, reason: str | None = None) -> Refusal:
         """Count a request that was accepted and will not run."""
-        if reason is None:
+        if self._deadlines is not None:
+            self._deadlines.forget(refusal.request)
+        if refusal.request.expired:
+            reason = REJECTED
+        elif reason is None:
             reason = CANCELED if refusal.error.code is Code.CANCELLED else REJECTED
         self.statistics.failed(now_ns - refusal.request.infer.arrival_ns, reason)
         return refusal

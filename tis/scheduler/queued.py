@@ -1,12 +1,20 @@
 """A request as the scheduler knows it, from its arrival to its last response. Nothing but its fields."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
 from tis.contracts.messages import FILLER, Infer, Wishes
-from tis.errors import TisError
+from tis.errors import Code, TisError
+
+
+class Timed(Protocol):
+    """Whoever in the scheduler adds up how long executions take, as ensembles do."""
+
+    def computed(self, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """An execution of the request has taken so long; told after its response."""
 
 
 @dataclass(slots=True, eq=False)
@@ -17,6 +25,8 @@ class QueuedRequest:
     enqueued_ns: int
     #: What the model is told of the request's wishes, where that is not what the client said.
     told: Wishes | None = None
+    #: What its asker names the request by that this one of the scheduler's own stands for.
+    origin: tuple[int, int] | None = None
     #: The slot of its sequence on the instance that runs it; -1 outside sequences.
     slot: int = -1
     #: The worker that has it; 0 while it waits.
@@ -25,6 +35,8 @@ class QueuedRequest:
     cancelled: bool = False
     #: Its time was over while it ran, and its client has been told.
     expired: bool = False
+    #: Who in the scheduler wants to know how long its execution takes.
+    timed: Timed | None = None
 
     @property
     def items(self) -> int:
@@ -47,6 +59,11 @@ class Refusal(NamedTuple):
 
     request: QueuedRequest
     error: TisError
+
+
+def timed_out() -> TisError:
+    """The error of a request that has waited, or taken, too long."""
+    return TisError(Code.UNAVAILABLE, REQUEST_TIMEOUT_TEXT, complete=True)
 
 
 def filler(model: str, version: int) -> QueuedRequest:

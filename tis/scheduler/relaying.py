@@ -53,11 +53,16 @@ class Relaying:
         """How many requests wait."""
         return self._inner.queued
 
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits, runs or is still to be answered."""
+        return not self._relayed and self._inner.idle
+
     # ---- requests --------------------------------------------------------------------------------------------------
 
     def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:
         """Take a request as one of the scheduler's own, and that own one then for real."""
-        if request.infer.asker == self._own_peer and request.infer.request_id in self._relayed:
+        if self._is_own(request):
             return self._inner.add(request, now_ns)
         return (self.relay(request),)
 
@@ -66,11 +71,19 @@ class Relaying:
         own_id = next(own_ids)
         self._relayed[own_id] = self.taken(Relayed(request, own_id))
         self._own_ids[request.key] = own_id
-        return Ask(msgspec.structs.replace(request.infer, asker=self._own_peer, request_id=own_id), self)
+        infer = msgspec.structs.replace(request.infer, asker=self._own_peer, request_id=own_id)
+        return Ask(infer, self, request.timed, request.origin or request.key)
 
     def taken(self, relayed: Relayed) -> Relayed:
         """A request is being passed on."""
         return relayed
+
+    def has_passed_on(self, own_id: int) -> bool:
+        """True for the number of a request that was passed on here or further in."""
+        return own_id in self._relayed or (isinstance(self._inner, Relaying) and self._inner.has_passed_on(own_id))
+
+    def _is_own(self, request: QueuedRequest) -> bool:
+        return request.infer.asker == self._own_peer and self.has_passed_on(request.infer.request_id)
 
     def answered(self, message: Reply | Failure, now_ns: int) -> Iterable[Decision]:
         """A response has come: see what to do with it."""
@@ -86,7 +99,7 @@ class Relaying:
 
     def cancel(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:
         """Withdraw the request passed on; its answer still comes."""
-        if request.infer.asker == self._own_peer and request.infer.request_id in self._relayed:
+        if self._is_own(request):
             return self._inner.cancel(request, now_ns)
         own_id = self._own_ids.get(request.key)
         return (Withdraw(own_id),) if own_id is not None else ()

@@ -7,7 +7,16 @@ a request's compute durations are those of its whole batch; batch statistics go 
 import time
 from dataclasses import dataclass, field
 
-from tis.contracts.messages import BatchDone, BatchStatistics, Duration, Finished, ModelMetrics, ModelStatistics
+from tis.contracts.messages import (
+    BatchDone,
+    BatchStatistics,
+    CacheCounts,
+    Duration,
+    Finished,
+    ModelMetrics,
+    ModelStatistics,
+    Warmup,
+)
 from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, OTHER, REJECTED
 from tis.scheduler.instances import RunningBatch
 from tis.scheduler.latencies import Latencies
@@ -55,6 +64,8 @@ class Statistics:
         self._fail = _Total()
         self._queue = _Total()
         self._compute = _BatchTotals()
+        self._cache_hit = _Total()
+        self._cache_miss = _Total()
         self._batches: dict[int, _BatchTotals] = {}
 
     def executed(self, batch: RunningBatch, done: BatchDone) -> None:
@@ -70,9 +81,13 @@ class Statistics:
                 continue
             took_ns = done.end_ns - request.infer.arrival_ns
             if position in failed:
-                self.failed(took_ns, CANCELED if position in done.cancelled else BACKEND)
+                # A request whose time was over has been cancelled because of that.
+                reason = REJECTED if request.expired else CANCELED if position in done.cancelled else BACKEND
+                self.failed(took_ns, reason)
                 continue
             succeeded += 1
+            if request.timed is not None:
+                request.timed.computed(input_ns, infer_ns, output_ns)
             self._inference_count += request.items
             if position in elsewhere:
                 continue
@@ -93,12 +108,48 @@ class Statistics:
         totals.compute_infer.add(infer_ns)
         totals.compute_output.add(output_ns)
 
+    def warmed_up(self, warmup: Warmup) -> None:
+        """A sample has run before the model was ready: it counts as a batch of requests of one item that did not wait."""
+        input_ns = warmup.input_end_ns - warmup.start_ns
+        infer_ns = warmup.infer_end_ns - warmup.input_end_ns
+        output_ns = warmup.end_ns - warmup.infer_end_ns
+        self._success.add(warmup.end_ns - warmup.start_ns, warmup.items)
+        self._queue.add(0, warmup.items)
+        self._inference_count += warmup.items
+        self._compute.compute_input.add(input_ns, warmup.items)
+        self._compute.compute_infer.add(infer_ns, warmup.items)
+        self._compute.compute_output.add(output_ns, warmup.items)
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        self._execution_count += 1
+        totals = self._batches.setdefault(warmup.items, _BatchTotals())
+        totals.compute_input.add(input_ns)
+        totals.compute_infer.add(infer_ns)
+        totals.compute_output.add(output_ns)
+
     def finished(self, request: QueuedRequest, done: BatchDone, finished: Finished) -> None:
         """A request of an execution counted before has got its last response."""
         if finished.failed:
-            self.failed(finished.end_ns - request.infer.arrival_ns, BACKEND)
+            reason = REJECTED if request.expired else BACKEND
+            self.failed(finished.end_ns - request.infer.arrival_ns, reason)
         else:
             self._succeeded(request, done.start_ns, finished.end_ns)
+
+    def ran(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
+        """A request of an ensemble has been answered; how long its steps took is told with `computed`."""
+        self._succeeded(request, start_ns, end_ns)
+        self._inference_count += request.items
+        self._execution_count += 1
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        for totals in (self._compute, self._batches.setdefault(request.items, _BatchTotals())):
+            for total in (totals.compute_input, totals.compute_infer, totals.compute_output):
+                total.count += 1
+
+    def computed(self, request: QueuedRequest, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """How long steps of a request took that `ran`; perhaps only some of them."""
+        for totals in (self._compute, self._batches[request.items]):
+            totals.compute_input.ns += input_ns
+            totals.compute_infer.ns += infer_ns
+            totals.compute_output.ns += output_ns
 
     def _succeeded(self, request: QueuedRequest, start_ns: int, end_ns: int) -> None:
         took_ns = end_ns - request.infer.arrival_ns
@@ -115,6 +166,30 @@ class Statistics:
         """A request failed, for one of `FAILURE_REASONS`."""
         self._fail.add(took_ns)
         self._reasons[reason] += 1
+
+    def hit(self, request: QueuedRequest, lookup_ns: int, now_ns: int) -> None:
+        """A request was answered from the response cache: a success that waited for nothing and was no execution."""
+        took_ns = now_ns - request.infer.arrival_ns
+        queue_ns = max(now_ns - request.enqueued_ns, 0)
+        self._success.add(took_ns)
+        self._queue.add(queue_ns)
+        self._cache_hit.add(lookup_ns)
+        if self._latencies is not None:
+            self._latencies.request(took_ns, queue_ns, now_ns)
+            self._latencies.looked_up(lookup_ns, now_ns, hit=True)
+
+    def missed(self, lookup_ns: int, insertion_ns: int, now_ns: int) -> None:
+        """A request of which the response cache knew nothing has been answered, and its answer kept."""
+        took_ns = lookup_ns + insertion_ns
+        self._cache_miss.add(took_ns)
+        if self._latencies is not None:
+            self._latencies.looked_up(took_ns, now_ns, hit=False)
+
+    def cache_counts(self, now_ns: int) -> CacheCounts:
+        """What the response cache did for the model."""
+        hit, miss = self._cache_hit, self._cache_miss
+        summaries = self._latencies.lookups(now_ns) if self._latencies is not None else ()
+        return CacheCounts(hit.count, miss.count, hit.ns // 1000, miss.ns // 1000, summaries)
 
     def metrics(self, pending: int, now_ns: int) -> ModelMetrics:
         """The same counts as metrics tell them, and how many requests wait."""
@@ -157,4 +232,6 @@ class Statistics:
                 )
                 for items, totals in sorted(self._batches.items())
             ),
+            self._cache_hit.duration(),
+            self._cache_miss.duration(),
         )

@@ -37,7 +37,9 @@ def _pieces(models: Iterable[m.ModelStatistics]) -> Iterator[m.ModelStatistics]:
         )
 
 
-def metrics_replies(request_id: int, models: Iterable[m.ModelMetrics]) -> list[m.MetricsReply]:
+def metrics_replies(
+    request_id: int, models: Iterable[m.ModelMetrics], cache: m.CacheMetrics | None = None
+) -> list[m.MetricsReply]:
     """The answer to a query for metrics, cut in the same way."""
     parts: list[list[m.ModelMetrics]] = [[]]
     part_bytes = 0
@@ -49,4 +51,7 @@ def metrics_replies(request_id: int, models: Iterable[m.ModelMetrics]) -> list[m
         parts[-1].append(model)
         part_bytes += size_bytes
     last = len(parts) - 1
-    return [m.MetricsReply(request_id, tuple(part), number == last) for number, part in enumerate(parts)]
+    return [
+        m.MetricsReply(request_id, tuple(part), number == last, cache if number == last else None)
+        for number, part in enumerate(parts)
+    ]

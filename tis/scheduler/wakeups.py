@@ -9,6 +9,13 @@ Thing = TypeVar("Thing")
 _VOID_ENTRIES: Final = 64
 
 
+def sooner_ns(one_ns: int | None, other_ns: int | None) -> int | None:
+    """The earlier of two moments, None being never."""
+    if one_ns is None or other_ns is None:
+        return one_ns if other_ns is None else other_ns
+    return min(one_ns, other_ns)
+
+
 class Wakeups(Generic[Thing]):
     """At most one moment for each thing; entries of moments that have been changed since are void."""
 

@@ -7,12 +7,15 @@ from typing import Final
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
 from tis.config.resolve import Surroundings
 from tis.contracts import messages as m
+from tis.contracts.resources import check_resources
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition, read_definition
 from tis.repository.layout import DUPLICATE_REASON, scan
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
+from tis.supervisor.ensemble_version import EnsembleVersion
+from tis.supervisor.ensembles import follow_steps
 from tis.supervisor.index import reason_shown, repository_index
 from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.version import ModelVersion, State, VersionHost
@@ -57,7 +60,7 @@ class Models:
             except TisError as error:
                 self._cannot_load(directory.name, definition.located(error))
         for version in self.versions:
-            version.start()
+            self._begin(version)
         self._settle()
 
     def _add(self, definition: ModelDefinition) -> None:
@@ -70,10 +73,25 @@ class Models:
                 ", ".join(definition.unacted),
             )
         surroundings = self._surroundings(str(definition.config.backend))
+        kind = EnsembleVersion if definition.config.HasField("ensemble_scheduling") else ModelVersion
         for number in require_versions(definition.name, definition.selection):
-            version = ModelVersion(self._host, definition, number, surroundings)
+            version = kind(self._host, definition, number, surroundings)
             version.on_settled = self._settle
             self.versions.append(version)
+
+    def _begin(self, version: ModelVersion) -> None:
+        """Let a version load, where there are the resources that its instances need."""
+        if self._settings.rate_limit == "execution_count":
+            others = [each for each in self.versions if each.started and each.state is not State.UNAVAILABLE]
+            try:
+                check_resources(
+                    [spec for each in (*others, version) for spec in each.spec.instances],
+                    self._settings.rate_limit_resources,
+                )
+            except TisError as error:
+                version.refuse(error)
+                return
+        version.start()
 
     def _surroundings(self, backend: str) -> Surroundings:
         return Surroundings(
@@ -111,8 +129,10 @@ class Models:
         )
         named = {entry.spec.name for entry in entries}
         unavailable = {name: reason for name, reason in self.failed.items() if name not in self.unread}
-        unavailable.update({each.name: each.reason for each in self.versions if each.name not in named})
-        index = repository_index(self.versions, self.unread)
+        shown = [version for version in self.versions if version.listed]
+        unavailable.update({each.name: each.reason for each in shown if each.name not in named})
+        unlisted = dict.fromkeys([each.name for each in self.versions if not each.listed], "")
+        index = repository_index(shown, unlisted | self.unread)
         return m.Table(self._epoch, entries, tuple(unavailable.items()), index)
 
     def load_times(self) -> list[tuple[str, int, float]]:
@@ -130,6 +150,7 @@ class Models:
         return _table(rows)
 
     def _settle(self) -> None:
+        follow_steps(self.versions, self.failed, self.unread)
         if self.settled:
             self.on_settled()
 

@@ -7,6 +7,7 @@ from tis.log import configure, get_logger
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
 from tis.supervisor.supervisor import Supervisor
 from tis_shm.limits import choose_pool_bytes, memory_limit_bytes
@@ -22,6 +23,7 @@ def run(settings: ServerSettings) -> int:
     ports: list[ReservedPort] = []
     try:
         check_certificates(settings)
+        check_cache(settings)
         http = _reserve("HTTP", settings.allow_http, settings.http_address, settings.http_port, ports)
         grpc = _reserve("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port, ports)
         metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)

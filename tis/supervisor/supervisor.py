@@ -8,12 +8,12 @@ from typing import Final
 import zmq
 
 from tis.contracts import messages as m
-from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
@@ -145,9 +145,9 @@ class Supervisor:
             self._hub.send(peer, table)
         self._publish_state()
 
-    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
-        """Tell the scheduler that a worker takes batches as an instance of a model version."""
-        self._hub.send(self._scheduler.peer, m.InstanceUp(peer, spec.name, spec.version, number))
+    def instance_up(self, up: m.InstanceUp) -> None:
+        """Tell the scheduler that a worker takes batches."""
+        self._hub.send(self._scheduler.peer, up)
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Supervisor:
         if isinstance(message, m.Hello):
             self._on_hello(message)
         elif isinstance(message, m.Up):
-            self._on_up(message.peer)
+            self._on_up(message)
         elif isinstance(message, m.Loaded | m.LoadFailed):
             version = self.models.of_peer(message.peer)
             if version is not None and isinstance(message, m.Loaded):
@@ -268,7 +268,8 @@ class Supervisor:
         self._greeted.add(peer)
         scheduler = self._scheduler.peer
         if peer == scheduler:
-            self._hub.send(peer, m.Boot(self._live.now()), self.models.table())
+            grants = scheduler_grants(self._settings, self._grants, peer)
+            self._hub.send(peer, m.Boot(self._live.now(), grants), self.models.table())
             return
         for index, place in enumerate(self._frontends):
             if place.peer == peer:
@@ -281,7 +282,8 @@ class Supervisor:
             self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads), self._regions.table())
             version.hello(peer)
 
-    def _on_up(self, peer: int) -> None:
+    def _on_up(self, up: m.Up) -> None:
+        peer = up.peer
         if peer == self._scheduler.peer:
             self._scheduler.up = True
             self._reintroduce_scheduler()
@@ -290,7 +292,7 @@ class Supervisor:
                 place.up = True
         version = self.models.of_peer(peer)
         if version is not None:
-            version.up(peer)
+            version.up(peer, up.warmups)
         self._publish_state()
         self._announce()
 
@@ -298,7 +300,7 @@ class Supervisor:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
         for version in self.models.versions:
             for peer in version.peers_up():
-                self.instance_up(peer, version.spec, version.place_of(peer) or 0)
+                version.introduce(peer)
         for peer in self._children:
             if peer != self._scheduler.peer:
                 self._hub.send(peer, m.SchedulerChanged(self._scheduler.peer))

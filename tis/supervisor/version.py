@@ -7,7 +7,10 @@ load reports; the others load the same file and are told the same specification.
 import time
 from collections.abc import Callable
 from enum import Enum, auto
+from itertools import count
 from typing import Protocol
+
+import msgspec
 
 from tis.config.labels import check_labels
 from tis.config.proto import ModelConfig
@@ -18,9 +21,12 @@ from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
+from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
 from tis.supervisor.machine import Machine
 from tis.supervisor.place import Host, Place
+
+_loads = count(1)
 
 _log = get_logger(__name__)
 
@@ -49,8 +55,8 @@ class VersionHost(Host, Protocol):
     def publish(self) -> None:
         """Tell everybody the model table."""
 
-    def instance_up(self, peer: int, spec: ModelSpec, number: int) -> None:
-        """Tell the scheduler that a worker takes batches as an instance of a model version."""
+    def instance_up(self, up: m.InstanceUp) -> None:
+        """Tell the scheduler that a worker takes batches."""
 
 
 class ModelVersion:
@@ -64,24 +70,43 @@ class ModelVersion:
         self._surroundings = surroundings
         self.name = definition.name
         self.version = version
+        #: Which load this is: every one has a number of its own.
+        self.load = next(_loads)
         self.state = State.LOADING
         self.reason = ""
         self.completed = False
         self._started_s = 0.0
+        self._files = ""
         #: How long it took until it was ready for the first time; 0 before.
         self.load_s = 0.0
         #: Called when it has become READY or UNAVAILABLE.
         self.on_settled: Callable[[], None] = lambda: None
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
-        self.spec = model_spec(draft, version=version, model_path=definition.path)
+        self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
         self._places = [self._place(index) for index in range(len(self.spec.instances))]
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
 
+    @property
+    def listed(self) -> bool:
+        """True where the index tells its state."""
+        return True
+
+    @property
+    def started(self) -> bool:
+        """True once it has begun to load."""
+        return self._started_s > 0
+
+    def refuse(self, error: TisError) -> None:
+        """It cannot be served: do not even begin to load it."""
+        self._fail(error)
+
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
+        # Before any worker reads them: what changes later is another model.
+        self._files = fingerprint(self._definition.path / str(self.version))
         for place in self._places:
             place.start()
 
@@ -137,28 +162,40 @@ class ModelVersion:
             except TisError as error:
                 self._fail(self._definition.located(error))
                 return
-            self.spec = model_spec(config, version=self.version, model_path=self._definition.path)
+            self.spec = self._marked(
+                model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
+            )
             self.completed = True
             self._host.publish()
         self._host.send(message.peer, m.ServeModel(self.spec))
+
+    def _marked(self, spec: ModelSpec) -> ModelSpec:
+        """With what tells it from the same version before its files changed, where answers are kept."""
+        return msgspec.structs.replace(spec, fingerprint=self._files) if spec.response_cache else spec
 
     def load_failed(self, message: m.LoadFailed) -> None:
         """A worker cannot load the model."""
         self._fail(TisError(Code(message.code), message.text))
 
-    def up(self, peer: int) -> None:
-        """A worker takes batches."""
+    def up(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """A worker takes batches; it may have run samples before."""
         index = self.place_of(peer)
         if index is None:
             return
         self._places[index].up = True
-        self._host.instance_up(peer, self.spec, index)
+        self.introduce(peer, warmups)
         if self.state is not State.READY and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
             self.load_s = self.load_s or time.monotonic() - self._started_s
             self._host.publish()
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
             self.on_settled()
+
+    def introduce(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
+        index = self.place_of(peer)
+        if index is not None and not self.spec.instances[index].passive:
+            self._host.instance_up(m.InstanceUp(peer, self.name, self.version, index, self.load, warmups))
 
     # ---- deaths ----------------------------------------------------------------------------------------------------
 
@@ -181,7 +218,8 @@ class ModelVersion:
 
     def _instance_lost(self, reason: str) -> None:
         """An instance dies again and again; without any other, the version is unavailable."""
-        if not any(place.child for place in self._places):
+        active = [place for place, each in zip(self._places, self.spec.instances, strict=True) if not each.passive]
+        if not any(place.child for place in active or self._places):
             self._fail(internal(f"every instance of model '{self.name}' keeps dying; the last one {reason}"))
 
     def _fail(self, error: TisError) -> None:

@@ -19,7 +19,10 @@ from tis_shm.slab import Grant
 from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.output import OutputWriter
+from tis_workers.priority import set_priority
 from tis_workers.runner import Runner
+from tis_workers.states import initial_states
+from tis_workers.warmup import warm_up
 
 _EXIT_LOAD_FAILED = 3
 _SERVE_DEADLINE_S = 600.0
@@ -27,7 +30,10 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        return load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
+        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
+        # Now rather than when it serves: a state that cannot be had keeps the model from loading.
+        initial_states(order.spec)
+        return backend
     except TisError:
         raise
     except Exception as error:
@@ -39,6 +45,11 @@ def _give_up(error: TisError, control: ControlLink, context: "zmq.Context[zmq.So
     control.close()
     context.term()
     sys.exit(_EXIT_LOAD_FAILED)
+
+
+def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Pool) -> tuple[m.Warmup, ...]:
+    instance = serve.spec.instances[order.instance]
+    return () if instance.passive else warm_up(backend, serve.spec, instance.name, pool, backend.backchannel)
 
 
 def main() -> None:
@@ -53,6 +64,7 @@ def main() -> None:
     configure(
         boot.settings.log, order.spec.instances[order.instance].name, capture_foreign=order.spec.backend != "python"
     )
+    set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
     try:
         backend = _load(order, boot.threads)
     except TisError as error:
@@ -70,11 +82,16 @@ def main() -> None:
     except TisError as error:
         _give_up(error, control, context)
     pool = Pool.attach(arguments.pool_fd)
+    try:
+        warmups = _warm_up(order, serve, backend, pool)
+    except TisError as error:
+        backend.finalize()
+        _give_up(error, control, context)
     outbox = Outbox(arguments.runtime_dir)
     writer = OutputWriter(pool, [Grant(*grant) for grant in boot.grants], outbox, control)
     runner = Runner(arguments.runtime_dir, control, pool, writer, outbox, backend, boot.scheduler)
     settle()
-    runner.run()
+    runner.run(warmups)
     control.close()
     context.term()
 

@@ -90,6 +90,9 @@ class OutputWriter:
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         if not at:
             self._outbox.post(asker, m.Reply(request_id, (), tuple(refs), parameters or {}, final))
+            if not final:
+                # The execution may take long to go on.
+                self._outbox.flush()
             return
         block = self._take(at)
         data = self._pool.data
@@ -99,6 +102,8 @@ class OutputWriter:
             begin = block.offset + ref.start
             data[begin : begin + ref.size_bytes] = part
         self._lend(asker, block, m.Reply(request_id, (m.BlockRef(*block),), tuple(refs), parameters or {}, final))
+        if not final:
+            self._outbox.flush()
 
     def end(self, asker: int, request_id: int) -> None:
         """Post that no more responses to a request will come."""
@@ -158,6 +163,8 @@ class OutputWriter:
         """Post an error, whose text is for the client as it stands."""
         failure = m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT], complete=True, final=final)
         self._outbox.post(asker, failure)
+        if not final:
+            self._outbox.flush()
 
     def tell(self, asker: int, message: m.Message) -> None:
         """Post what is no answer."""

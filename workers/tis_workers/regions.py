@@ -214,6 +214,6 @@ class Placements:
         if not holds(place.size_bytes, 0, size_bytes):
             raise TisError(
                 Code.INTERNAL,
-                f"shared memory size specified with the request for output '{name}' ({place.size_bytes} bytes) should be "
-                f"at least {size_bytes} bytes to hold the results",
+                f"shared memory size specified with the request for output '{place.name or name}' ({place.size_bytes} "
+                f"bytes) should be at least {size_bytes} bytes to hold the results",
             )

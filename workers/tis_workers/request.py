@@ -13,7 +13,8 @@ from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
-from tis_workers.output import OutputWriter, Parameters, Reservation
+from tis_workers.answers import Answers
+from tis_workers.output import Parameters, Reservation
 from tis_workers.regions import ClientRegions, Placements
 
 
@@ -42,9 +43,7 @@ class WorkRequest:
         "wanted",
     )
 
-    def __init__(
-        self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: OutputWriter, regions: ClientRegions
-    ) -> None:
+    def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
         self._item = item
         self._writer = writer
         self.spec = spec
@@ -148,7 +147,7 @@ class WorkRequest:
                 view = pool.view(blocks[ref.block], ref.start, ref.size_bytes)
             shape = ref.shape
             if tensor.reshape is not None:
-                shape = _reshaped(shape, tensor.shape, tensor.reshape, batched=self._batched)
+                shape = reshaped(shape, tensor.shape, tensor.reshape, batched=self._batched)
             if tensor.datatype == "BYTES":
                 self.inputs[tensor.name] = decode_bytes(view, shape)
                 continue
@@ -188,7 +187,7 @@ class WorkRequest:
     def _as_configured(self, spec: TensorSpec, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An output in the shape that clients see, where the backend's is another (`reshape`)."""
         try:
-            return array.reshape(_reshaped(array.shape, spec.reshape or (), spec.shape, batched=self._batched))
+            return array.reshape(reshaped(array.shape, spec.reshape or (), spec.shape, batched=self._batched))
         except ValueError:
             raise internal(
                 f"output '{spec.name}' has the shape {list(array.shape)}, which does not fit its reshape "
@@ -251,7 +250,7 @@ class WorkRequest:
         self.failed = final and counts
 
 
-def _reshaped(
+def reshaped(
     shape: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...], *, batched: bool
 ) -> tuple[int, ...]:
     """A shape of the dims `before` as one of the dims `after`: the sizes of -1 dimensions are taken over in order.

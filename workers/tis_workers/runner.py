@@ -21,6 +21,7 @@ from tis_workers.backends.base import Backend, Timings
 from tis_workers.output import OutputWriter
 from tis_workers.regions import ClientRegions
 from tis_workers.request import WorkRequest
+from tis_workers.sequences import Sequences
 
 _HEARTBEAT_S: Final = 1.0
 _CATCH_UP_MS: Final = 50
@@ -59,6 +60,9 @@ class Runner:
         self._cancelled: set[tuple[int, int]] = set()
         self._stopping = False
         self._regions = ClientRegions(self._catch_up_regions)
+        spec = backend.spec
+        #: There for a model whose requests belong to sequences.
+        self._sequences = Sequences(spec, pool, writer, self._regions) if spec.sequences is not None else None
         #: Control messages that have been read in the midst of a batch.
         self._unfollowed: list[m.AnyMessage] = []
         self._mailbox_fd = self._mailbox.fileno()
@@ -73,10 +77,10 @@ class Runner:
             self._channel.serve(self)
         self._next_heartbeat_s = 0.0
 
-    def run(self) -> None:
-        """Work until told to stop."""
+    def run(self, warmups: tuple[m.Warmup, ...] = ()) -> None:
+        """Work until told to stop. `warmups`: what has been executed here already."""
         with self._channel.lock if self._channel is not None else contextlib.nullcontext():
-            self._control.send(m.Up(self._control.peer))
+            self._control.send(m.Up(self._control.peer, warmups))
             while not self._stopping:
                 self._turn()
         self._backend.finalize()
@@ -191,14 +195,17 @@ class Runner:
     def _execute(self, batch: m.Batch) -> None:
         spec = self._backend.spec
         began_ns = time.monotonic_ns()
-        requests = [WorkRequest(spec, item, self._pool, self._writer, self._regions) for item in batch.items]
+        requests = self._requests(batch.items)
         cancelled = self._drop_cancelled(requests) if self._cancelled else ()
         runnable = [request for request in requests if not request.answered]
         timings = Timings(began_ns, began_ns, began_ns)
         if runnable:
             self._running = runnable
             try:
-                timings = self._backend.execute(runnable)
+                if self._sequences is None:
+                    timings = self._backend.execute(runnable)
+                else:
+                    timings = self._sequences.execute(self._backend, requests)
             except TisError as error:
                 self._fail_rest(runnable, error)
             except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own requests, not the worker
@@ -223,6 +230,12 @@ class Runner:
         if self._channel is not None:
             self._list_the_rest(done, requests)
         self._outbox.post(self._scheduler, done)
+
+    def _requests(self, items: tuple[m.BatchItem, ...]) -> list[WorkRequest]:
+        if self._sequences is not None:
+            return [self._sequences.request(item) for item in items]
+        spec = self._backend.spec
+        return [WorkRequest(spec, item, self._pool, self._writer, self._regions) for item in items]
 
     def _drop_cancelled(self, requests: list[WorkRequest]) -> tuple[int, ...]:
         """Answer those that need not run; gives their positions."""

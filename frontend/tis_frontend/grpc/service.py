@@ -103,10 +103,17 @@ def _fill_statistics(target: Any, model: m.ModelStatistics) -> None:
     target.last_inference = model.last_inference_ms
     target.inference_count = model.inference_count
     target.execution_count = model.execution_count
-    for field in ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output"):
+    for field in (
+        "success",
+        "fail",
+        "queue",
+        "compute_input",
+        "compute_infer",
+        "compute_output",
+        "cache_hit",
+        "cache_miss",
+    ):
         _fill_duration(getattr(target.inference_stats, field), getattr(model, field))
-    target.inference_stats.cache_hit.SetInParent()
-    target.inference_stats.cache_miss.SetInParent()
     for batch in model.batches:
         entry = target.batch_stats.add(batch_size=batch.batch_size)
         for field in ("compute_input", "compute_infer", "compute_output"):

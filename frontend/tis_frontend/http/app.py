@@ -149,8 +149,8 @@ def _statistics(model: m.ModelStatistics) -> dict[str, Any]:
             "compute_input": _duration(model.compute_input),
             "compute_infer": _duration(model.compute_infer),
             "compute_output": _duration(model.compute_output),
-            "cache_hit": _duration(m.Duration()),
-            "cache_miss": _duration(m.Duration()),
+            "cache_hit": _duration(model.cache_hit),
+            "cache_miss": _duration(model.cache_miss),
         },
         "response_stats": {},
         "batch_stats": [

@@ -18,6 +18,7 @@ from tis.errors import TisError
 from tis.settings import ServerSettings
 from tis_frontend.core import Core
 from tis_frontend.http.status import STATUS
+from tis_frontend.metrics.cache import cache_lines, cache_summary_lines
 from tis_frontend.metrics.gpus import Gpus
 from tis_frontend.metrics.machine import machine_lines, process_lines
 from tis_frontend.metrics.models import counter_lines, distribution_lines
@@ -44,12 +45,14 @@ class Metrics:
             TimeoutError: somebody did not answer in time.
         """
         async with asyncio.timeout(_DEADLINE_S):
-            models, server = await asyncio.gather(self._core.metrics(), self._server.ask())
+            (models, cache), server = await asyncio.gather(self._core.metrics(), self._server.ask())
             gpus = await self._gpus.readings() if self._settings.allow_gpu_metrics else []
         lines = [
             *counter_lines(models, server.load_times, self._settings),
+            *cache_lines(models, cache),
             *machine_lines(server, gpus, self._settings),
             *distribution_lines(models, self._settings),
+            *cache_summary_lines(models, self._settings),
             *process_lines(server),
         ]
         return "\n".join([*lines, ""])

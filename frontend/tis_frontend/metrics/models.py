@@ -95,7 +95,7 @@ def distribution_lines(models: Sequence[m.ModelMetrics], settings: ServerSetting
     for position, family in enumerate(_SUMMARIES):
         yield from family.lines(
             chain.from_iterable(
-                _summary(model, model.summaries[position], quantiles) for model in models if model.summaries
+                summary_of(model, model.summaries[position], quantiles) for model in models if model.summaries
             )
         )
     yield from _FIRST_RESPONSE.lines(
@@ -114,7 +114,8 @@ def _failures(model: m.ModelMetrics) -> list[Sample]:
     return [("", labels({**model_labels(model), "reason": reason}), counts[reason]) for reason in _SHOWN_REASONS]
 
 
-def _summary(model: m.ModelMetrics, summary: m.Summary, quantiles: Sequence[str]) -> list[Sample]:
+def summary_of(model: m.ModelMetrics, summary: m.Summary, quantiles: Sequence[str]) -> list[Sample]:
+    """The samples of a model's summary."""
     values = summary.values or (float("nan"),) * len(quantiles)
     by_quantile = dict(zip(quantiles, values, strict=True))
     return summary_samples(model_labels(model), summary.count, summary.total_us, by_quantile)

@@ -7,19 +7,22 @@ from tis.contracts import messages as m
 from tis.contracts.control import ControlLink
 from tis.errors import TisError
 
+#: The counters of all model versions, and those of the response cache.
+ModelsAndCache = tuple[list[m.ModelMetrics], m.CacheMetrics | None]
+
 
 class MetricsQuery:
     """A question to the scheduler, answered in parts (see `MetricsReply`); `answer` is what its asker awaits."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.answer: asyncio.Future[list[m.ModelMetrics]] = loop.create_future()
+        self.answer: asyncio.Future[ModelsAndCache] = loop.create_future()
         self._models: list[m.ModelMetrics] = []
 
     def add(self, reply: m.MetricsReply) -> bool:
         """A part has come. True where it was the last one."""
         self._models += reply.models
         if reply.last and not self.answer.done():
-            self.answer.set_result(self._models)
+            self.answer.set_result((self._models, reply.cache))
         return reply.last
 
     def fail(self, error: TisError) -> None:

@@ -36,7 +36,13 @@ NEWER_TRITON = ["http-max-input-size", "grpc-infer-thread-count", "grpc-max-resp
 OWN = ["frontends", "pool-byte-size", "runtime-directory"]
 
 #: Fields that the parser settles into others before the settings are made.
-SETTLED_LATER = {"strict_model_config", "disable_auto_complete_config", "startup_models", "old_trace_config"}
+SETTLED_LATER = {
+    "strict_model_config",
+    "disable_auto_complete_config",
+    "startup_models",
+    "old_trace_config",
+    "response_cache_bytes",
+}
 
 #: A good value that asks for something else than what the server does anyway, for each flag that does not exist yet.
 ASKED_FOR = {
@@ -46,7 +52,6 @@ ASKED_FOR = {
     "model-load-retry-count": "1",
     "cuda-memory-pool-byte-size": "0:67108864",
     "cuda-virtual-address-size": "0:1",
-    "rate-limit": "execution_count",
 }
 NOT_YET = [flag for flag in FLAGS.values() if isinstance(flag.action, NotYet)]
 
@@ -113,7 +118,7 @@ _HARMLESS = """
     --model-config-name= --model-load-retry-count=0 --model-namespacing=false --enable-peer-access=false
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
-    --rate-limit=off --cuda-memory-pool-byte-size=0:0
+    --cuda-memory-pool-byte-size=0:0
 """
 HARMLESS = _HARMLESS.split()
 

@@ -60,9 +60,13 @@ def test_a_proposal_of_the_model_is_taken_over_and_checked() -> None:
         config, Surroundings(), proposed=parse_text("max_batch_size: 2 " + TENSORS, "p"), config_provided=False
     )
     assert (done.max_batch_size, done.input[0].name) == (2, "A")
-    with pytest.raises(TisError, match=r"'model_transaction_policy\.decoupled' is not supported") as caught:
-        resolved(config, Surroundings(), proposed=parse_text("model_transaction_policy { decoupled: true }", "p"))
-    assert code_of(caught) is Code.UNSUPPORTED
+    with pytest.raises(TisError, match="model input 'A' must specify 'dims' for m") as caught:
+        resolved(config, Surroundings(), proposed=parse_text('input { name: "A" data_type: TYPE_FP32 }', "p"))
+    assert code_of(caught) is Code.INVALID_ARG
+    decoupled = resolved(
+        config, Surroundings(), proposed=parse_text(TENSORS + "model_transaction_policy { decoupled: true }", "p")
+    )
+    assert decoupled.model_transaction_policy.decoupled
 
 
 def test_groups_that_the_machine_cannot_hold_fail_before_the_model_is_read() -> None:

@@ -24,7 +24,7 @@ def test_a_request_whose_time_is_over_is_answered_at_once_and_keeps_its_block_un
     bench.receive(m.Expired(number))
     [answer] = bench.answers
     assert answer.error is not None
-    assert (answer.error.code, answer.error.message) == (Code.UNAVAILABLE, "[request id: x] Request timeout expired")
+    assert (answer.error.code, answer.error.message) == (Code.UNAVAILABLE, "Request timeout expired")
     assert bench.core.used_bytes > 0
     bench.receive(m.Failure(number, "INTERNAL", "no"))
     assert (bench.core.used_bytes, len(bench.answers)) == (0, 1)

@@ -24,7 +24,7 @@ dynamic_batching {
     9 ]
 }
 instance_group { gpus: 0 kind: KIND_CPU }
-sequence_batching { }
+model_repository_agents { }
 model_operations { op_library_filename: "a" }
 """
 WHOLE = 'input { name: "A" data_type: TYPE_FP32 dims: 1 }\noutput { name: "B" data_type: TYPE_FP32 dims: 1 }\n'
@@ -64,7 +64,7 @@ def test_every_fault_of_a_config_is_found_with_its_line(tmp_path: Path) -> None:
         ("output[0].label_filename", 5),
         ("dynamic_batching.preferred_batch_size[1]", 8),
         ("instance_group[0].gpus", 10),
-        ("sequence_batching", 11),
+        ("model_repository_agents", 11),
     }
     by_field = {each.field: each for each in inspection.findings}
     size = by_field["dynamic_batching.preferred_batch_size[1]"]
@@ -135,6 +135,35 @@ def test_what_is_missing_in_the_directory_is_found(tmp_path: Path) -> None:
 def test_a_repository_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     assert "failed to open directory" in errors(inspect([tmp_path / "none"], Bench()))[0].message
     assert inspect([tmp_path], Bench()).findings[0].severity == "warning"
+
+
+ENSEMBLE = """
+platform: "ensemble"
+input { name: "A" data_type: TYPE_FP32 dims: 1 }
+output { name: "B" data_type: TYPE_FP32 dims: 1 }
+ensemble_scheduling {
+  step { model_name: "first" model_version: -1 input_map { key: "A" value: "A" } output_map { key: "B" value: "M" } }
+  step { model_name: "%s" model_version: -1
+         input_map { key: "A" value: "M" } output_map { key: "B" value: "B" } }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "line", "words"),
+    [
+        ("first", 0, ""),
+        ("nobody", 7, "contains models that are not available or ambiguous: nobody"),
+        ("other", 5, "inconsistent data type: TYPE_FP32 is inferred from model first while TYPE_INT8"),
+    ],
+)
+def test_the_steps_of_an_ensemble_must_be_there_and_fit(step: str, line: int, words: str, tmp_path: Path) -> None:
+    write(tmp_path, "first", 'backend: "python"\n' + WHOLE)
+    write(tmp_path, "other", 'backend: "python"\n' + WHOLE.replace("FP32 dims: 1 }\noutput", "INT8 dims: 1 }\noutput"))
+    write(tmp_path, "both", ENSEMBLE % step)
+    found = errors(inspect([tmp_path], Bench()))
+    assert [each.model for each in found] == (["both"] if line else [])
+    assert not line or (found[0].line, words in found[0].message) == (line, True), found
 
 
 def test_a_model_file_completes_the_config_and_is_compared_with_it(tmp_path: Path) -> None:

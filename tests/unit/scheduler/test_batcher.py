@@ -2,11 +2,10 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tis.contracts.messages import Batch, BatchItem, Infer, encode
 from tis.scheduler.batcher import MOST_REQUESTS, Batcher, BatchPolicy
+from tis.scheduler.instances import Instance
 from tis.scheduler.queued import QueuedRequest
 
 MS = 1_000_000
@@ -33,6 +32,10 @@ class Queue:
             added.append(request(self._number, each, key=key, at_ns=at_ns))
             self.batcher.add(added[-1], at_ns)
         return added
+
+    def withdraw(self, request: QueuedRequest) -> None:
+        request.cancelled = True
+        assert self.batcher.withdraw(request, 0) == []
 
     def cut(self, at_ns: int = 0) -> list[int]:
         return [each.items for each in self.batcher.cut(at_ns)]
@@ -205,19 +208,23 @@ def test_rule_d_until_then_it_waits_for_the_oldest_requests_delay() -> None:
     assert preferring.cut(at_ns=250 * MS) == [1, 1]
 
 
-def test_the_measured_example_of_the_reference_server() -> None:
-    """Preferred 4, at most 8, delay 200 ms: one alone waits, three go together, four at once, then six together."""
-    preferring = queue(8, 4, delay_ms=200)
-    preferring.add(1)
-    assert preferring.cut(at_ns=199 * MS) == []
-    assert preferring.cut(at_ns=200 * MS) == [1]
-    preferring.add(1, 1, 1, at_ns=1000 * MS)
-    assert preferring.cut(at_ns=1000 * MS) == []
-    assert preferring.cut(at_ns=1200 * MS) == [1, 1, 1]
-    preferring.add(*[1] * 10, at_ns=2000 * MS)
-    assert preferring.cut(at_ns=2000 * MS) == [1] * 4
-    # The instance runs for 300 ms, longer than the delay.
-    assert preferring.cut(at_ns=2300 * MS) == [1] * 6
+def test_when_the_request_that_closed_a_batch_is_cancelled_the_batch_waits_for_others_again() -> None:
+    delayed = queue(delay_ms=100)
+    delayed.add(1, key=b"a")
+    [other] = delayed.add(1, key=b"b")
+    delayed.withdraw(other)
+    assert delayed.cut(at_ns=50 * MS) == []
+    delayed.add(1, key=b"a", at_ns=60 * MS)
+    assert delayed.cut(at_ns=100 * MS) == [1, 1]
+
+
+def test_a_request_to_be_run_again_waits_behind_the_others() -> None:
+    fresh = queue(1)
+    [first] = fresh.add(1)
+    assert fresh.batcher.cut(0) == [first]
+    [second] = fresh.add(1)
+    fresh.batcher.ended(Instance(1), [first], [first], 5 * MS)
+    assert [fresh.batcher.cut(0), fresh.batcher.cut(0)] == [[second], [first]]
 
 
 # ---- cancellation --------------------------------------------------------------------------------------------------
@@ -226,8 +233,7 @@ def test_the_measured_example_of_the_reference_server() -> None:
 def test_a_cancelled_request_leaves_the_queue_and_the_others_close_up() -> None:
     fresh = queue()
     first, second, third = fresh.add(1, 8, 1)
-    second.cancelled = True
-    fresh.batcher.withdraw(first, 0)
+    fresh.withdraw(second)
     assert len(fresh.batcher) == 2
     assert fresh.batcher.cut(0) == [first, third]
     assert len(fresh.batcher) == 0
@@ -237,8 +243,7 @@ def test_after_the_oldest_is_cancelled_the_delay_counts_from_the_next() -> None:
     delayed = queue(delay_ms=100)
     [first] = delayed.add(1, at_ns=0)
     delayed.add(1, at_ns=60 * MS)
-    first.cancelled = True
-    delayed.batcher.withdraw(first, 0)
+    delayed.withdraw(first)
     assert delayed.cut(at_ns=100 * MS) == []
     assert delayed.batcher.due_ns() == 160 * MS
     assert delayed.cut(at_ns=160 * MS) == [1]
@@ -247,8 +252,7 @@ def test_after_the_oldest_is_cancelled_the_delay_counts_from_the_next() -> None:
 def test_a_queue_of_cancelled_requests_only_gives_nothing() -> None:
     fresh = queue()
     for each in fresh.add(1, 1):
-        each.cancelled = True
-        fresh.batcher.withdraw(first, 0)
+        fresh.withdraw(each)
     assert len(fresh.batcher) == 0
     assert fresh.cut() == []
     assert fresh.batcher.due_ns() is None
@@ -259,110 +263,15 @@ def test_a_queue_of_cancelled_requests_only_gives_nothing() -> None:
 def test_taking_everything_leaves_out_the_cancelled_and_empties_the_queue() -> None:
     fresh = queue()
     kept, dropped, also_kept = fresh.add(1, 1, 1)
-    dropped.cancelled = True
-    fresh.batcher.withdraw(first, 0)
-    assert fresh.batcher.take_all() == [kept, also_kept]
+    fresh.withdraw(dropped)
+    assert fresh.batcher.drain() == [kept, also_kept]
     assert len(fresh.batcher) == 0
     assert fresh.cut() == []
     fresh.add(2)
     assert fresh.cut() == [2]
 
 
-# ---- against an oracle ---------------------------------------------------------------------------------------------
-
-
-def due(waiting: list[QueuedRequest], policy: BatchPolicy, now_ns: int) -> int:
-    """The rules as they are written down, by walking the whole queue each time. How many requests to send."""
-    size = marked = gathered = 0
-    closed = False
-    for each in waiting:
-        if gathered and (
-            policy.one_request
-            or size + each.items > policy.max_items
-            or gathered == MOST_REQUESTS
-            or each.infer.batch_key != waiting[0].infer.batch_key
-        ):
-            closed = True
-            break
-        if policy.preferred_items and gathered and not marked and size + each.items > max(policy.preferred_items):
-            marked = gathered
-        size += each.items
-        gathered += 1
-        if size in policy.preferred_items:
-            marked = gathered
-    if not gathered:
-        return 0
-    elapsed = now_ns - waiting[0].enqueued_ns >= policy.max_delay_ns
-    if marked and (not elapsed or not policy.max_delay_ns):
-        return marked
-    if closed or size >= max(policy.preferred_items, default=policy.max_items) or elapsed:
-        return gathered
-    return 0
-
-
-POLICIES = st.integers(1, 8).flatmap(
-    lambda most: st.builds(
-        BatchPolicy,
-        st.just(most),
-        st.sets(st.integers(1, most), max_size=3).map(lambda sizes: tuple(sorted(sizes))),
-        st.sampled_from([0, 5, 50]),
-        st.booleans(),
-    )
-)
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("add"), st.integers(1, 8), st.sampled_from([b"", b"", b"", b"k"])),
-        st.tuples(st.just("cut"), st.integers(0, 30), st.just(b"")),
-        st.tuples(st.just("cancel"), st.integers(0, 40), st.just(b"")),
-    ),
-    max_size=60,
-)
-
-
-@settings(max_examples=300)
-@given(POLICIES, STEPS)
-def test_no_request_is_lost_split_doubled_or_reordered_and_no_batch_breaks_a_rule(
-    policy: BatchPolicy, steps: list[tuple[str, int, bytes]]
-) -> None:
-    batcher = Batcher(policy)
-    waiting: list[QueuedRequest] = []
-    now_ns = number = 0
-    for what, value, key in steps:
-        if what == "add":
-            number += 1
-            added = request(number, min(value, policy.max_items), key=key, at_ns=now_ns)
-            waiting.append(added)
-            batcher.add(added)
-        elif what == "cancel" and waiting:
-            gone = waiting.pop(value % len(waiting))
-            gone.cancelled = True
-            batcher.cancelled()
-        elif what == "cut":
-            now_ns += value
-            expected = waiting[: due(waiting, policy, now_ns)]
-            batch = batcher.cut(now_ns)
-            assert batch == expected
-            del waiting[: len(batch)]
-            assert sum(each.items for each in batch) <= policy.max_items
-            assert len({each.infer.batch_key for each in batch}) <= 1
-        assert len(batcher) == len(waiting)
-    rest = []
-    while waiting:
-        # An instance stays free: cut until it must wait, then come back exactly when told to, not a moment earlier.
-        batch = batcher.cut(now_ns)
-        if not batch:
-            wake_ns = batcher.due_ns()
-            assert wake_ns is not None
-            assert wake_ns > now_ns
-            assert batcher.cut(wake_ns - 1) == []
-            now_ns = wake_ns
-            batch = batcher.cut(now_ns)
-            assert batch, "it woke and there was nothing to do"
-        assert batch == waiting[: len(batch)]
-        del waiting[: len(batch)]
-        rest += batch
-    assert batcher.cut(now_ns) == []
-    assert batcher.due_ns() is None
+# ---- sizes ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preferred", [(), (4,)])
@@ -379,7 +288,7 @@ def test_a_batch_always_fits_one_packet_however_long_the_clients_ids_are() -> No
     fresh = queue(64)
     long = msgspec.Raw(msgspec.msgpack.encode("x" * 50_000))
     for number in range(5):
-        fresh.batcher.add(request(number, body=long))
+        fresh.batcher.add(request(number, body=long), 0)
     sizes = []
     while batch := fresh.batcher.cut(0):
         sizes.append(len(batch))

@@ -6,6 +6,8 @@ from tis.contracts import messages as m
 from tis.scheduler.statistics_reply import metrics_replies
 from tis_frontend.metrics.query import MetricsQuery
 
+CACHE = m.CacheMetrics(0.5, 1, 2, 3, 4, 5, 6, 7)
+
 
 def models(count: int) -> list[m.ModelMetrics]:
     tags = {"team": "x" * 100}
@@ -29,10 +31,12 @@ def test_without_models_there_is_still_an_answer() -> None:
 def test_the_asker_gets_all_parts_in_order() -> None:
     async def ask() -> list[m.ModelMetrics]:
         query = MetricsQuery(asyncio.get_running_loop())
-        for part in metrics_replies(9, models(2000)):
+        for part in metrics_replies(9, models(2000), CACHE):
             [travelled] = m.decode(m.encode([part]))
             assert isinstance(travelled, m.MetricsReply)
             query.add(travelled)
-        return await query.answer
+        found, cache = await query.answer
+        assert cache == CACHE
+        return found
 
     assert asyncio.run(ask()) == models(2000)

@@ -11,9 +11,10 @@ from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import DynamicBatcherSpec, QueuePolicySpec, SequenceBatcherSpec
 from tis.errors import Code
 from tis.scheduler.decisions import Answer, Ask, Decision, Withdraw
-from tis.scheduler.kinds import scheduler_of
+from tis.scheduler.kinds import Around, scheduler_of
 from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest, Refusal
+from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.relaying import Ordered, Relaying
 
 OWN, FRONTEND, WORKER = 1, 2, 3
@@ -109,4 +110,4 @@ def test_the_kind_of_scheduler_follows_the_specification() -> None:
         (msgspec.structs.replace(SPEC, batcher=batching), Ordered),
         (msgspec.structs.replace(SPEC, sequences=oldest), Ordered),
     ):
-        assert type(scheduler_of(spec, None, OWN)) is kind
+        assert type(scheduler_of(spec, None, Around(OWN, ReadyVersions().find))) is kind

@@ -1,10 +1,19 @@
 """Flags of backends, plug-ins, the response cache, rate limits, memory and devices."""
 
 from tis.cli.flag import Append, Flag, FlagGroup, Moot, NotYet, Store
-from tis.cli.values import BACKEND_SETTING, BOOLEAN, BYTES, DEVICE_BYTES, INTEGER, NUMBER, TEXT, one_of
+from tis.cli.values import (
+    BACKEND_SETTING,
+    BOOLEAN,
+    BYTES,
+    CACHE_SETTING,
+    DEVICE_BYTES,
+    INTEGER,
+    NUMBER,
+    RATE_LIMIT_RESOURCE,
+    TEXT,
+    one_of,
+)
 
-_NO_CACHE = "this server keeps no responses"
-_NO_RATE_LIMIT = "this server runs a request as soon as an instance is free"
 _NO_GPU_POOLS = "this server keeps no GPU memory of its own"
 
 BACKEND = FlagGroup(
@@ -41,14 +50,16 @@ RESPONSE_CACHE = FlagGroup(
     (
         Flag(
             name="cache-config",
-            action=NotYet(TEXT, _NO_CACHE),
-            help="<cache>,<setting>=<value>: which response cache to use, and how. Give the flag once for each setting.",
+            action=Append("cache_config", CACHE_SETTING),
+            help="<cache>,<setting>=<value>: which response cache to use, and how: local,size=<bytes>, or redis,host=<name>, "
+            "redis,port=<number> and what else Triton's Redis cache knows (needs the extra `redis`). Give the flag once for "
+            "each setting.",
         ),
         Flag(
             name="cache-directory",
-            action=NotYet(TEXT, _NO_CACHE),
+            action=Store("cache_directory", TEXT),
             default="/opt/tritonserver/caches",
-            help="Where response caches are looked for.",
+            help="Where response caches are looked for that do not come with the server; there are none for now.",
         ),
     ),
 )
@@ -58,15 +69,15 @@ RATE_LIMITER = FlagGroup(
     (
         Flag(
             name="rate-limit",
-            action=NotYet(one_of("off", "execution_count"), _NO_RATE_LIMIT, accepts=("off",)),
+            action=Store("rate_limit", one_of("off", "execution_count")),
             default="off",
             help="Whether an instance has to wait for the resources that its model names: `off` or `execution_count`.",
         ),
         Flag(
             name="rate-limit-resource",
-            action=NotYet(TEXT, _NO_RATE_LIMIT),
+            action=Append("rate_limit_resources", RATE_LIMIT_RESOURCE),
             help="<name>:<count>:<device>: how many of a resource there are, on one device or, without the last part, "
-            "on each. Give the flag once for each resource.",
+            "on each. Give the flag once for each resource; then there are none of the others.",
         ),
     ),
 )
@@ -126,7 +137,7 @@ MEMORY = FlagGroup(
 DEPRECATED_RESOURCES = (
     Flag(
         name="response-cache-byte-size",
-        action=NotYet(BYTES, _NO_CACHE),
+        action=Store("response_cache_bytes", BYTES),
         deprecated_for="--cache-config local,size=<bytes>",
         help="The size of the response cache.",
     ),

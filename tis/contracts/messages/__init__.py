@@ -32,6 +32,8 @@ from tis.contracts.messages.calls import (
     Regions,
     RegionsSeen,
     RegisterRegion,
+    RepositoryLoad,
+    RepositoryUnload,
     TraceChanged,
     UnregisterRegion,
 )
@@ -51,16 +53,21 @@ from tis.contracts.messages.control import (
     PeerDown,
     PeerForgotten,
     Quiesced,
+    Retire,
+    Retired,
     SchedulerChanged,
     ServeModel,
     ServerState,
     Stop,
     Table,
     TableEntry,
+    TableSeen,
     Up,
     Warmup,
 )
 from tis.contracts.messages.metrics import (
+    CacheCounts,
+    CacheMetrics,
     MetricsQuery,
     MetricsReply,
     ModelMetrics,
@@ -98,6 +105,8 @@ __all__ = [
     "BatchStatistics",
     "BlockRef",
     "Boot",
+    "CacheCounts",
+    "CacheMetrics",
     "CallReply",
     "Cancel",
     "ChangeLog",
@@ -136,6 +145,10 @@ __all__ = [
     "RegionsSeen",
     "RegisterRegion",
     "Reply",
+    "RepositoryLoad",
+    "RepositoryUnload",
+    "Retire",
+    "Retired",
     "SchedulerChanged",
     "ServeModel",
     "ServerMetrics",
@@ -147,6 +160,7 @@ __all__ = [
     "Summary",
     "Table",
     "TableEntry",
+    "TableSeen",
     "TensorRef",
     "Trace",
     "TraceChanged",
@@ -178,6 +192,9 @@ AnyMessage = (
     | Boot
     | Up
     | Table
+    | TableSeen
+    | Retire
+    | Retired
     | ServerState
     | LoadModel
     | Loaded
@@ -197,6 +214,8 @@ AnyMessage = (
     | CallReply
     | RegisterRegion
     | UnregisterRegion
+    | RepositoryLoad
+    | RepositoryUnload
     | Regions
     | RegionsSeen
     | ChangeLog

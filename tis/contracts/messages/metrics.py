@@ -20,6 +20,31 @@ class Summary(Message):
     values: tuple[float, ...]
 
 
+class CacheCounts(Message):
+    """What the response cache did for a model version; durations in microseconds."""
+
+    hits: int
+    misses: int
+    hit_us: int
+    #: Lookup and insertion.
+    miss_us: int
+    #: Of hits and of misses; empty unless the operator wants summaries.
+    summaries: tuple[Summary, ...] = ()
+
+
+class CacheMetrics(Message):
+    """The response cache of the server as a whole; durations in microseconds."""
+
+    used: float
+    entries: int
+    lookups: int
+    hits: int
+    misses: int
+    evictions: int
+    lookup_us: int
+    insertion_us: int
+
+
 class ModelMetrics(Message):
     """A model version's counters since the scheduler knows it; durations in microseconds."""
 
@@ -41,6 +66,8 @@ class ModelMetrics(Message):
     first_responses: tuple[int, ...] = ()
     first_responses_ms: float = 0.0
     first_response_bounds_ms: tuple[float, ...] = ()
+    #: There where the model's answers are cached.
+    cache: CacheCounts | None = None
 
 
 class MetricsReply(Message, tag=61):
@@ -49,6 +76,8 @@ class MetricsReply(Message, tag=61):
     request_id: int
     models: tuple[ModelMetrics, ...]
     last: bool = True
+    #: With the last part, where there is a cache that counts.
+    cache: CacheMetrics | None = None
 
 
 class ServerQuery(Message, tag=62):

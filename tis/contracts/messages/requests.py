@@ -25,6 +25,8 @@ class OutputPlacement(Message):
     region: int
     start: int
     size_bytes: int
+    #: What the client calls the output, where that is not the model's name for it: an ensemble has names of its own.
+    name: str = ""
 
 
 class WorkBody(Message):
@@ -76,6 +78,8 @@ class Infer(Message, tag=1):
     wishes: Wishes | None = None
     #: What the response cache knows the answer by; empty where the model's answers are not cached.
     cache_key: bytes = b""
+    #: The load of the model version that the request was checked against; 0 for whichever there is.
+    load: int = 0
 
 
 class Cancel(Message, tag=2):

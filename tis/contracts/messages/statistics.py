@@ -1,5 +1,7 @@
 """Statistics as the scheduler reports them, in the terms of KServe's statistics extension."""
 
+import msgspec
+
 from tis.contracts.messages.base import Message
 
 
@@ -34,6 +36,9 @@ class ModelStatistics(Message):
     compute_infer: Duration
     compute_output: Duration
     batches: tuple[BatchStatistics, ...]
+    #: Answers from the response cache, and requests of which it knew none.
+    cache_hit: Duration = msgspec.field(default_factory=Duration)
+    cache_miss: Duration = msgspec.field(default_factory=Duration)
 
 
 class StatisticsReply(Message, tag=14):

@@ -153,7 +153,11 @@ class TensorBackend(Backend):
                 request.respond(answer)
 
     def _wanted(self, requests: list[WorkRequest]) -> list[str]:
-        """Names of the outputs that any of the requests wants, in the config's order."""
+        """Names of the outputs that any of the requests wants, in the config's order, and of those that are states."""
+        names = self._wanted_by(requests)
+        return names + [name for name in self.spec.state_outputs if name not in names]
+
+    def _wanted_by(self, requests: list[WorkRequest]) -> list[str]:
         first = requests[0].wanted
         if all(request.wanted == first for request in requests[1:]):
             return [output.name for output in first]

@@ -1,6 +1,6 @@
 """What lies in a model repository: models, their directories, config files and version numbers. No config is read here.
 
-- `<repository>/<model>/config.pbtxt`, or `<repository>/<model>/configs/<custom>.pbtxt`
+- `<repository>/<model>/config.pbtxt`, or `<repository>/<model>/configs/<custom>.pbtxt`; or `.json`, `.yaml`, `.yml`
 - `<repository>/<model>/<version>/<model file>`
 """
 
@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tis.config.source import SUFFIXES
 from tis.contracts.model_folders import DUPLICATE_REASON, distinct, model_folders, subdirectories
 from tis.errors import invalid, not_found
 
-__all__ = ["CONFIG_FILE", "DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
+__all__ = ["DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
 
-CONFIG_FILE: Final = "config.pbtxt"
+_CONFIG_STEM: Final = "config"
 _CUSTOM_CONFIGS: Final = "configs"
 #: Subdirectories of a model that are no versions, and about which nobody needs a warning.
 _NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", _CUSTOM_CONFIGS})
@@ -32,6 +33,8 @@ class ModelDirectory:
     versions: tuple[int, ...]
     #: What was ignored in the directory and why; for the log.
     warnings: tuple[str, ...] = ()
+    #: More config files beside that one; then nobody knows which counts.
+    other_configs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def scan(repositories: Iterable[Path], *, config_name: str = "") -> RepositorySc
 
     Args:
         repositories: their root directories.
-        config_name: chooses `configs/<config_name>.pbtxt` in the models that have it (`--model-config-name`).
+        config_name: chooses `configs/<config_name>.pbtxt`, or one of another form, in the models that have it
+            (`--model-config-name`).
 
     Raises:
         TisError: INTERNAL when a directory cannot be listed.
@@ -91,15 +95,23 @@ def model_directory(path: Path, config_name: str = "", *, name: str = "") -> Mod
     Raises:
         TisError: INTERNAL when it cannot be listed.
     """
-    custom = path / _CUSTOM_CONFIGS / f"{config_name}.pbtxt"
+    configs = _configs(path / _CUSTOM_CONFIGS, config_name) if config_name else []
+    configs = configs or _configs(path, _CONFIG_STEM) or [path / f"{_CONFIG_STEM}{SUFFIXES[0]}"]
     versions, warnings = version_numbers(path)
     return ModelDirectory(
         name=name or path.name,
         path=path,
-        config_path=custom if config_name and custom.is_file() else path / CONFIG_FILE,
+        config_path=configs[0],
         versions=versions,
         warnings=warnings,
+        other_configs=tuple(configs[1:]),
     )
+
+
+def _configs(folder: Path, stem: str) -> list[Path]:
+    """The config files of one name, whatever their form."""
+    paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+    return [path for path in paths if path.is_file()]
 
 
 def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -38,7 +38,7 @@ class EnsembleVersion(ModelVersion):
         try:
             spec = self._completed(models)
         except TisError as error:
-            return self.lose(error)
+            return self.lose(self._definition.located(error))
         if self.state is State.READY and spec == self.spec:
             return False
         was_loading = self.state is State.LOADING

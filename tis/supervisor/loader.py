@@ -154,7 +154,7 @@ class Loader:
                 lambda ended: self._ended(model, ended, files, done),
             )
         except TisError as error:
-            self._without_versions(model, error)
+            self._without_versions(model, definition.located(error))
             done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
             return
         model.attempt = attempt

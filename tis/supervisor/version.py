@@ -194,7 +194,7 @@ class ModelVersion:
                 )
                 check_labels(config, self._definition.path)
             except TisError as error:
-                self._fail(error)
+                self._fail(self._definition.located(error))
                 return
             self.spec = self._marked(
                 model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)

@@ -200,9 +200,10 @@ class SchedulerLoop:
                 self._wakeups.set(model, model.wake_ns(now_ns))
             if self._limiter is not None:
                 self._limiter.settle(model.spec.identity for model in changed)
-        for model in self._registry.retired():
-            self._wakeups.set(model, None)
-            self._control.send(m.Retired(self._peer, model.spec.load))
+        for model, is_over in self._registry.retired():
+            if is_over:
+                self._wakeups.set(model, None)
+            self._control.send(m.Retired(self._peer, model.spec.load, is_over))
 
     def _wake(self, identity: tuple[str, int, int]) -> None:
         """Dispatch a model in this turn, if it is still there."""

@@ -30,6 +30,8 @@ class Registry:
         self._retiring: dict[int, Scheduling] = {}
         #: Those of them that have been retired in this turn of the loop: a request for one may lie in a socket still.
         self._just_retired: set[int] = set()
+        #: Those that were so a turn ago.
+        self._not_looked_at: set[int] = set()
         self._of_instance: dict[int, Scheduling] = {}
 
     def __iter__(self) -> Iterator[Scheduling]:
@@ -125,21 +127,27 @@ class Registry:
         """True where `retired` has to be asked again after everything that has arrived by now is read."""
         return bool(self._just_retired)
 
-    def retired(self) -> list[Scheduling]:
-        """Loads that have been retired and have nothing left to do; they are forgotten."""
-        just, self._just_retired = self._just_retired, set()
+    def retired(self) -> list[tuple[Scheduling, bool]]:
+        """News of retired loads: those that have nothing left to do, which are forgotten, and once those that still have."""
         if not self._retiring:
             return []
+        just, self._just_retired = self._just_retired, set()
+        looked_at_first, self._not_looked_at = self._not_looked_at, just
         pinned = {load for model in self._loads.values() for load in model.pinned}
-        kept = just | pinned
-        gone = [model for load, model in self._retiring.items() if load not in kept and model.idle]
-        for model in gone:
-            load = model.spec.load
+        news: list[tuple[Scheduling, bool]] = []
+        for load, model in list(self._retiring.items()):
+            if load in just:
+                continue
+            if load in pinned or not model.idle:
+                if load in looked_at_first:
+                    news.append((model, False))
+                continue
+            news.append((model, True))
             del self._retiring[load]
             del self._loads[load]
             for peer in [peer for peer, each in self._of_instance.items() if each is model]:
                 del self._of_instance[peer]
-        return gone
+        return news
 
 
 def not_ready_text(name: str, version: int) -> str:

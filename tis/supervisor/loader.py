@@ -270,7 +270,28 @@ class Loader:
         for step in sorted(steps):
             self._let_go_unneeded(step)
         self._models.changed()
-        self._publication.when_everywhere(done)
+        leaving = list(model.leaving)
+        answered = False
+
+        def answer() -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                self._publication.when_everywhere(done)
+
+        def look() -> None:
+            if not any(version.state is State.UNLOADING and not version.is_busy for version in leaving):
+                answer()
+
+        for version in leaving:
+            settled = version.on_settled
+
+            def retired(settled: Callable[[], None] = settled) -> None:
+                settled()
+                look()
+
+            version.on_settled = retired
+        look()
 
     def _let_go(self, model: ServedModel) -> None:
         old = list(model.versions.values())

@@ -64,7 +64,7 @@ class ServedModel:
         """What the repository index lists of it."""
         shown = {number: version for number, version in self.shown().items() if version.listed}
         entries = [m.IndexEntry(self.name, number, each.state.name, each.reason) for number, each in shown.items()]
-        leaving = {version.version for version in self.leaving} - shown.keys()
+        leaving = {each.version for each in self.leaving if each.state is State.UNLOADING} - shown.keys()
         entries += [m.IndexEntry(self.name, number, State.UNLOADING.name) for number in leaving]
         gone = self.unloaded - shown.keys() - leaving
         entries += [m.IndexEntry(self.name, number, State.UNAVAILABLE.name, UNLOADED) for number in gone]

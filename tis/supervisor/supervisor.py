@@ -271,7 +271,7 @@ class Supervisor:
         elif isinstance(message, m.Retired):
             leaving = self.models.of_load(message.load)
             if leaving is not None:
-                leaving.retired()
+                leaving.retired(is_over=message.is_over)
         elif isinstance(message, m.Drained):
             self._stopping.drained(message.peer)
 

@@ -85,6 +85,8 @@ class ModelVersion:
         self._started_s = 0.0
         self._files = ""
         self._stopped = False
+        #: It was told to finish what it has, and still has something.
+        self.is_busy = False
         self._on_gone: Callable[[], None] | None = None
         #: How long it took until it was ready for the first time; 0 before.
         self.load_s = 0.0
@@ -146,10 +148,15 @@ class ModelVersion:
         self._on_gone = gone
         self._host.retire(self.load)
 
-    def retired(self) -> None:
-        """The scheduler has nothing left for it."""
-        if self.state is State.UNLOADING:
+    def retired(self, *, is_over: bool = True) -> None:
+        """The scheduler has nothing left for it; or it still has, and says so once."""
+        self.is_busy = not is_over
+        if not is_over:
+            self.on_settled()
+        elif self.state is State.UNLOADING:
+            self.state, self.reason = State.UNAVAILABLE, UNLOADED
             self.stop()
+            self.on_settled()
 
     def discard(self, gone: Callable[[], None]) -> None:
         """End at once: it never served."""

@@ -130,10 +130,11 @@ class Retire(Message, tag=51):
 
 
 class Retired(Message, tag=52):
-    """From the scheduler: nothing of this load waits or runs."""
+    """From the scheduler, once at least: nothing of this load waits or runs; or, at first, that something still does."""
 
     peer: int
     load: int
+    is_over: bool = True
 
 
 class InstanceUp(Message, tag=29):

@@ -179,6 +179,7 @@ class Core:
                 body,
                 plan.wishes,
                 self._cache_key(plan, block) if plan.cache_head and self.caches else b"",
+                plan.load,
             )
         )
         return request_id

@@ -36,6 +36,8 @@ class Plan:
     cache_head: bytes = b""
     #: The inputs in the order in which their data go into that key.
     cache_inputs: tuple[m.TensorRef, ...] = ()
+    #: The load of the model version that the request was checked against.
+    load: int = 0
 
     @property
     def uses_regions(self) -> bool:
@@ -71,6 +73,7 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         sum([tensor.size_bytes for tensor in request.inputs if not tensor.region]),
         head,
         tuple(sorted(inputs, key=lambda each: spec.inputs[each.index].name)) if head else (),
+        load=spec.load,
     )
 
 

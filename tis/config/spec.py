@@ -34,13 +34,14 @@ def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
     return tuple(instances)
 
 
-def model_spec(config: Message, *, version: int, model_path: Path | str) -> ModelSpec:
+def model_spec(config: Message, *, version: int, model_path: Path | str, load: int = 0) -> ModelSpec:
     """The ModelSpec of one version of a model.
 
     Args:
         config: completed and checked, instance groups included.
         version: the version number.
         model_path: the model's directory, which holds the version directories.
+        load: the number of this load of it.
     """
     return ModelSpec(
         name=config.name,
@@ -67,6 +68,7 @@ def model_spec(config: Message, *, version: int, model_path: Path | str) -> Mode
         response_cache=config.response_cache.enable,
         priority=enum_name(config.optimization, "priority").removeprefix("PRIORITY_"),
         extensions=extensions(config),
+        load=load,
     )
 
 

@@ -90,11 +90,18 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
     priority: str = "DEFAULT"
     extensions: ExtensionSpec = ExtensionSpec()
+    #: Which load of a model version this is: unlike any other's while the server runs. Requests name it.
+    load: int = 0
 
     @property
     def key(self) -> tuple[str, int]:
         """Name and version: what a request is routed by."""
         return (self.name, self.version)
+
+    @property
+    def identity(self) -> tuple[str, int, int]:
+        """Name, version and load: two loads of a version may serve for a while."""
+        return (self.name, self.version, self.load)
 
     @cached_property
     def inputs_by_name(self) -> dict[str, TensorSpec]:

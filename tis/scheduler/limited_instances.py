@@ -34,9 +34,9 @@ class LimitedInstances(Instances):
         if known is not None:
             return known
         if not len(self):
-            self._limiter.register(self._spec.key, self._spec.instances)
+            self._limiter.register(self._spec.identity, self._spec.instances)
         instance = super().add(peer, spec)
-        self._turns[instance] = self._limiter.enter(self._spec.key, spec)
+        self._turns[instance] = self._limiter.enter(self._spec.identity, spec)
         self._note_idle(instance)
         return instance
 
@@ -47,7 +47,7 @@ class LimitedInstances(Instances):
             self._idle_since.pop(instance, None)
             self._limiter.leave(self._turns.pop(instance))
             if not len(self):
-                self._limiter.unregister(self._spec.key)
+                self._limiter.unregister(self._spec.identity)
         return instance
 
     def free(self, now_ns: int) -> Instance | None:  # noqa: ARG002 - as above

@@ -85,6 +85,11 @@ class ModelScheduler:
         """How many requests wait."""
         return len(self._queue)
 
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits, runs or is still to be answered."""
+        return not len(self._queue) and not self._unfinished and not any(each.batches for each in self.instances)
+
     # ---- requests --------------------------------------------------------------------------------------------------
 
     def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:

@@ -21,7 +21,7 @@ from tis.contracts.resources import Given, Resource, available, most_needed, nee
 from tis.settings import ServerSettings
 
 #: A model version by name and number.
-ModelKey = tuple[str, int]
+ModelKey = tuple[str, int, int]
 
 _VOID_ENTRIES: Final = 64
 

@@ -53,6 +53,11 @@ class Relaying:
         """How many requests wait."""
         return self._inner.queued
 
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits, runs or is still to be answered."""
+        return not self._relayed and self._inner.idle
+
     # ---- requests --------------------------------------------------------------------------------------------------
 
     def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:

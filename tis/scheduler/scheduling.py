@@ -29,6 +29,10 @@ class Scheduling(Protocol):
     def queued(self) -> int:
         """How many requests wait."""
 
+    @property
+    def idle(self) -> bool:
+        """True where nothing waits, runs or is still to be answered."""
+
     def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:
         """Take a request.
 

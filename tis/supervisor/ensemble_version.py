@@ -60,9 +60,9 @@ class EnsembleVersion(ModelVersion):
         """The specification: the config says whether the ensemble is decoupled, which its steps decide."""
         config = resolved(self._definition.config, self._surroundings)
         check_labels(config, self._definition.path)
-        spec = model_spec(config, version=self.version, model_path=self._definition.path)
+        spec = model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
         config.model_transaction_policy.decoupled = check_steps(spec, models)
-        spec = model_spec(config, version=self.version, model_path=self._definition.path)
+        spec = model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
         return msgspec.structs.replace(spec, outputs=tuple(_with_labels(spec, each, models) for each in spec.outputs))
 
 

@@ -7,6 +7,7 @@ load reports; the others load the same file and are told the same specification.
 import time
 from collections.abc import Callable
 from enum import Enum, auto
+from itertools import count
 from typing import Protocol
 
 import msgspec
@@ -24,6 +25,8 @@ from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
 from tis.supervisor.machine import Machine
 from tis.supervisor.place import Host, Place
+
+_loads = count(1)
 
 _log = get_logger(__name__)
 
@@ -67,6 +70,8 @@ class ModelVersion:
         self._surroundings = surroundings
         self.name = definition.name
         self.version = version
+        #: Which load this is: every one has a number of its own.
+        self.load = next(_loads)
         self.state = State.LOADING
         self.reason = ""
         self.completed = False
@@ -78,7 +83,7 @@ class ModelVersion:
         self.on_settled: Callable[[], None] = lambda: None
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
-        self.spec = model_spec(draft, version=version, model_path=definition.path)
+        self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
         self._places = [self._place(index) for index in range(len(self.spec.instances))]
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
@@ -157,7 +162,9 @@ class ModelVersion:
             except TisError as error:
                 self._fail(error)
                 return
-            self.spec = self._marked(model_spec(config, version=self.version, model_path=self._definition.path))
+            self.spec = self._marked(
+                model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
+            )
             self.completed = True
             self._host.publish()
         self._host.send(message.peer, m.ServeModel(self.spec))
@@ -188,7 +195,7 @@ class ModelVersion:
         """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
         index = self.place_of(peer)
         if index is not None and not self.spec.instances[index].passive:
-            self._host.instance_up(m.InstanceUp(peer, self.name, self.version, index, warmups))
+            self._host.instance_up(m.InstanceUp(peer, self.name, self.version, index, self.load, warmups))
 
     # ---- deaths ----------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,18 @@ class Replay:
         batcher = DynamicBatcherSpec(preferred_batch_sizes=(_LARGEST_BATCH,))
         instances = tuple(InstanceSpec(f"m_{number}", "CPU") for number in range(load.instances))
         specs = [
-            ModelSpec(f"m{number}", 1, "", "onnxruntime", _LARGEST_BATCH, (), (), batcher=batcher, instances=instances)
+            ModelSpec(
+                f"m{number}",
+                1,
+                "",
+                "onnxruntime",
+                _LARGEST_BATCH,
+                (),
+                (),
+                batcher=batcher,
+                instances=instances,
+                load=number + 1,
+            )
             for number in range(load.models)
         ]
         table = m.Table(1, tuple(m.TableEntry(spec, ready=True) for spec in specs))
@@ -92,7 +103,7 @@ class Replay:
                 peer = _FIRST_WORKER + number * load.instances + instance
                 self._boxes[peer] = Mailbox(runtime_dir, peer)
                 self._selector.register(self._boxes[peer], selectors.EVENT_READ, peer)
-                self._hub.send(_SCHEDULER, m.InstanceUp(peer, spec.name, 1, instance))
+                self._hub.send(_SCHEDULER, m.InstanceUp(peer, spec.name, 1, instance, spec.load))
         self._outbox = Outbox(runtime_dir)
         self._socket = PushSocket(requests_path(runtime_dir))
         self._socket.connect()

@@ -68,7 +68,7 @@ class Server:
                     self.running.append((name, run.peer, run.batch.batch_id))
                     self.history.append((name, run.peer % 10))
                 self.wakes[name] = self.models[name].wake_ns(0)
-            self.limiter.settle((name, 1) for name in changed)
+            self.limiter.settle((name, 1, 0) for name in changed)
         raise AssertionError("it goes round and round")
 
     def finish(self, position: int = 0) -> "Server":

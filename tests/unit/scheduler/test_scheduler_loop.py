@@ -22,7 +22,7 @@ from tis_shm.pool import Pool
 
 SCHEDULER, FRONTEND, OTHER_FRONTEND, WORKER, OTHER_WORKER = 1, 2, 3, 10, 11
 PATIENCE_MS = 10_000
-SPEC = ModelSpec("m", 1, "", "onnxruntime", 8, (), (), batcher=DynamicBatcherSpec())
+SPEC = ModelSpec("m", 1, "", "onnxruntime", 8, (), (), batcher=DynamicBatcherSpec(), load=7)
 
 
 class Bench:
@@ -57,14 +57,14 @@ class Bench:
             self.loop._on_control(message)
         self.turn()
 
-    def ask(self, number: int, *, asker: int = FRONTEND, model: str = "m", version: int = 1) -> None:
+    def ask(self, number: int, *, asker: int = FRONTEND, model: str = "m", version: int = 1, load: int = 0) -> None:
         body = msgspec.Raw(msgspec.msgpack.encode([number]))
-        infer = m.Infer(number, asker, model, version, 1, b"", time.monotonic_ns(), body)
-        self.loop._enqueue(infer, time.monotonic_ns())
+        infer = m.Infer(number, asker, model, version, 1, b"", time.monotonic_ns(), body, load=load)
+        self.loop._desk.enqueue(infer, time.monotonic_ns())
         self.turn()
 
     def cancel(self, number: int, *, asker: int = FRONTEND) -> None:
-        self.loop._cancel(asker, number, time.monotonic_ns())
+        self.loop._desk.cancel(asker, number, time.monotonic_ns())
         self.turn()
 
     def batch(self, worker: int = WORKER) -> m.Batch:
@@ -75,7 +75,7 @@ class Bench:
 
     def finish(self, batch: m.Batch, worker: int = WORKER) -> None:
         now_ns = time.monotonic_ns()
-        self.loop._on_worker(m.BatchDone(batch.batch_id, worker, now_ns, now_ns, now_ns, now_ns))
+        self.loop._desk.from_worker(m.BatchDone(batch.batch_id, worker, now_ns, now_ns, now_ns, now_ns), now_ns)
         self.turn()
 
     def failures(self, asker: int = FRONTEND) -> list[tuple[int, str]]:
@@ -118,7 +118,7 @@ def table(*specs: ModelSpec, ready: bool = True, epoch: int = 1) -> m.Table:
 
 
 def serving(bench: Bench, *workers: int) -> None:
-    bench.control(table(SPEC), *[m.InstanceUp(worker, "m", 1) for worker in workers or (WORKER,)])
+    bench.control(table(SPEC), *[m.InstanceUp(worker, "m", 1, load=7) for worker in workers or (WORKER,)])
 
 
 # ---- requests ------------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def test_requests_wait_for_the_first_instance(bench: Bench) -> None:
     bench.control(table(SPEC, ready=False))
     bench.ask(1)
     assert bench.boxes[WORKER].receive() == []
-    bench.control(m.InstanceUp(WORKER, "m", 1))
+    bench.control(m.InstanceUp(WORKER, "m", 1, load=7))
     assert [item.request_id for item in bench.batch().items] == [1]
 
 
@@ -200,24 +200,47 @@ def test_a_request_that_comes_just_after_its_version_has_failed_does_not_wait_fo
     bench.control(table(SPEC, ready=False, epoch=2))
     bench.ask(1)
     assert bench.failures() == [(1, "UNAVAILABLE")]
-    bench.control(table(SPEC, epoch=3), m.InstanceUp(WORKER, "m", 1))
+    bench.control(table(SPEC, epoch=3), m.InstanceUp(WORKER, "m", 1, load=7))
     bench.ask(2)
     assert [item.request_id for item in bench.batch().items] == [2]
 
 
-def test_what_waits_for_a_version_that_is_gone_is_answered_and_later_requests_are_not_found(bench: Bench) -> None:
-    bench.control(table(SPEC))
+def test_what_waits_for_a_version_that_is_gone_still_runs_and_later_requests_are_not_found(bench: Bench) -> None:
+    serving(bench)
     bench.ask(1)
-    bench.control(table(epoch=2))
+    first = bench.batch()
     bench.ask(2)
-    assert bench.failures() == [(1, "UNAVAILABLE"), (2, "NOT_FOUND")]
+    bench.control(table(epoch=2))
+    bench.ask(3)
+    assert bench.failures() == [(3, "NOT_FOUND")]
+    bench.finish(first)
+    assert [item.request_id for item in bench.batch().items] == [2]
+
+
+def test_a_load_is_retired_when_nothing_of_it_waits_or_runs(bench: Bench) -> None:
+    serving(bench)
+    bench.ask(1)
+    newer = msgspec.structs.replace(SPEC, load=8)
+    bench.control(table(newer, epoch=2), m.InstanceUp(OTHER_WORKER, "m", 1, load=8))
+    # A frontend that has not heard of the newer load still names the older one.
+    bench.ask(2, load=7)
+    bench.control(m.Retire(7))
+    first = bench.batch()
+    assert not any(isinstance(each, m.Retired) for each in bench.heard_nothing_but(m.Drained(1)))
+    bench.finish(first)
+    bench.finish(bench.batch())
+    assert bench.said(m.Retired) == m.Retired(SCHEDULER, 7)
+    bench.ask(3)
+    assert [item.request_id for item in bench.batch(OTHER_WORKER).items] == [3]
+    bench.ask(4, load=7)
+    assert bench.failures() == [(4, "NOT_FOUND")]
 
 
 def test_a_table_that_still_lists_a_version_leaves_its_queue_alone(bench: Bench) -> None:
     bench.control(table(SPEC))
     bench.ask(1)
-    other = msgspec.structs.replace(SPEC, name="other")
-    bench.control(table(SPEC, other, epoch=2), m.InstanceUp(WORKER, "m", 1))
+    other = msgspec.structs.replace(SPEC, name="other", load=8)
+    bench.control(table(SPEC, other, epoch=2), m.InstanceUp(WORKER, "m", 1, load=7))
     assert [item.request_id for item in bench.batch().items] == [1]
 
 
@@ -289,7 +312,7 @@ def test_what_a_dead_frontend_had_sent_before_is_not_run(bench: Bench) -> None:
     bench.batch()
     bench.control(m.PeerDown(FRONTEND))
     bench.ask(2)
-    assert bench.loop._models["m", 1].queued == 0
+    assert bench.loop._registry.queued == 0
 
 
 def test_a_peer_that_held_nothing_is_quiesced_at_once(bench: Bench) -> None:
@@ -353,7 +376,7 @@ def test_statistics_are_given_for_what_is_asked(
     bench: Bench, name: str, version: int, keys: list[tuple[str, int]]
 ) -> None:
     replace: Callable[..., ModelSpec] = msgspec.structs.replace
-    bench.control(table(SPEC, replace(SPEC, version=2), replace(SPEC, name="a")))
+    bench.control(table(SPEC, replace(SPEC, version=2, load=8), replace(SPEC, name="a", load=9)))
     bench.loop._on_statistics(m.StatisticsQuery(5, FRONTEND, name, version))
     bench.turn()
     [reply] = bench.boxes[FRONTEND].receive()

@@ -32,6 +32,8 @@ from tis.contracts.messages.calls import (
     Regions,
     RegionsSeen,
     RegisterRegion,
+    RepositoryLoad,
+    RepositoryUnload,
     TraceChanged,
     UnregisterRegion,
 )
@@ -51,12 +53,15 @@ from tis.contracts.messages.control import (
     PeerDown,
     PeerForgotten,
     Quiesced,
+    Retire,
+    Retired,
     SchedulerChanged,
     ServeModel,
     ServerState,
     Stop,
     Table,
     TableEntry,
+    TableSeen,
     Up,
     Warmup,
 )
@@ -140,6 +145,10 @@ __all__ = [
     "RegionsSeen",
     "RegisterRegion",
     "Reply",
+    "RepositoryLoad",
+    "RepositoryUnload",
+    "Retire",
+    "Retired",
     "SchedulerChanged",
     "ServeModel",
     "ServerMetrics",
@@ -151,6 +160,7 @@ __all__ = [
     "Summary",
     "Table",
     "TableEntry",
+    "TableSeen",
     "TensorRef",
     "Trace",
     "TraceChanged",
@@ -182,6 +192,9 @@ AnyMessage = (
     | Boot
     | Up
     | Table
+    | TableSeen
+    | Retire
+    | Retired
     | ServerState
     | LoadModel
     | Loaded
@@ -201,6 +214,8 @@ AnyMessage = (
     | CallReply
     | RegisterRegion
     | UnregisterRegion
+    | RepositoryLoad
+    | RepositoryUnload
     | Regions
     | RegionsSeen
     | ChangeLog

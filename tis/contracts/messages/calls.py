@@ -72,6 +72,29 @@ class RegionsSeen(Message, tag=48):
     epoch: int
 
 
+class RepositoryLoad(Message, tag=53):
+    """Load a model, or load it anew where it has changed; answered when that has ended, well or not."""
+
+    call_id: int
+    peer: int
+    model: str
+    #: A config in JSON that replaces the file's; empty for none.
+    config: str = ""
+    #: A directory that stands for the model's own, filled with the files that the client sent; empty for none. Whoever
+    #: gets the call owns it from then on.
+    folder: str = ""
+
+
+class RepositoryUnload(Message, tag=54):
+    """Unload a model; answered when no new request reaches it. Unknown names are no error."""
+
+    call_id: int
+    peer: int
+    model: str
+    #: Also the models of an ensemble's steps that are there for it alone.
+    dependents: bool = False
+
+
 class ChangeLog(Message, tag=44):
     """Change some of the log settings of the whole server, by the names of `LogSettings`; values are of their types."""
 

@@ -110,14 +110,35 @@ class ServeModel(Message, tag=28):
     spec: ModelSpec
 
 
+class TableSeen(Message, tag=50):
+    """From the scheduler and frontends: the table of this epoch holds here, and nothing older is acted on any more."""
+
+    peer: int
+    epoch: int
+
+
+class Retire(Message, tag=51):
+    """To the scheduler: no request will name this load any more; say when those that did are through."""
+
+    load: int
+
+
+class Retired(Message, tag=52):
+    """From the scheduler: nothing of this load waits or runs."""
+
+    peer: int
+    load: int
+
+
 class InstanceUp(Message, tag=29):
     """To the scheduler: this worker takes batches for this model version."""
 
     peer: int
     model: str
     version: int
-    #: Which instance of the specification it is.
+    #: Which instance of the specification it is, and of which load.
     instance: int = 0
+    load: int = 0
     warmups: tuple[Warmup, ...] = ()
 
 

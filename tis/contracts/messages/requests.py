@@ -78,6 +78,8 @@ class Infer(Message, tag=1):
     wishes: Wishes | None = None
     #: What the response cache knows the answer by; empty where the model's answers are not cached.
     cache_key: bytes = b""
+    #: The load of the model version that the request was checked against; 0 for whichever there is.
+    load: int = 0
 
 
 class Cancel(Message, tag=2):

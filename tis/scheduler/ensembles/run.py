@@ -265,6 +265,7 @@ class EnsembleRun:
             now_ns,
             request.body,
             request.wishes(self.request.infer.wishes),
+            load=model.load,
         )
         return StepRun(self, number, frame, request, infer)
 

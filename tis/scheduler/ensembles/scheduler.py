@@ -34,6 +34,11 @@ class EnsembleScheduler:
         """None waits: those of the steps are counted there."""
         return 0
 
+    @property
+    def idle(self) -> bool:
+        """True where no request is in flight."""
+        return not self._shared.runs
+
     def add(self, request: QueuedRequest, now_ns: int) -> list[Decision]:
         """Begin a request. It keeps to the versions that are ready now."""
         try:

@@ -1,0 +1,130 @@
+"""Which model versions there are, by the model table: each load of one has a scheduler, until it is retired. Pure.
+
+A version that is loaded anew has two loads for a while: requests name theirs, so that those which were checked against the
+older one still reach it. Which of them new requests name is the frontends' affair, who follow the table, too.
+"""
+
+from collections.abc import Callable, Iterator
+
+from tis.contracts.messages import Infer, Table
+from tis.contracts.model_spec import ModelSpec
+from tis.errors import TisError, not_found, unavailable
+from tis.scheduler.ready import ReadyVersions
+from tis.scheduler.scheduling import Scheduling
+
+Make = Callable[[ModelSpec], Scheduling]
+
+
+class Registry:
+    """The schedulers of all model versions."""
+
+    def __init__(self, make: Make) -> None:
+        self._make = make
+        self.ready = ReadyVersions()
+        self._current: dict[tuple[str, int], Scheduling] = {}
+        self._loads: dict[int, Scheduling] = {}
+        #: Versions that the table calls ready, and those that it once did and does not any more.
+        self._ready_keys: set[tuple[str, int]] = set()
+        self._failed: set[tuple[str, int]] = set()
+        #: Loads that take no more requests and go when they have none.
+        self._retiring: dict[int, Scheduling] = {}
+        self._of_instance: dict[int, Scheduling] = {}
+
+    def __iter__(self) -> Iterator[Scheduling]:
+        """Those that the table lists, by name and version."""
+        return iter([model for _, model in sorted(self._current.items(), key=lambda item: item[0])])
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait for any model."""
+        return sum(model.queued for model in self._loads.values())
+
+    def find(self, infer: Infer) -> Scheduling:
+        """The scheduler of the load that a request is for.
+
+        Raises:
+            TisError: NOT_FOUND for one that never was, or is gone; UNAVAILABLE for one that has failed.
+        """
+        key = (infer.model, infer.version)
+        model = self._loads.get(infer.load) if infer.load else self._current.get(key)
+        if model is None:
+            raise not_found(f"Request for unknown model: '{infer.model}' version {infer.version} is not found")
+        if key in self._failed and self._current.get(key) is model:
+            raise _not_ready(*key)
+        return model
+
+    def of_load(self, load: int) -> Scheduling | None:
+        """The scheduler of a load."""
+        return self._loads.get(load)
+
+    def follow(self, table: Table) -> list[Scheduling]:
+        """Take over a newer table. Returns those whose waiting requests are to be refused: they have failed."""
+        listed = {entry.spec.key: entry for entry in table.models}
+        ready = {key for key, entry in listed.items() if entry.ready}
+        # A frontend may send for a version that has failed before it hears of it; so may an ensemble that goes on here.
+        self._failed = (self._failed | self._ready_keys) & listed.keys() - ready
+        self._ready_keys = ready
+        self.ready.replace(table)
+        failed: list[Scheduling] = []
+        for key, entry in listed.items():
+            model = self._current.get(key)
+            if model is None or model.spec.load != entry.spec.load or self._is_changed_ensemble(model, entry.spec):
+                self._current[key] = self._loads[entry.spec.load] = self._make(entry.spec)
+            elif not entry.ready:
+                failed.append(model)
+        for key in [key for key in self._current if key not in listed]:
+            del self._current[key]
+        return failed
+
+    @staticmethod
+    def _is_changed_ensemble(model: Scheduling, spec: ModelSpec) -> bool:
+        """An ensemble follows its steps' models without being loaded anew."""
+        return spec.ensemble is not None and spec != model.spec
+
+    # ---- instances -------------------------------------------------------------------------------------------------
+
+    def instance_up(self, load: int, peer: int, number: int) -> Scheduling | None:
+        """An instance of a load takes batches from now on."""
+        model = self._loads.get(load)
+        if model is not None:
+            model.instance_up(peer, number)
+            self._of_instance[peer] = model
+            if self._current.get(model.spec.key) is model:
+                self._failed.discard(model.spec.key)
+        return model
+
+    def of_instance(self, peer: int) -> Scheduling | None:
+        """The scheduler that an instance works for."""
+        return self._of_instance.get(peer)
+
+    def forget_instance(self, peer: int) -> Scheduling | None:
+        """An instance has gone; gives the scheduler that it worked for."""
+        return self._of_instance.pop(peer, None)
+
+    # ---- the end of a load -----------------------------------------------------------------------------------------
+
+    def retire(self, load: int) -> None:
+        """No request will name a load any more."""
+        model = self._loads.get(load)
+        if model is not None:
+            self._retiring[load] = model
+
+    def retired(self) -> list[Scheduling]:
+        """Loads that have been retired and have nothing left to do; they are forgotten."""
+        gone = [model for model in self._retiring.values() if model.idle]
+        for model in gone:
+            load = model.spec.load
+            del self._retiring[load]
+            del self._loads[load]
+            for peer in [peer for peer, each in self._of_instance.items() if each is model]:
+                del self._of_instance[peer]
+        return gone
+
+
+def not_ready_text(name: str, version: int) -> str:
+    """What Triton says of a version that cannot take requests."""
+    return f"Request for unknown model: '{name}' version {version} is not at ready state"
+
+
+def _not_ready(name: str, version: int) -> TisError:
+    return unavailable(not_ready_text(name, version))

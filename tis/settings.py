@@ -13,7 +13,7 @@ DEFAULT_HTTP_MAX_INPUT_BYTES: Final = 64 << 20
 DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 
 LogFormat = Literal["default", "ISO8601"]
-ModelControlMode = Literal["none"]
+ModelControlMode = Literal["none", "poll", "explicit"]
 CompressionLevel = Literal["none", "low", "medium", "high"]
 RateLimit = Literal["off", "execution_count"]
 
@@ -66,6 +66,16 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: As given, without repeats.
     model_repositories: tuple[str, ...] = ()
     model_control_mode: ModelControlMode = "none"
+    #: In mode "poll": the time between two looks at the repositories; 0: they are never looked at again.
+    repository_poll_s: int = 15
+    #: In mode "explicit": what is loaded at start; `*` alone for everything.
+    startup_models: tuple[str, ...] = ()
+    #: Prefer `configs/<name>.pbtxt` where a model has it; empty: none.
+    model_config_name: str = ""
+    #: How many models are loaded at the same time, at least 1.
+    model_load_thread_count: int = 4
+    #: How often a load that failed is tried again.
+    model_load_retry_count: int = 0
     auto_complete_config: bool = True
     strict_readiness: bool = True
 

@@ -137,6 +137,9 @@ class Frontend:
         server = self._server
         if isinstance(message, m.Table):
             server.table.replace(message)
+            # Requests for what is gone must be on their way before this is said.
+            server.core.flush()
+            self._control.send(m.TableSeen(self._control.peer, message.epoch))
         elif isinstance(message, m.ServerState):
             server.ready = message.ready
             server.stopping = message.stopping

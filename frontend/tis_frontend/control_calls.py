@@ -1,4 +1,4 @@
-"""Control calls of clients (regions, log and trace settings, …): asked of the supervisor, awaited here.
+"""Control calls of clients (regions, models, log and trace settings): asked of the supervisor, awaited here.
 
 A call's effect has been published, and has reached this frontend, before its reply: both come over one ordered socket.
 """
@@ -6,12 +6,18 @@ A call's effect has been published, and has reached this frontend, before its re
 import asyncio
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
+from typing import Final
 
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink
 from tis.errors import Code, TisError, unavailable
 
-_DEADLINE_S = 60.0
+_DEADLINE_S: Final = 60.0
+
+#: Builds a call from its number and the peer that asks.
+Make = Callable[[int, int], m.Message]
+Reply = asyncio.Future[m.CallReply]
 
 
 class ControlCalls:
@@ -20,26 +26,46 @@ class ControlCalls:
     def __init__(self, control: ControlLink) -> None:
         self._control = control
         self._ids = count(1)
-        self._waiting: dict[int, asyncio.Future[m.CallReply]] = {}
+        self._waiting: dict[int, Reply] = {}
 
-    async def ask(self, make: Callable[[int, int], m.Message]) -> None:
-        """Send the call that `make(call_id, peer)` builds and wait until it has been done.
+    @property
+    def runtime_dir(self) -> Path:
+        """The server's private directory, for what is handed over as files."""
+        return self._control.runtime_dir
+
+    async def ask(self, make: Make) -> None:
+        """Send a call and wait until it has been done.
 
         Raises:
             TisError: the supervisor refused it, or did not answer in time.
         """
+        await self.done(self.send(make), _DEADLINE_S)
+
+    def send(self, make: Make) -> Reply:
+        """Send a call; when this raises, the supervisor will not hear of it."""
         call_id = next(self._ids)
-        future: asyncio.Future[m.CallReply] = asyncio.get_running_loop().create_future()
-        self._waiting[call_id] = future
+        reply: Reply = asyncio.get_running_loop().create_future()
+        self._waiting[call_id] = reply
+        reply.add_done_callback(lambda _reply: self._waiting.pop(call_id, None))
         try:
             self._control.send(make(call_id, self._control.peer))
-            reply = await asyncio.wait_for(future, _DEADLINE_S)
-        except TimeoutError:
-            raise unavailable(f"the server did not finish the call within {_DEADLINE_S:.0f} s") from None
-        finally:
+        except BaseException:
             del self._waiting[call_id]
-        if reply.code:
-            raise TisError(Code(reply.code), reply.text)
+            raise
+        return reply
+
+    async def done(self, reply: Reply, deadline_s: float | None = None) -> None:
+        """Wait until a call has been done; without a deadline for those that take as long as they take.
+
+        Raises:
+            TisError: the supervisor refused it, or did not answer in time.
+        """
+        try:
+            answer = await asyncio.wait_for(reply, deadline_s)
+        except TimeoutError:
+            raise unavailable(f"the server did not finish the call within {deadline_s:.0f} s") from None
+        if answer.code:
+            raise TisError(Code(answer.code), answer.text)
 
     def replied(self, reply: m.CallReply) -> None:
         """A reply has come."""

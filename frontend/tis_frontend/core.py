@@ -254,6 +254,10 @@ class Core:
         self._scheduler.post(m.MetricsQuery(query_id, self._peer))
         return await query.answer
 
+    def flush(self) -> None:
+        """Send what has been submitted in this turn of the loop."""
+        self._scheduler.flush()
+
     def _check_strings(self, model: str, client_id: str, tensor: InputTensor, block: Block) -> None:
         data = self._slab.writable(block, tensor.start, tensor.size_bytes)
         try:

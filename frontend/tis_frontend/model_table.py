@@ -19,6 +19,8 @@ class ServedModel:
 
     spec: ModelSpec
     ready: bool
+    #: False once another load has taken its place, or none: then its name must be looked up anew.
+    is_current: bool = True
     _config: Any = None
     #: What a face has worked out for this version and may use again; it goes when the version goes.
     remembered: dict[Any, Any] = field(default_factory=dict)
@@ -50,10 +52,19 @@ class ModelTable:
         if table.epoch <= self.epoch:
             return
         self.epoch = table.epoch
+        before = {model.spec.key: model for versions in self._models.values() for model in versions.values()}
         self._models = {name: {} for name, _ in table.unavailable}
         for entry in table.models:
             versions = self._models.setdefault(entry.spec.name, {})
-            versions[entry.spec.version] = ServedModel(entry.spec, entry.ready)
+            model = before.get(entry.spec.key)
+            if model is None or model.spec != entry.spec:
+                model = ServedModel(entry.spec, entry.ready)
+            else:
+                del before[entry.spec.key]
+                model.ready = entry.ready
+            versions[entry.spec.version] = model
+        for model in before.values():
+            model.is_current = False
         self.index = table.index
         self._known = {(entry.name, entry.version) for entry in table.index if entry.version}
         self._known.update(entry.spec.key for entry in table.models)

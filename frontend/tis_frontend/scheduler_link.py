@@ -39,10 +39,10 @@ class SchedulerLink:
         """Queue a message; it leaves at the end of this turn of the loop, or before."""
         self._outgoing.append(message)
         if len(self._outgoing) >= _PACKET_MESSAGES:
-            self._flush()
+            self.flush()
         elif not self._flushing:
             self._flushing = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
 
     def connect(self) -> None:
         """Connect to the scheduler: at start, and whenever there is a new one. What was in flight is lost."""
@@ -64,7 +64,8 @@ class SchedulerLink:
         self._socket.disconnect()
         self._lost(unavailable("the scheduler has died and has lost this request; try again"))
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what has been posted."""
         self._flushing = False
         outgoing, self._outgoing = self._outgoing, []
         if not outgoing:

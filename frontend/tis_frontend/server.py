@@ -100,14 +100,6 @@ class Server:
 
     # ---- what clients may change -----------------------------------------------------------------------------------
 
-    def index(self, ready: bool) -> list[m.IndexEntry]:
-        """Everything that the repositories hold, or only what takes requests."""
-        return [entry for entry in self.table.index if entry.state == "READY" or not ready]
-
-    def check_model_control(self) -> None:
-        """Raise UNAVAILABLE where clients may not load and unload models."""
-        raise unavailable("explicit model load / unload is not allowed if polling is enabled")
-
     async def change_log(self, changes: dict[str, bool | int | str]) -> LogSettings:
         """Change log settings of the whole server, by the names of `LogSettings`; gives all of them.
 

@@ -252,8 +252,7 @@ def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -
             PYTHON_MODELS[name].write(folder, name)
             continue
         if name in ENSEMBLES:
-            (folder / name / "1").mkdir(parents=True)
-            (folder / name / "config.pbtxt").write_text(ENSEMBLES[name].config(name))
+            ENSEMBLES[name].write(folder, name)
             continue
         served = {**MODELS, **DECOUPLED, **STEPS}[name]
         for version in served.versions:

@@ -45,6 +45,7 @@ def write_models(folder: Path) -> Path:
     write(accumulator(), folder, "sum", _LONG_IDLE + summing)
     write(accumulator(), folder, "sum_twice", _LONG_IDLE + _TOGETHER + summing, max_batch_size=2, count=2)
     write(accumulator(), folder, "sum_oldest", _LONG_IDLE + "oldest { max_candidate_sequences: 6 } " + summing, count=2)
+    write(accumulator(), folder, "sum_ordered", _LONG_IDLE + "oldest { preserve_ordering: true } " + summing, count=2)
     write(accumulator(), folder, "sum_shown", _LONG_IDLE + summing, own=2)
     write(accumulator(batched=False), folder, "sum_unbatched", _LONG_IDLE + summing, max_batch_size=0)
     write(witness(), folder, "witness", _LONG_IDLE + CONTROLS)
@@ -185,7 +186,7 @@ def test_clients_see_neither_controls_nor_states_among_a_models_tensors(server: 
 # ---- states ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["sum", "sum_oldest", "sum_unbatched"])
+@pytest.mark.parametrize("model", ["sum", "sum_oldest", "sum_ordered", "sum_unbatched"])
 def test_a_sequence_adds_up_what_it_is_sent(client: Client, model: str) -> None:
     answers = [client.step(model, 10, 1, "start"), client.step(model, 20, 1), client.step(model, 30, 1, "end")]
     assert [number(answer) for answer in answers] == [10, 30, 60]

@@ -63,6 +63,24 @@ def _serve(argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int
     return run(settings)
 
 
+def _check(argv: Sequence[str]) -> int:
+    from tis.cli.check_command import check
+
+    return check(argv)
+
+
+def _models(argv: Sequence[str]) -> int:
+    from tis.cli.models_command import models
+
+    return models(argv)
+
+
+def _config(argv: Sequence[str]) -> int:
+    from tis.cli.config_command import config
+
+    return config(argv)
+
+
 def _version(argv: Sequence[str]) -> int:
     if argv:
         print(f"tis version: unexpected argument '{argv[0]}'", file=sys.stderr)
@@ -80,5 +98,8 @@ def _print_overview(to: TextIO) -> None:
 
 COMMANDS: dict[str, Command] = {
     "serve": Command("Serve the models of a repository.", _serve_command),
+    "check": Command("Say what is wrong with the models of a repository, without serving them.", _check),
+    "models": Command("Show the models of a running server.", _models),
+    "config": Command("Show the completed config of a model, or turn a config into another form.", _config),
     "version": Command("Show this server's version and the Triton version that it behaves as.", _version),
 }

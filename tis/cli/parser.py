@@ -147,17 +147,26 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
         draft["trace_config"] = with_span_settings(draft.get("trace_config", ()), os.environ)
     except ValueRefusedError as error:
         raise UsageError(f'Bad option: "--trace-config".\n{error}') from None
-    startup_models = draft.pop("startup_models", ())
     settings = ServerSettings(**draft, auto_complete_config=not (disabled or strict))
-    if startup_models:
-        raise UsageError("Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.")
+    _refuse_startup_models(settings)
     _refuse_shared_port(settings)
     _refuse_restriction_twice(settings)
     if not settings.model_repositories:
         raise UsageError(
             "error: creating server: Invalid argument - --model-repository must be specified", with_usage=False
         )
+    if "*" in settings.startup_models and len(settings.startup_models) > 1:
+        raise UsageError(
+            "error: creating server: Invalid argument - Wildcard model name '*' must be the ONLY startup model if specified "
+            "at all.",
+            with_usage=False,
+        )
     return settings
+
+
+def _refuse_startup_models(settings: ServerSettings) -> None:
+    if settings.startup_models and settings.model_control_mode != "explicit":
+        raise UsageError("Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.")
 
 
 def _with_old_trace(old: Sequence[Setting], new: tuple[Setting, ...]) -> tuple[Setting, ...]:

@@ -74,9 +74,20 @@ def number(_flag: str, value: str) -> float:
     return float(value)
 
 
-def timeout(_flag: str, value: str) -> int:
-    """A whole number of seconds; less than none is none."""
-    return max(0, integer(value, -INT32_MAX - 1, INT32_MAX))
+def at_least(low: int) -> Reader:
+    """A reader of whole numbers that takes smaller ones for `low`, as Triton does with those that ask for less than none."""
+
+    def read(_flag: str, value: str) -> int:
+        return max(low, integer(value, -INT32_MAX - 1, INT32_MAX))
+
+    return Reader("integer", read)
+
+
+def config_name(flag: str, value: str) -> str:
+    """The name of a config file, without its folder and its `.pbtxt`."""
+    if not value:
+        raise ValueRefusedError(f"Error: empty argument for --{flag}")
+    return value
 
 
 def text(_flag: str, value: str) -> str:
@@ -166,10 +177,11 @@ INTEGER = between(-INT32_MAX - 1, INT32_MAX)
 COUNT = between(0, INT32_MAX)
 BYTES = between(0, INT64_MAX)
 PORT = between(0, 65535)
-SECONDS = Reader("integer", timeout)
+SECONDS = at_least(0)
 LEVEL = Reader("integer", number_or_switch)
 NUMBER = Reader("float", number)
 TEXT = Reader("string", text)
+CONFIG_NAME = Reader("string", config_name)
 PATTERN = Reader("string", pattern)
 DEVICE_BYTES = Reader("<integer>:<integer>", device_amount)
 CACHE_SETTING = Reader("<string>,<string>=<string>", cache_setting)

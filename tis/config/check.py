@@ -1,143 +1,202 @@
 """Rejections of a whole config: names, backend, batching, priorities, cache, instance groups. Tensors are in check_io.
 
 Every text starts with Triton's own words (ValidateModelConfig and ValidateInstanceGroup in its core) and goes on after a
-semicolon with what was given, where Triton's words leave that out. All functions return nothing and raise the first fault.
+semicolon with what was given, where Triton's words leave that out.
 """
+
+from collections.abc import Iterator
 
 from tis.config.backends import BACKEND_OF_PLATFORM, BACKENDS_WITH_PLATFORM, ENSEMBLE_PLATFORM, TENSORRT_PLATFORM
 from tis.config.check_ensemble import check_ensemble
 from tis.config.check_sequence import check_sequence_batching
+from tis.config.fault import ConfigFault, Faults, Report, at_key, raise_it, raised, tell
 from tis.config.proto import Message, ModelInstanceGroup, enum_name, model_config_pb2
-from tis.errors import invalid
+from tis.errors import TisError
 
 
-def check_config(config: Message) -> None:
+def check_config(config: Message, report: Report = raise_it) -> None:
     """Rejects what can be told without the machine and without inputs and outputs. Expects a normalized config.
 
     Raises:
-        TisError: INVALID_ARG, naming field, expectation and value.
+        TisError: INVALID_ARG, naming field, expectation and value; the first, unless `report` keeps them.
     """
-    _check_identity(config)
+    tell(_faults(config), report)
+
+
+def _faults(config: Message) -> Iterator[TisError]:
+    yield from _identity_faults(config)
     if config.max_batch_size < 0:
-        raise invalid(f"'max_batch_size' must be non-negative value for {config.name}; got {config.max_batch_size}")
+        yield ConfigFault(
+            "max_batch_size",
+            f"'max_batch_size' must be non-negative value for {config.name}; got {config.max_batch_size}",
+            expected="0 or more",
+        )
     if not config.HasField("version_policy"):
-        raise invalid(f"must specify 'version policy' for {config.name}")
+        yield ConfigFault("version_policy", f"must specify 'version policy' for {config.name}")
     if config.HasField("dynamic_batching"):
-        _check_dynamic_batching(config)
+        yield from _dynamic_batching_faults(config)
     if config.HasField("sequence_batching"):
-        check_sequence_batching(config)
+        yield from raised(config, "sequence_batching", lambda: check_sequence_batching(config))
     if config.HasField("ensemble_scheduling"):
-        check_ensemble(config)
+        yield from raised(config, "ensemble_scheduling", lambda: check_ensemble(config))
     elif config.platform == ENSEMBLE_PLATFORM:
-        raise invalid(
-            f"ensemble scheduling must be set for ensemble {config.name} whose platform is {ENSEMBLE_PLATFORM}"
+        yield ConfigFault(
+            "platform",
+            f"ensemble scheduling must be set for ensemble {config.name} whose platform is {ENSEMBLE_PLATFORM}",
+            expected="ensemble_scheduling beside it",
         )
     if config.model_transaction_policy.decoupled and config.response_cache.enable:
-        raise invalid(
+        yield ConfigFault(
+            "response_cache.enable",
             f"Response Cache does not currently support model {config.name} with 'decoupled' transaction policy. "
-            "Please disable the response cache."
+            "Please disable the response cache.",
+            expected="false",
         )
 
 
-def check_instance_groups(config: Message, *, gpu_count: int, backend_uses_gpu: bool) -> None:
+def check_instance_groups(
+    config: Message, *, gpu_count: int, backend_uses_gpu: bool, report: Report = raise_it
+) -> None:
     """Rejects instance groups that this machine cannot hold. Expects groups completed by `with_instance_groups`.
 
     Raises:
-        TisError: INVALID_ARG, naming the group.
+        TisError: INVALID_ARG, naming the group; the first, unless `report` keeps them.
     """
+    tell(_instance_group_faults(config, gpu_count, backend_uses_gpu), report)
+
+
+def _instance_group_faults(config: Message, gpu_count: int, backend_uses_gpu: bool) -> Faults:
     if config.HasField("ensemble_scheduling"):
         return
     if not config.instance_group:
-        raise invalid(f"must specify one or more 'instance group's for {config.name}")
-    for group in config.instance_group:
+        yield ConfigFault("instance_group", f"must specify one or more 'instance group's for {config.name}")
+    for index, group in enumerate(config.instance_group):
+        at = f"instance_group[{index}]"
         where = f"instance group {group.name} of model {config.name}"
         kind = enum_name(group, "kind")
         if group.kind == ModelInstanceGroup.KIND_GPU:
-            _check_gpus(group, where, gpu_count, config.backend if not backend_uses_gpu else None)
+            yield from _gpu_faults(at, group, where, gpu_count, config.backend if not backend_uses_gpu else None)
         elif group.kind not in (ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_MODEL):
-            raise invalid(f"{where} has unexpected kind {kind}")
+            yield ConfigFault(f"{at}.kind", f"{where} has unexpected kind {kind}", expected="KIND_CPU or KIND_MODEL")
         elif group.gpus:
-            raise invalid(f"{where} has kind {kind} but specifies one or more GPUs; got gpus {list(group.gpus)}")
+            yield ConfigFault(
+                f"{at}.gpus",
+                f"{where} has kind {kind} but specifies one or more GPUs; got gpus {list(group.gpus)}",
+                expected="no GPUs",
+            )
         if group.profile and config.platform != TENSORRT_PLATFORM:
             platform = f"platform {config.platform}".rstrip()
-            raise invalid(
+            yield ConfigFault(
+                f"{at}.profile",
                 f"{where} and {platform} specifies profile field which is only supported for TensorRT models; "
-                f"got profile {list(group.profile)}"
+                f"got profile {list(group.profile)}",
+                expected="nothing",
             )
 
 
-def _check_identity(config: Message) -> None:
+def _identity_faults(config: Message) -> Faults:
     """Name, platform and backend: which must be there, and which fit each other."""
     if not config.name:
-        raise invalid("model configuration must specify 'name'")
+        yield ConfigFault("name", "model configuration must specify 'name'")
     if not config.backend and config.platform != ENSEMBLE_PLATFORM:
-        raise invalid(
-            f"unexpected platform type '{config.platform}' for {config.name}; expected one of "
-            f"{', '.join(sorted([*BACKEND_OF_PLATFORM, ENSEMBLE_PLATFORM]))}, or a 'backend'"
+        known = ", ".join(sorted([*BACKEND_OF_PLATFORM, ENSEMBLE_PLATFORM]))
+        yield ConfigFault(
+            "platform" if config.platform else "backend",
+            f"unexpected platform type '{config.platform}' for {config.name}; expected one of {known}, or a 'backend'",
+            expected=f"one of {known}, or a backend",
         )
     if config.backend and config.platform == ENSEMBLE_PLATFORM:
-        raise invalid(
+        yield ConfigFault(
+            "backend",
             f"Ensemble model '{config.name}' must have platform type '{config.platform}' and empty backend type; "
-            f"got backend '{config.backend}'"
+            f"got backend '{config.backend}'",
+            expected="nothing",
         )
     if config.backend in BACKENDS_WITH_PLATFORM and BACKEND_OF_PLATFORM.get(config.platform) != config.backend:
         fitting = ", ".join(sorted(p for p, backend in BACKEND_OF_PLATFORM.items() if backend == config.backend))
-        raise invalid(
+        yield ConfigFault(
+            "platform" if config.platform else "backend",
             f"unexpected 'platform' and 'backend' pair, got:{config.platform}, {config.backend}; expected platform "
-            f"{fitting} for {config.name}"
+            f"{fitting} for {config.name}",
+            expected=f"platform {fitting}",
         )
 
 
-def _check_dynamic_batching(config: Message) -> None:
+def _dynamic_batching_faults(config: Message) -> Faults:
     batching = config.dynamic_batching
-    for size in batching.preferred_batch_size:
+    for index, size in enumerate(batching.preferred_batch_size):
+        at = f"dynamic_batching.preferred_batch_size[{index}]"
+        expected = f"1 to max_batch_size, which is {config.max_batch_size}"
         if size <= 0:
-            raise invalid(f"dynamic batching preferred size must be positive for {config.name}; got {size}")
+            text = f"dynamic batching preferred size must be positive for {config.name}; got {size}"
+            yield ConfigFault(at, text, expected=expected)
         if size > config.max_batch_size:
-            raise invalid(
+            yield ConfigFault(
+                at,
                 f"dynamic batching preferred size must be <= max batch size for {config.name}; got {size} with "
-                f"max_batch_size {config.max_batch_size}"
+                f"max_batch_size {config.max_batch_size}",
+                expected=expected,
             )
     levels = batching.priority_levels
     if levels:
-        _check_priorities(config.name, batching)
+        yield from _priority_faults(config.name, batching)
     if not batching.preserve_ordering:
         return
     if levels > 1:
-        raise invalid(
+        yield ConfigFault(
+            "dynamic_batching.priority_levels",
             f"Only one priority level is allowed when 'preserve_ordering' is true for {config.name}; got "
-            f"priority_levels {levels}"
+            f"priority_levels {levels}",
+            expected="at most 1",
         )
-    for policy in (batching.default_queue_policy, *batching.priority_queue_policy.values()):
+    policies = {"dynamic_batching.default_queue_policy": batching.default_queue_policy}
+    for level, policy in batching.priority_queue_policy.items():
+        policies[at_key("dynamic_batching.priority_queue_policy", level)] = policy
+    for at, policy in policies.items():
         delays = policy.timeout_action == model_config_pb2.ModelQueuePolicy.DELAY
         if delays and policy.default_timeout_microseconds:
-            raise invalid(
+            yield ConfigFault(
+                f"{at}.timeout_action",
                 "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true for "
-                f"{config.name}; got default_timeout_microseconds {policy.default_timeout_microseconds}"
+                f"{config.name}; got default_timeout_microseconds {policy.default_timeout_microseconds}",
+                expected="REJECT",
             )
 
 
-def _check_priorities(name: str, batching: Message) -> None:
+def _priority_faults(name: str, batching: Message) -> Faults:
     levels, default = batching.priority_levels, batching.default_priority_level
+    expected = f"1 to priority_levels, which is {levels}"
     if not 1 <= default <= levels:
-        raise invalid(f"default priority level must be in range [1, {levels}] for {name}; got {default}")
+        yield ConfigFault(
+            "dynamic_batching.default_priority_level",
+            f"default priority level must be in range [1, {levels}] for {name}; got {default}",
+            expected=expected,
+        )
     for level in sorted(batching.priority_queue_policy):
         if not 1 <= level <= levels:
-            raise invalid(
-                f"priority queue policy must have priority level in range [1, {levels}] for {name}; got {level}"
+            yield ConfigFault(
+                at_key("dynamic_batching.priority_queue_policy", level),
+                f"priority queue policy must have priority level in range [1, {levels}] for {name}; got {level}",
+                expected=expected,
             )
 
 
-def _check_gpus(group: Message, where: str, gpu_count: int, gpuless_backend: str | None) -> None:
+def _gpu_faults(at: str, group: Message, where: str, gpu_count: int, gpuless_backend: str | None) -> Faults:
+    kind = f"{at}.kind"
     if gpu_count == 0:
-        raise invalid(f"{where} has kind KIND_GPU but no GPUs are available; use KIND_CPU or KIND_AUTO")
+        text = f"{where} has kind KIND_GPU but no GPUs are available; use KIND_CPU or KIND_AUTO"
+        yield ConfigFault(kind, text, expected="KIND_CPU or KIND_AUTO")
+        return
     if gpuless_backend is not None:
-        raise invalid(f"{where} has kind KIND_GPU but backend '{gpuless_backend}' of this server does not use GPUs")
+        text = f"{where} has kind KIND_GPU but backend '{gpuless_backend}' of this server does not use GPUs"
+        yield ConfigFault(kind, text, expected="KIND_CPU or KIND_AUTO")
     if not group.gpus:
-        raise invalid(f"{where} has kind KIND_GPU but specifies no GPUs")
-    for gpu in group.gpus:
+        yield ConfigFault(f"{at}.gpus", f"{where} has kind KIND_GPU but specifies no GPUs", expected="numbers of GPUs")
+    for index, gpu in enumerate(group.gpus):
         if not 0 <= gpu < gpu_count:
-            raise invalid(
-                f"{where} specifies invalid or unsupported gpu id {gpu}; GPUs of this server are: "
-                f"{', '.join(str(present) for present in range(gpu_count))}"
+            present = ", ".join(str(number) for number in range(gpu_count))
+            yield ConfigFault(
+                f"{at}.gpus[{index}]",
+                f"{where} specifies invalid or unsupported gpu id {gpu}; GPUs of this server are: {present}",
+                expected=f"one of {present}",
             )

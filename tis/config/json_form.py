@@ -33,6 +33,25 @@ def to_json(config: Message) -> dict[str, Any]:
     return _message(config)
 
 
+def without_defaults(config: Message) -> dict[str, Any]:
+    """The JSON form with the fields only that are set: as short as somebody would write it."""
+    return _set_only(config, to_json(config))
+
+
+def from_document(document: dict[str, Any]) -> Message:
+    """A ModelConfig from the plain data of a JSON or YAML document.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    config = ModelConfig()
+    try:
+        json_format.ParseDict(_with_enum_names(document, config.DESCRIPTOR), config)
+    except (json_format.Error, TypeError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    return config
+
+
 def from_json(text: str, *, ignore_unknown: bool = False) -> Message:
     """A ModelConfig from JSON text, as a load override brings it.
 
@@ -51,6 +70,22 @@ def from_json(text: str, *, ignore_unknown: bool = False) -> Message:
     except (json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise invalid(f"Invalid config override: {error}") from error
     return config
+
+
+def _set_only(message: Message, shown: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        said = shown[field.name]
+        if field.message_type is None:
+            kept[field.name] = said
+        elif is_map(field):
+            nested = field.message_type.fields_by_name["value"].message_type is not None
+            kept[field.name] = {str(key): _set_only(value[key], said[str(key)]) for key in value} if nested else said
+        elif is_repeated(field):
+            kept[field.name] = [_set_only(*pair) for pair in zip(value, said, strict=True)]
+        else:
+            kept[field.name] = _set_only(value, said)
+    return kept
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -5,9 +5,10 @@ Fields whose neglect is harmless are in tis.config.unacted.
 
 from typing import Final
 
+from tis.config.fault import ConfigFault, Report, raise_it
 from tis.config.fields import set_among
 from tis.config.proto import Message
-from tis.errors import unsupported
+from tis.errors import Code
 
 #: What goes wrong, by dotted field name.
 REFUSED: Final[dict[str, str]] = {
@@ -15,7 +16,7 @@ REFUSED: Final[dict[str, str]] = {
 }
 
 
-def check_supported(config: Message) -> None:
+def check_supported(config: Message, report: Report = raise_it) -> None:
     """Rejects a config that needs what this server does not do.
 
     Raises:
@@ -24,4 +25,5 @@ def check_supported(config: Message) -> None:
     fields = set_among(config, REFUSED)
     if fields:
         reasons = "; ".join(f"'{field}' is not supported by this server ({REFUSED[field]})" for field in fields)
-        raise unsupported(f"unable to load model '{config.name}': {reasons}")
+        text = f"unable to load model '{config.name}': {reasons}"
+        report(ConfigFault(fields[0], text, expected="nothing", code=Code.UNSUPPORTED))

@@ -12,10 +12,11 @@ from tis.config.check_extensions import check_extensions
 from tis.config.check_io import check_io
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE, completed, merged
 from tis.config.defaults import with_instance_groups
+from tis.config.fault import Report, raise_it, raised, tell
 from tis.config.proto import Message
 from tis.config.refused import check_supported
 from tis.contracts.model_spec import ModelSignature
-from tis.errors import not_found
+from tis.errors import TisError, not_found
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Surroundings:
     default_max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
 
 
-def with_placement(config: Message, surroundings: Surroundings) -> Message:
+def with_placement(config: Message, surroundings: Surroundings, report: Report = raise_it) -> Message:
     """A copy with instance groups completed and checked: enough to start something that reads the model.
 
     Raises:
@@ -39,7 +40,7 @@ def with_placement(config: Message, surroundings: Surroundings) -> Message:
     """
     gpus, uses = surroundings.gpu_count, surroundings.backend_uses_gpu
     config = with_instance_groups(config, gpu_count=gpus, backend_uses_gpu=uses)
-    check_instance_groups(config, gpu_count=gpus, backend_uses_gpu=uses)
+    check_instance_groups(config, gpu_count=gpus, backend_uses_gpu=uses, report=report)
     return config
 
 
@@ -50,6 +51,7 @@ def resolved(
     signature: ModelSignature | None = None,
     proposed: Message | None = None,
     config_provided: bool = True,
+    report: Report = raise_it,
 ) -> Message:
     """The completed and checked config of a model version.
 
@@ -59,23 +61,29 @@ def resolved(
         signature: what the model file declares, from backends that can tell: completes the config and is compared with it.
         proposed: a whole config that a model handed back (`auto_complete_config` of a Python model), in place of a signature.
         config_provided: False where neither a file nor an override gave the config: then the model must complete it.
+        report: what is done with faults; where it returns, the rest is checked as well.
 
     Raises:
         TisError: NOT_FOUND when nothing says what the model is; UNSUPPORTED when completion chose what the server cannot do;
             INVALID_ARG or INTERNAL from completion and checks.
     """
-    config = with_placement(config, surroundings)
+    config = with_placement(config, surroundings, report)
     said = surroundings.auto_complete and (signature is not None or proposed is not None)
-    if said and signature is not None:
-        config = completed(config, signature, default_max_batch_size=surroundings.default_max_batch_size)
-    if said and proposed is not None:
-        config = merged(config, proposed)
+    try:
+        if said and signature is not None:
+            config = completed(config, signature, default_max_batch_size=surroundings.default_max_batch_size)
+        if said and proposed is not None:
+            config = merged(config, proposed)
+    except TisError as error:
+        report(error)
+        return config
     if not config_provided and not said:
-        raise not_found(f"model configuration is not provided for model '{config.name}'")
-    check_config(config)
-    check_supported(config)
-    check_io(config)
-    check_extensions(config)
+        report(not_found(f"model configuration is not provided for model '{config.name}'"))
+    check_config(config, report)
+    check_supported(config, report)
+    check_io(config, report)
+    tell(raised(config, "parameters", lambda: check_extensions(config)), report)
     if signature is not None:
-        check_agreement(config, signature)
+        told = signature
+        tell(raised(config, "", lambda: check_agreement(config, told)), report)
     return config

@@ -35,6 +35,7 @@ class ControlLink:
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", runtime_dir: Path, peer: int) -> None:
         self.peer: Final = peer
+        self.runtime_dir: Final = runtime_dir
         self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IDENTITY, str(peer).encode())
         self._socket.setsockopt(zmq.LINGER, 200)

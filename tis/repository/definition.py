@@ -11,12 +11,13 @@ from tis.config.backend_guess import first_version_files, with_backend
 from tis.config.check import check_config
 from tis.config.check_io import check_io
 from tis.config.defaults import normalized
+from tis.config.fault import ConfigFault, Report, raise_it
 from tis.config.json_form import from_json
-from tis.config.proto import Message
+from tis.config.proto import Message, ModelConfig, copy_of
 from tis.config.refused import check_supported
-from tis.config.source import read_config
+from tis.config.source import NOTHING, WrittenConfig, read_config
 from tis.config.unacted import unacted_fields
-from tis.errors import invalid
+from tis.errors import TisError, invalid
 from tis.repository.layout import ModelDirectory
 from tis.repository.versions import VersionSelection, select_versions
 
@@ -36,6 +37,12 @@ class ModelDefinition:
     #: Fields the user set on which the server does not act, and what was ignored in the directory; for the log, once a load.
     unacted: tuple[str, ...]
     warnings: tuple[str, ...]
+    #: What was read, which knows the lines of the file.
+    written: WrittenConfig
+
+    def located(self, error: TisError) -> TisError:
+        """An error with file and line behind its words, where it is of a field of the config."""
+        return self.written.source.located(error)
 
     def model_file(self, version: int) -> Path:
         """The file or directory that the backend loads for a version. It need not exist."""
@@ -54,28 +61,67 @@ def read_definition(
 
     Raises:
         TisError: INTERNAL or NOT_FOUND for a file that cannot be read or parsed, INVALID_ARG for a wrong config, UNSUPPORTED
-            for one that needs what this server does not do.
+            for one that needs what this server does not do; the first fault, with the line of the file that has it.
     """
-    if override is not None:
-        written, provided = from_json(override), True
-    else:
-        written, provided = read_config(directory.config_path, missing_ok=auto_complete)
-    config = normalized(with_backend(written, directory.name, first_version_files(directory.path)))
-    check_config(config)
+    return examine(directory, raise_it, auto_complete=auto_complete, override=override)
+
+
+def examine(
+    directory: ModelDirectory, report: Report, *, auto_complete: bool = True, override: str | None = None
+) -> ModelDefinition:
+    """What `read_definition` does; where `report` returns, the rest is looked at as well and given as far as it goes."""
+    written = _written(directory, report, auto_complete=auto_complete, override=override)
+
+    told: set[str] = set()
+
+    def locate(error: TisError) -> None:
+        field = error.field if isinstance(error, ConfigFault) else ""
+        if not (field and written.told(field)) and field not in told:
+            report(written.source.located(error))
+
+    try:
+        config = with_backend(written.config, directory.name, first_version_files(directory.path))
+    except TisError as error:
+        locate(ConfigFault("backend", error.message, expected="a backend", code=error.code))
+        told |= {"backend", "platform"}
+        config = copy_of(written.config)
+        config.name = config.name or directory.name
+    config = normalized(config)
+    check_config(config, locate)
     if not auto_complete:
-        check_io(config)
+        check_io(config, locate)
     if config.name != directory.name:
-        raise invalid(
-            f"unexpected directory name '{directory.name}' for model '{config.name}', "
-            "directory name must equal model name"
+        locate(
+            ConfigFault(
+                "name",
+                f"unexpected directory name '{directory.name}' for model '{config.name}', "
+                "directory name must equal model name",
+                expected=f"'{directory.name}', or nothing",
+            )
         )
-    check_supported(config)
+    check_supported(config, locate)
     return ModelDefinition(
         name=config.name,
         path=directory.path,
         selection=select_versions(config, directory.versions),
         config=config,
-        config_provided=provided,
-        unacted=unacted_fields(written),
+        config_provided=written.provided,
+        unacted=unacted_fields(written.config),
         warnings=directory.warnings,
+        written=written,
     )
+
+
+def _written(directory: ModelDirectory, report: Report, *, auto_complete: bool, override: str | None) -> WrittenConfig:
+    if override is not None:
+        return WrittenConfig(from_json(override), provided=True)
+    if directory.other_configs:
+        names = [path.relative_to(directory.path) for path in (directory.config_path, *directory.other_configs)]
+        report(
+            invalid(
+                f"model '{directory.name}' has more than one config, {' and '.join(str(name) for name in names)}; expected "
+                f"one of them in {directory.path}"
+            )
+        )
+        return WrittenConfig(ModelConfig(), True, dropped=NOTHING)
+    return read_config(directory.config_path, missing_ok=auto_complete, report=report)

@@ -1,6 +1,6 @@
 """What lies in a model repository: models, their directories, config files and version numbers. No config is read here.
 
-- `<repository>/<model>/config.pbtxt`, or `<repository>/<model>/configs/<custom>.pbtxt`
+- `<repository>/<model>/config.pbtxt`, or `<repository>/<model>/configs/<custom>.pbtxt`; or `.json`, `.yaml`, `.yml`
 - `<repository>/<model>/<version>/<model file>`
 """
 
@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tis.errors import internal, invalid, not_found
+from tis.config.source import SUFFIXES
+from tis.contracts.model_folders import DUPLICATE_REASON, distinct, model_folders, subdirectories
+from tis.errors import invalid, not_found
 
-CONFIG_FILE: Final = "config.pbtxt"
-DUPLICATE_REASON: Final = "model appears in two or more repositories"
+__all__ = ["DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
+
+_CONFIG_STEM: Final = "config"
 _CUSTOM_CONFIGS: Final = "configs"
 #: Subdirectories of a model that are no versions, and about which nobody needs a warning.
 _NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", _CUSTOM_CONFIGS})
@@ -30,6 +33,8 @@ class ModelDirectory:
     versions: tuple[int, ...]
     #: What was ignored in the directory and why; for the log.
     warnings: tuple[str, ...] = ()
+    #: More config files beside that one; then nobody knows which counts.
+    other_configs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,19 +52,16 @@ def scan(repositories: Iterable[Path], *, config_name: str = "") -> RepositorySc
 
     Args:
         repositories: their root directories.
-        config_name: chooses `configs/<config_name>.pbtxt` in the models that have it (`--model-config-name`).
+        config_name: chooses `configs/<config_name>.pbtxt`, or one of another form, in the models that have it
+            (`--model-config-name`).
 
     Raises:
         TisError: INTERNAL when a directory cannot be listed.
     """
-    found: dict[str, list[Path]] = {}
-    for repository in _distinct(repositories):
-        for path in _subdirectories(repository):
-            if not path.name.startswith("."):
-                found.setdefault(path.name, []).append(path)
+    found = model_folders(repositories)
     return RepositoryScan(
-        models={name: model_directory(found[name][0], config_name) for name in sorted(found) if len(found[name]) == 1},
-        duplicates={name: tuple(found[name]) for name in sorted(found) if len(found[name]) > 1},
+        models={name: model_directory(paths[0], config_name) for name, paths in found.items() if len(paths) == 1},
+        duplicates={name: paths for name, paths in found.items() if len(paths) > 1},
     )
 
 
@@ -72,7 +74,7 @@ def find(repositories: Iterable[Path], name: str, *, config_name: str = "") -> M
     """
     if not name or "/" in name or "\0" in name or name.startswith("."):
         raise invalid(f"invalid model name '{name}': expected the name of a directory in a model repository")
-    repositories = _distinct(repositories)
+    repositories = distinct(repositories)
     paths = [repository / name for repository in repositories if (repository / name).is_dir()]
     if not paths:
         raise not_found(
@@ -87,21 +89,29 @@ def find(repositories: Iterable[Path], name: str, *, config_name: str = "") -> M
     return model_directory(paths[0], config_name)
 
 
-def model_directory(path: Path, config_name: str = "") -> ModelDirectory:
-    """Looks into one model's directory.
+def model_directory(path: Path, config_name: str = "", *, name: str = "") -> ModelDirectory:
+    """Looks into one model's directory, which may bear another name than the model where the files were sent by a client.
 
     Raises:
         TisError: INTERNAL when it cannot be listed.
     """
-    custom = path / _CUSTOM_CONFIGS / f"{config_name}.pbtxt"
+    configs = _configs(path / _CUSTOM_CONFIGS, config_name) if config_name else []
+    configs = configs or _configs(path, _CONFIG_STEM) or [path / f"{_CONFIG_STEM}{SUFFIXES[0]}"]
     versions, warnings = version_numbers(path)
     return ModelDirectory(
-        name=path.name,
+        name=name or path.name,
         path=path,
-        config_path=custom if config_name and custom.is_file() else path / CONFIG_FILE,
+        config_path=configs[0],
         versions=versions,
         warnings=warnings,
+        other_configs=tuple(configs[1:]),
     )
+
+
+def _configs(folder: Path, stem: str) -> list[Path]:
+    """The config files of one name, whatever their form."""
+    paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
+    return [path for path in paths if path.is_file()]
 
 
 def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -115,7 +125,7 @@ def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]
     """
     versions: list[int] = []
     warnings: list[str] = []
-    for name in sorted(path.name for path in _subdirectories(model_path)):
+    for name in sorted(path.name for path in subdirectories(model_path)):
         where = f"ignore version directory '{name}' of model '{model_path.name}'"
         if name in _NOT_VERSIONS or name.startswith("."):
             continue
@@ -126,15 +136,3 @@ def version_numbers(model_path: Path) -> tuple[tuple[int, ...], tuple[str, ...]]
         else:
             versions.append(int(name))
     return tuple(sorted(versions)), tuple(warnings)
-
-
-def _distinct(repositories: Iterable[Path]) -> list[Path]:
-    """The repositories without those given twice."""
-    return list({repository.absolute(): repository for repository in repositories}.values())
-
-
-def _subdirectories(path: Path) -> list[Path]:
-    try:
-        return [entry for entry in path.iterdir() if entry.is_dir()]
-    except OSError as error:
-        raise internal(f"failed to open directory {path}: {error.strerror}") from error

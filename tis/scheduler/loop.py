@@ -97,6 +97,8 @@ class SchedulerLoop:
     # ---- waiting ---------------------------------------------------------------------------------------------------
 
     def _timeout_s(self) -> float:
+        if self._registry.must_look_again:
+            return 0.0
         wake_ns = self._wakeups.next_ns()
         if wake_ns is None or wake_ns > self._next_heartbeat_ns:
             wake_ns = self._next_heartbeat_ns
@@ -165,7 +167,11 @@ class SchedulerLoop:
                 for warmup in message.warmups:
                     model_up.statistics.warmed_up(warmup)
                 self._desk.changed.add(model_up)
+        elif isinstance(message, m.Prepare):
+            self._registry.prepare(message.spec)
         elif isinstance(message, m.Retire):
+            if self._registry.of_load(message.load) is None:
+                self._control.send(m.Retired(self._peer, message.load))
             self._registry.retire(message.load)
         elif isinstance(message, m.PeerDown):
             self._outbox.forget(message.peer)

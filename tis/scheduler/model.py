@@ -90,6 +90,11 @@ class ModelScheduler:
         """True where nothing waits, runs or is still to be answered."""
         return not len(self._queue) and not self._unfinished and not any(each.batches for each in self.instances)
 
+    @property
+    def pinned(self) -> tuple[()]:
+        """Its requests need no other model."""
+        return ()
+
     # ---- requests --------------------------------------------------------------------------------------------------
 
     def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:

@@ -28,6 +28,8 @@ class Registry:
         self._failed: set[tuple[str, int]] = set()
         #: Loads that take no more requests and go when they have none.
         self._retiring: dict[int, Scheduling] = {}
+        #: Those of them that have been retired in this turn of the loop: a request for one may lie in a socket still.
+        self._just_retired: set[int] = set()
         self._of_instance: dict[int, Scheduling] = {}
 
     def __iter__(self) -> Iterator[Scheduling]:
@@ -57,6 +59,11 @@ class Registry:
         """The scheduler of a load."""
         return self._loads.get(load)
 
+    def prepare(self, spec: ModelSpec) -> None:
+        """A load is coming up; the table will list it when it is ready."""
+        if spec.load not in self._loads:
+            self._loads[spec.load] = self._make(spec)
+
     def follow(self, table: Table) -> list[Scheduling]:
         """Take over a newer table. Returns those whose waiting requests are to be refused: they have failed."""
         listed = {entry.spec.key: entry for entry in table.models}
@@ -68,7 +75,10 @@ class Registry:
         failed: list[Scheduling] = []
         for key, entry in listed.items():
             model = self._current.get(key)
-            if model is None or model.spec.load != entry.spec.load or self._is_changed_ensemble(model, entry.spec):
+            if model is None or model.spec.load != entry.spec.load:
+                self.prepare(entry.spec)
+                self._current[key] = self._loads[entry.spec.load]
+            elif self._is_changed_ensemble(model, entry.spec):
                 self._current[key] = self._loads[entry.spec.load] = self._make(entry.spec)
             elif not entry.ready:
                 failed.append(model)
@@ -108,10 +118,21 @@ class Registry:
         model = self._loads.get(load)
         if model is not None:
             self._retiring[load] = model
+            self._just_retired.add(load)
+
+    @property
+    def must_look_again(self) -> bool:
+        """True where `retired` has to be asked again after everything that has arrived by now is read."""
+        return bool(self._just_retired)
 
     def retired(self) -> list[Scheduling]:
         """Loads that have been retired and have nothing left to do; they are forgotten."""
-        gone = [model for model in self._retiring.values() if model.idle]
+        just, self._just_retired = self._just_retired, set()
+        if not self._retiring:
+            return []
+        pinned = {load for model in self._loads.values() for load in model.pinned}
+        kept = just | pinned
+        gone = [model for load, model in self._retiring.items() if load not in kept and model.idle]
         for model in gone:
             load = model.spec.load
             del self._retiring[load]

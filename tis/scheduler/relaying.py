@@ -5,7 +5,7 @@ come here and go on from here. What is done with them is for those who derive fr
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -57,6 +57,11 @@ class Relaying:
     def idle(self) -> bool:
         """True where nothing waits, runs or is still to be answered."""
         return not self._relayed and self._inner.idle
+
+    @property
+    def pinned(self) -> Collection[int]:
+        """Loads that its requests in flight keep to."""
+        return self._inner.pinned
 
     # ---- requests --------------------------------------------------------------------------------------------------
 

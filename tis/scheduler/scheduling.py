@@ -4,7 +4,7 @@ The kinds: `model.py` (a queue and instances), `relaying.py` and what derives fr
 `ensembles/` (steps instead of instances).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from tis.contracts.messages import BatchDone, Finished, ModelMetrics
@@ -32,6 +32,10 @@ class Scheduling(Protocol):
     @property
     def idle(self) -> bool:
         """True where nothing waits, runs or is still to be answered."""
+
+    @property
+    def pinned(self) -> Collection[int]:
+        """Loads of other models that its requests in flight keep to: they must not go before."""
 
     def add(self, request: QueuedRequest, now_ns: int) -> Iterable[Decision]:
         """Take a request.

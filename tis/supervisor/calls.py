@@ -26,6 +26,11 @@ class Calls:
         """Let `handler` do calls of this kind; it raises TisError to refuse one, and returns True to reply itself, later."""
         self._handlers[kind] = handler
 
+    def reply(self, peer: int, call_id: int, error: TisError | None) -> None:
+        """Answer a call whose handler said that it would be answered later."""
+        reply = m.CallReply(call_id) if error is None else m.CallReply(call_id, error.code, error.message)
+        self._send(peer, reply)
+
     def take(self, call: Any) -> bool:
         """Do a call and reply to its frontend. False where the message is no call."""
         handler = self._handlers.get(type(call))

@@ -12,7 +12,7 @@ from tis.config.spec import model_spec
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.errors import TisError
 from tis.log import get_logger
-from tis.supervisor.version import ModelVersion, State
+from tis.supervisor.version import UNLOADED, ModelVersion, State
 
 _log = get_logger(__name__)
 
@@ -33,27 +33,41 @@ class EnsembleVersion(ModelVersion):
 
     def follow(self, models: Mapping[str, ModelSpec]) -> bool:
         """All steps are ready. Serve, unless the ensemble does not fit them. True where this has changed anything."""
+        if self.state is State.UNLOADING:
+            return False
         try:
             spec = self._completed(models)
         except TisError as error:
-            return self.lose(error)
+            return self.lose(self._definition.located(error))
         if self.state is State.READY and spec == self.spec:
             return False
+        was_loading = self.state is State.LOADING
         self.spec, self.completed = spec, True
         self.state, self.reason = State.READY, ""
         self.load_s = self.load_s or time.monotonic() - self._started_s
-        self._host.publish()
         _log.info("successfully loaded '%s' version %d", self.name, self.version)
+        if was_loading:
+            self.on_settled()
         return True
 
     def lose(self, error: TisError) -> bool:
         """A step is missing or does not fit. True where this has changed anything."""
-        reason = f"{error.code.spoken}: {error.message}"
-        if self.state is State.UNAVAILABLE and self.reason == reason:
+        was_loading = self.state is State.LOADING
+        if not self._fall(f"{error.code.spoken}: {error.message}"):
+            return False
+        _log.error("failed to load '%s' version %d: %s", self.name, self.version, self.reason)
+        if was_loading:
+            self.on_settled()
+        return True
+
+    def lose_step(self) -> bool:
+        """Somebody has unloaded a step's model; when it is back, so is the ensemble. True where this has changed anything."""
+        return self._fall(UNLOADED)
+
+    def _fall(self, reason: str) -> bool:
+        if self.state is State.UNLOADING or (self.state is State.UNAVAILABLE and self.reason == reason):
             return False
         self.state, self.reason = State.UNAVAILABLE, reason
-        _log.error("failed to load '%s' version %d: %s", self.name, self.version, reason)
-        self._host.publish()
         return True
 
     def _completed(self, models: Mapping[str, ModelSpec]) -> ModelSpec:

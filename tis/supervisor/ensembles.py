@@ -1,6 +1,6 @@
 """Which ensembles are ready: those whose steps are. Looked at whenever a model version has become ready or unavailable."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, invalid
@@ -8,13 +8,16 @@ from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.version import ModelVersion, State
 
 
-def follow_steps(versions: Iterable[ModelVersion], failed: Mapping[str, str], unread: Iterable[str]) -> None:
+def follow_steps(
+    versions: Iterable[ModelVersion], failed: Mapping[str, str], unread: Iterable[str], unloaded: Collection[str] = ()
+) -> None:
     """Let every ensemble follow the state of its steps' models, those it contains first.
 
     Args:
         versions: all model versions.
         failed: models without any version, and why.
         unread: those of them of which not even the config could be taken: for an ensemble they do not exist.
+        unloaded: models that somebody has unloaded.
     """
     models: dict[str, list[ModelVersion]] = {name: [] for name in failed if name not in set(unread)}
     ensembles: list[EnsembleVersion] = []
@@ -25,13 +28,20 @@ def follow_steps(versions: Iterable[ModelVersion], failed: Mapping[str, str], un
     # An ensemble may be a step of another one: what changes one may change the next.
     changed = True
     while changed:
-        changed = any(_follow(each, models, failed) for each in ensembles)
+        changed = any(_follow(each, models, failed, unloaded) for each in ensembles)
 
 
-def _follow(ensemble: EnsembleVersion, models: Mapping[str, list[ModelVersion]], failed: Mapping[str, str]) -> bool:
+def _follow(
+    ensemble: EnsembleVersion,
+    models: Mapping[str, list[ModelVersion]],
+    failed: Mapping[str, str],
+    unloaded: Collection[str],
+) -> bool:
     try:
         ready = _ready_models(ensemble, models, failed)
     except TisError as error:
+        if ensemble.completed and any(name in unloaded for name, _ in ensemble.steps):
+            return ensemble.lose_step()
         return ensemble.lose(error)
     return ensemble.follow(ready) if ready is not None else False
 

@@ -1,170 +1,131 @@
-"""All models of the repositories: read at start, then versions, the model table and readiness."""
+"""All models: what each is in, the model table, the index, and readiness. What is done to them is `loader.py`'s."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
-from tis.config.resolve import Surroundings
 from tis.contracts import messages as m
-from tis.contracts.resources import check_resources
-from tis.errors import TisError, unavailable
-from tis.log import get_logger
-from tis.repository.definition import ModelDefinition, read_definition
-from tis.repository.layout import DUPLICATE_REASON, scan
-from tis.repository.versions import missing_version_texts, require_versions
-from tis.settings import ServerSettings
-from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.ensembles import follow_steps
-from tis.supervisor.index import reason_shown, repository_index
-from tis.supervisor.machine import backend_uses_gpu
-from tis.supervisor.version import ModelVersion, State, VersionHost
-
-_log = get_logger(__name__)
+from tis.supervisor.served_model import ServedModel
+from tis.supervisor.version import UNLOADED, ModelVersion, State
 
 
 class Models:
     """What should be served, and how far it is."""
 
-    def __init__(self, host: VersionHost, settings: ServerSettings) -> None:
-        self._host: Final = host
-        self._settings: Final = settings
+    def __init__(self, publish: Callable[[m.Table], None]) -> None:
+        self._publish: Final = publish
         self._epoch = 0
-        self.versions: list[ModelVersion] = []
-        #: Models without any version to serve, and why.
-        self.failed: dict[str, str] = {}
-        #: Those of them that could not even be read, and what the index says of each.
-        self.unread: dict[str, str] = {}
-        #: Called when every version has become READY or UNAVAILABLE.
+        self._models: dict[str, ServedModel] = {}
+        self._shown: tuple[object, ...] = ()
+        #: Called when something has become ready or unavailable.
         self.on_settled: Callable[[], None] = lambda: None
 
-    def start(self) -> None:
-        """Read the repositories and begin to load everything.
+    # ---- models ----------------------------------------------------------------------------------------------------
 
-        Raises:
-            TisError: a repository cannot be read.
-        """
-        scanned = scan([Path(each) for each in self._settings.model_repositories])
-        for name in scanned.duplicates:
-            self.unread[name] = DUPLICATE_REASON
-            self._cannot_load(name, unavailable(DUPLICATE_REASON))
-        for directory in scanned.models.values():
-            try:
-                definition = read_definition(directory, auto_complete=self._settings.auto_complete_config)
-            except TisError as error:
-                self.unread[directory.name] = reason_shown(error)
-                self._cannot_load(directory.name, error)
-                continue
-            try:
-                self._add(definition)
-            except TisError as error:
-                self._cannot_load(directory.name, error)
-        for version in self.versions:
-            self._begin(version)
-        self._settle()
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(list(self._models.values()))
 
-    def _add(self, definition: ModelDefinition) -> None:
-        for text in (*definition.warnings, *missing_version_texts(definition.name, definition.selection)):
-            _log.warning("model '%s': %s", definition.name, text)
-        if definition.unacted:
-            _log.warning(
-                "model '%s': these fields of its config have no effect in this version of the server: %s",
-                definition.name,
-                ", ".join(definition.unacted),
-            )
-        surroundings = self._surroundings(str(definition.config.backend))
-        kind = EnsembleVersion if definition.config.HasField("ensemble_scheduling") else ModelVersion
-        for number in require_versions(definition.name, definition.selection):
-            version = kind(self._host, definition, number, surroundings)
-            version.on_settled = self._settle
-            self.versions.append(version)
+    def get(self, name: str) -> ServedModel | None:
+        """A model that is known."""
+        return self._models.get(name)
 
-    def _begin(self, version: ModelVersion) -> None:
-        """Let a version load, where there are the resources that its instances need."""
-        if self._settings.rate_limit == "execution_count":
-            others = [each for each in self.versions if each.started and each.state is not State.UNAVAILABLE]
-            try:
-                check_resources(
-                    [spec for each in (*others, version) for spec in each.spec.instances],
-                    self._settings.rate_limit_resources,
-                )
-            except TisError as error:
-                version.refuse(error)
-                return
-        version.start()
+    def at(self, name: str) -> ServedModel:
+        """A model, known from now on."""
+        return self._models.setdefault(name, ServedModel(name))
 
-    def _surroundings(self, backend: str) -> Surroundings:
-        return Surroundings(
-            gpu_count=len(self._host.machine.gpus),
-            backend_uses_gpu=backend_uses_gpu(backend),
-            auto_complete=self._settings.auto_complete_config,
-            default_max_batch_size=_default_max_batch_size(self._settings, backend),
-        )
+    def forget(self, name: str) -> None:
+        """The model's directory is gone."""
+        self._models.pop(name, None)
 
-    def _cannot_load(self, name: str, error: TisError) -> None:
-        self.failed[name] = f"{error.code.spoken}: {error.message}"
-        _log.error("failed to load '%s': %s", name, self.failed[name])
+    @property
+    def versions(self) -> list[ModelVersion]:
+        """Every version that has, or may have, processes."""
+        return [version for model in self._models.values() for version in model.living()]
+
+    def of_peer(self, peer: int) -> ModelVersion | None:
+        """The version that a worker belongs to."""
+        return next((version for version in self.versions if version.place_of(peer) is not None), None)
+
+    def of_load(self, load: int) -> ModelVersion | None:
+        """The version of a load."""
+        return next((version for version in self.versions if version.load == load), None)
 
     # ---- state -----------------------------------------------------------------------------------------------------
 
     @property
     def settled(self) -> bool:
         """True when nothing is loading."""
-        return all(version.state is not State.LOADING for version in self.versions)
+        return not any(model.busy for model in self._models.values())
 
     @property
     def all_ready(self) -> bool:
-        """True when everything that should be served is."""
-        return not self.failed and all(version.state is State.READY for version in self.versions)
+        """True when everything that should be served is. What somebody has unloaded should not be."""
+        return all(_is_ready(model) for model in self._models.values())
 
-    def of_peer(self, peer: int) -> ModelVersion | None:
-        """The version that a worker belongs to."""
-        return next((version for version in self.versions if version.place_of(peer) is not None), None)
+    def changed(self) -> None:
+        """Something has become ready or unavailable: ensembles follow, and everybody is told."""
+        failed = {model.name: model.failure for model in self if model.failure}
+        unread = [model.name for model in self if model.unread is not None]
+        unloaded = {model.name for model in self if model.unloaded and not model.serves}
+        follow_steps(self.versions, failed, unread, unloaded)
+        self.publish()
+        self.on_settled()
 
-    def table(self) -> m.Table:
-        """The model table under a new epoch."""
-        self._epoch += 1
-        entries = tuple(
-            m.TableEntry(version.spec, version.state is State.READY) for version in self.versions if version.completed
-        )
-        named = {entry.spec.name for entry in entries}
-        unavailable = {name: reason for name, reason in self.failed.items() if name not in self.unread}
-        shown = [version for version in self.versions if version.listed]
-        unavailable.update({each.name: each.reason for each in shown if each.name not in named})
-        unlisted = dict.fromkeys([each.name for each in self.versions if not each.listed], "")
-        index = repository_index(shown, unlisted | self.unread)
-        return m.Table(self._epoch, entries, tuple(unavailable.items()), index)
+    def publish(self) -> None:
+        """Tell everybody the table, if there is anything new in it."""
+        table = self._table()
+        shown = (table.models, table.unavailable, table.index)
+        if shown != self._shown:
+            self._shown = shown
+            self._epoch += 1
+            self._publish(m.Table(self._epoch, *shown))
+
+    def _table(self) -> m.Table:
+        entries: list[m.TableEntry] = []
+        unavailable: list[tuple[str, str]] = []
+        index: list[m.IndexEntry] = []
+        for name in sorted(self._models):
+            model = self._models[name]
+            listed = [each for each in model.versions.values() if each.completed]
+            entries += [m.TableEntry(each.spec, each.state is State.READY) for each in listed]
+            index += model.index_entries()
+            if not listed and model.unread is None and index and index[-1].name == name and index[-1].version:
+                unavailable.append((name, index[-1].reason))
+            elif not listed and model.failure and model.unread is None:
+                unavailable.append((name, model.failure))
+        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index))
 
     def load_times(self) -> list[tuple[str, int, float]]:
-        """Name, version and seconds that loading took, of every version that has been loaded."""
-        return [(each.name, each.version, each.load_s) for each in self.versions if each.load_s]
+        """Name, version and seconds that loading took, of every version that serves."""
+        return [
+            (each.name, each.version, each.load_s)
+            for model in self._models.values()
+            for each in model.versions.values()
+            if each.load_s
+        ]
 
     def log_table(self) -> str:
         """Models, versions and states as the table that Triton logs at start."""
         rows = [("Model", "Version", "Status")]
-        rows += [
-            (each.name, str(each.version), "READY" if each.state is State.READY else f"UNAVAILABLE: {each.reason}")
-            for each in self.versions
-        ]
-        rows += [(name, "-", f"Not loaded: {reason}") for name, reason in self.failed.items()]
-        return _table(rows)
-
-    def _settle(self) -> None:
-        follow_steps(self.versions, self.failed, self.unread)
-        if self.settled:
-            self.on_settled()
+        for model in self._models.values():
+            rows += [
+                (each.name, str(each.version), "READY" if each.state is State.READY else f"UNAVAILABLE: {each.reason}")
+                for each in model.versions.values()
+            ]
+            if model.failure and not model.versions:
+                rows.append((model.name, "-", f"Not loaded: {model.failure}"))
+        return _framed(rows)
 
 
-def _default_max_batch_size(settings: ServerSettings, backend: str) -> int:
-    """`--backend-config=default-max-batch-size=N`, for all backends or one; 4 where it is not given."""
-    chosen = DEFAULT_MAX_BATCH_SIZE
-    for name, key, value in settings.backend_config:
-        if key == "default-max-batch-size" and name in ("", backend) and value.isdigit():
-            chosen = int(value)
-    return chosen
+def _is_ready(model: ServedModel) -> bool:
+    if model.busy and not model.serves:
+        return False
+    if model.failure or model.last_failed:
+        return False
+    return all(each.state is State.READY or each.reason == UNLOADED for each in model.versions.values())
 
 
-def _table(rows: list[tuple[str, str, str]]) -> str:
+def _framed(rows: list[tuple[str, str, str]]) -> str:
     """Rows in a frame, the first one as heading. Cells with several lines show their first."""
     cells = [[cell.split("\n", 1)[0] for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]

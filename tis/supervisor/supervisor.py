@@ -8,6 +8,7 @@ from typing import Final
 import zmq
 
 from tis.contracts import messages as m
+from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
@@ -20,11 +21,14 @@ from tis.supervisor.control import ControlHub
 from tis.supervisor.departures import Departures
 from tis.supervisor.grants import Grants
 from tis.supervisor.live_settings import LiveSettings
+from tis.supervisor.loader import Loader
 from tis.supervisor.loop import Loop
 from tis.supervisor.machine import this_machine
 from tis.supervisor.metrics import Metrics
+from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
 from tis.supervisor.place import Place
+from tis.supervisor.publication import Publication
 from tis.supervisor.regions import ClientRegions
 from tis.supervisor.stopping import Stopping
 from tis_shm.pool import Pool
@@ -72,8 +76,11 @@ class Supervisor:
         self._live.serve(self.calls)
         self._regions = ClientRegions(self.machine.gpus, self._publish_regions, self.send)
         self._regions.serve(self.calls)
-        self.models: Final = Models(self, settings)
+        self._publication = Publication(self.send)
+        self.models: Final = Models(self._publication.publish)
         self.models.on_settled = self._models_settled
+        self._loader = Loader(self, settings, self.models, self._publication)
+        serve_model_control(self.calls, self._loader, settings)
         self._started = False
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
@@ -88,7 +95,7 @@ class Supervisor:
         self._loop.on_signal(signal.SIGTERM, lambda: self._stopping.on_signal(signal.SIGTERM))
         self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
         self._scheduler.start()
-        self.models.start()
+        self._loader.load_all(_wanted_at_start(self._settings))
         for place in self._frontends:
             place.start()
         self._loop.run(self._on_control)
@@ -138,12 +145,13 @@ class Supervisor:
         """Start a worker process."""
         return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
 
-    def publish(self) -> None:
-        """Tell frontends and the scheduler the model table, and frontends whether the server is ready."""
-        table = self.models.table()
-        for peer in [self._scheduler.peer, *self._frontend_peers()]:
-            self._hub.send(peer, table)
-        self._publish_state()
+    def prepare(self, spec: ModelSpec) -> None:
+        """Tell the scheduler of a load that is not in the table yet."""
+        self._hub.send(self._scheduler.peer, m.Prepare(spec))
+
+    def retire(self, load: int) -> None:
+        """Tell the scheduler that no request will name a load any more; it says when none is left."""
+        self._hub.send(self._scheduler.peer, m.Retire(load))
 
     def instance_up(self, up: m.InstanceUp) -> None:
         """Tell the scheduler that a worker takes batches."""
@@ -196,6 +204,7 @@ class Supervisor:
 
     def _peer_down(self, peer: int, reason: str) -> None:
         self._regions.peer_down(peer)
+        self._publication.gone(peer)
         self._departures.died(peer, reason, scheduler_lives=self._scheduler.peer in self._greeted)
 
     def _ask_scheduler_of(self, gone: int, reason: str) -> None:
@@ -257,6 +266,12 @@ class Supervisor:
             self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
         elif isinstance(message, m.Heartbeat):
             self._observed.heard(message)
+        elif isinstance(message, m.TableSeen):
+            self._publication.seen(message.peer, message.epoch)
+        elif isinstance(message, m.Retired):
+            leaving = self.models.of_load(message.load)
+            if leaving is not None:
+                leaving.retired()
         elif isinstance(message, m.Drained):
             self._stopping.drained(message.peer)
 
@@ -269,13 +284,15 @@ class Supervisor:
         scheduler = self._scheduler.peer
         if peer == scheduler:
             grants = scheduler_grants(self._settings, self._grants, peer)
-            self._hub.send(peer, m.Boot(self._live.now(), grants), self.models.table())
+            self._publication.scheduler_began(peer)
+            self._hub.send(peer, m.Boot(self._live.now(), grants), self._publication.table)
             return
         for index, place in enumerate(self._frontends):
             if place.peer == peer:
                 boot = m.Boot(self._live.now(), (self._grants.frontend_range(index),), scheduler)
                 state = m.ServerState(ready=self._ready, stopping=self._stopping.begun)
-                self._hub.send(peer, boot, self.models.table(), state, self._live.trace(), self._regions.table())
+                self._publication.frontend_began(peer)
+                self._hub.send(peer, boot, self._publication.table, state, self._live.trace(), self._regions.table())
                 return
         version = self.models.of_peer(peer)
         if version is not None:
@@ -298,7 +315,10 @@ class Supervisor:
 
     def _reintroduce_scheduler(self) -> None:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
+        self._loader.scheduler_began()
         for version in self.models.versions:
+            if version.completed:
+                self.prepare(version.spec)
             for peer in version.peers_up():
                 version.introduce(peer)
         for peer in self._children:
@@ -362,3 +382,10 @@ class Supervisor:
     def leave(self) -> None:
         """Nothing is left to be done."""
         self._loop.stop()
+
+
+def _wanted_at_start(settings: ServerSettings) -> tuple[str, ...] | None:
+    """Names of the models to load at start; None for all that there are."""
+    if settings.model_control_mode != "explicit" or settings.startup_models == ("*",):
+        return None
+    return settings.startup_models

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -26,6 +26,9 @@ from tis.supervisor.child import Child
 from tis.supervisor.machine import Machine
 from tis.supervisor.place import Host, Place
 
+#: Why a version that served is not there any more, by Triton's word.
+UNLOADED: Final = "unloaded"
+
 _loads = count(1)
 
 _log = get_logger(__name__)
@@ -37,6 +40,7 @@ class State(Enum):
     LOADING = auto()
     READY = auto()
     UNAVAILABLE = auto()
+    UNLOADING = auto()
 
 
 class VersionHost(Host, Protocol):
@@ -52,8 +56,11 @@ class VersionHost(Host, Protocol):
     def send(self, peer: int, *messages: m.Message) -> None:
         """Send to one child."""
 
-    def publish(self) -> None:
-        """Tell everybody the model table."""
+    def prepare(self, spec: ModelSpec) -> None:
+        """Tell the scheduler of a load that is not in the table yet."""
+
+    def retire(self, load: int) -> None:
+        """Tell the scheduler that no request will name a load any more; it says when none is left."""
 
     def instance_up(self, up: m.InstanceUp) -> None:
         """Tell the scheduler that a worker takes batches."""
@@ -77,6 +84,8 @@ class ModelVersion:
         self.completed = False
         self._started_s = 0.0
         self._files = ""
+        self._stopped = False
+        self._on_gone: Callable[[], None] | None = None
         #: How long it took until it was ready for the first time; 0 before.
         self.load_s = 0.0
         #: Called when it has become READY or UNAVAILABLE.
@@ -131,8 +140,33 @@ class ModelVersion:
             for place, spec in zip(self._places, self.spec.instances, strict=True)
         ]
 
+    def leave(self, gone: Callable[[], None]) -> None:
+        """Finish what it has, then end; call back when all its processes have."""
+        self.state, self.reason = State.UNLOADING, ""
+        self._on_gone = gone
+        self._host.retire(self.load)
+
+    def retired(self) -> None:
+        """The scheduler has nothing left for it."""
+        if self.state is State.UNLOADING:
+            self.stop()
+
+    def discard(self, gone: Callable[[], None]) -> None:
+        """End at once: it never served."""
+        self._on_gone = gone
+        self._host.retire(self.load)
+        self.stop()
+
+    def _check_gone(self) -> None:
+        if self._stopped and not any(place.child for place in self._places):
+            gone, self._on_gone = self._on_gone, None
+            if gone is not None:
+                gone()
+
     def stop(self) -> None:
         """End all instances in order."""
+        self._stopped = True
+        self._host.later(0, self._check_gone)
         for place in self._places:
             place.dismiss()
             if place.child is not None:
@@ -160,13 +194,13 @@ class ModelVersion:
                 )
                 check_labels(config, self._definition.path)
             except TisError as error:
-                self._fail(error)
+                self._fail(self._definition.located(error))
                 return
             self.spec = self._marked(
                 model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
             )
             self.completed = True
-            self._host.publish()
+            self._host.prepare(self.spec)
         self._host.send(message.peer, m.ServeModel(self.spec))
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
@@ -184,10 +218,9 @@ class ModelVersion:
             return
         self._places[index].up = True
         self.introduce(peer, warmups)
-        if self.state is not State.READY and all(place.up for place in self._places):
+        if self.state is State.LOADING and all(place.up for place in self._places):
             self.state, self.reason = State.READY, ""
-            self.load_s = self.load_s or time.monotonic() - self._started_s
-            self._host.publish()
+            self.load_s = time.monotonic() - self._started_s
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
             self.on_settled()
 
@@ -212,9 +245,13 @@ class ModelVersion:
 
     def _instance_died(self, _peer: int, reason: str) -> bool:
         """True to start it again: a death after the version was ready once; a death while it loads is a failed load."""
+        if self._stopped:
+            self._check_gone()
+            return False
         if self.state is State.LOADING:
             self._fail(internal(f"the process that loaded model '{self.name}' {reason}"))
-        return self.state is State.READY
+        # One that leaves may still have requests to run.
+        return self.state in (State.READY, State.UNLOADING)
 
     def _instance_lost(self, reason: str) -> None:
         """An instance dies again and again; without any other, the version is unavailable."""
@@ -223,11 +260,10 @@ class ModelVersion:
             self._fail(internal(f"every instance of model '{self.name}' keeps dying; the last one {reason}"))
 
     def _fail(self, error: TisError) -> None:
-        if self.state is State.UNAVAILABLE:
+        if self.state not in (State.LOADING, State.READY):
             return
         self.state = State.UNAVAILABLE
         self.reason = f"{error.code.spoken}: {error.message}"
         _log.error("failed to load '%s' version %d: %s", self.name, self.version, self.reason)
         self.stop()
-        self._host.publish()
         self.on_settled()

@@ -124,6 +124,9 @@ class Sequences:
             return self._filler()
         if not self._states:
             return WorkRequest(self._spec, item, self._pool, self._writer, self._regions)
+        # Even if it cannot run in the end: no other sequence's state must be left in the slot.
+        if (item.wishes or _NO_WISHES).sequence_start:
+            self._states.begin(item.slot)
         request = StatefulRequest(self._spec, item, self._pool, self._writer, self._regions)
         request.states = self._states
         return request
@@ -134,10 +137,6 @@ class Sequences:
         Sequences whose states differ in shape run one after another.
         """
         began_ns = time.monotonic_ns()
-        for request in requests:
-            # A request that will not run begins its sequence all the same: no other's state must be left in the slot.
-            if self._states and (request.wishes or _NO_WISHES).sequence_start:
-                self._states.begin(request.slot)
         real = [request for request in requests if not request.answered and not isinstance(request, Filler)]
         if not real:
             return Timings(began_ns, began_ns, began_ns)

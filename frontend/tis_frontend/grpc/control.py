@@ -7,7 +7,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from tis.errors import invalid, unsupported
 from tis.settings import LogSettings
-from tis_frontend import trace_settings
+from tis_frontend import repository_calls, trace_settings
 from tis_frontend.grpc.wire import parse, serialized
 from tis_frontend.server import Server
 from tis_frontend.trace_settings import TraceChanges
@@ -34,7 +34,7 @@ class ControlService:
         request = parse(pb.RepositoryIndexRequest, data)
         _refuse_repository(request)
         response = pb.RepositoryIndexResponse()
-        for entry in self._server.index(request.ready):
+        for entry in await repository_calls.index(self._server, ready=request.ready):
             version = str(entry.version) if entry.version else ""
             response.models.add(name=entry.name, version=version, state=entry.state, reason=entry.reason)
         return serialized(response)
@@ -42,23 +42,31 @@ class ControlService:
     async def _load(self, data: bytes) -> bytes:
         request = parse(pb.RepositoryModelLoadRequest, data)
         _refuse_repository(request)
+        config: str | None = None
+        files: dict[str, bytes | str] = {}
         for name, value in request.parameters.items():
-            if name != "config" and not name.startswith("file:"):
+            if name != "config" and not name.startswith(repository_calls.FILE):
                 raise invalid(f"unrecognized load parameter '{name}'.")
             kind = "string_param" if name == "config" else "bytes_param"
             if value.WhichOneof("parameter_choice") != kind:
                 raise invalid(f"invalid value type for load parameter '{name}', expected {kind}.")
-        self._server.check_model_control()
+            if name == "config":
+                config = value.string_param
+            else:
+                files[name.removeprefix(repository_calls.FILE)] = value.bytes_param
+        await repository_calls.load(self._server, request.model_name, config, files)
         return serialized(pb.RepositoryModelLoadResponse())
 
     async def _unload(self, data: bytes) -> bytes:
         request = parse(pb.RepositoryModelUnloadRequest, data)
         _refuse_repository(request)
+        dependents = False
         if "unload_dependents" in request.parameters:
             value = request.parameters["unload_dependents"]
             if value.WhichOneof("parameter_choice") != "bool_param":
                 raise invalid("invalid value type for 'unload_dependents' parameter, expected bool_param.")
-        self._server.check_model_control()
+            dependents = value.bool_param
+        await repository_calls.unload(self._server, request.model_name, dependents=dependents)
         return serialized(pb.RepositoryModelUnloadResponse())
 
     # ---- log settings ----------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tis.contracts import messages as m
-from tis.errors import internal, unavailable, unsupported
+from tis.errors import TisError, internal, unavailable, unsupported
 from tis.settings import LogSettings
-from tis_frontend import trace_settings
+from tis_frontend import repository_calls, trace_settings
 from tis_frontend.http import json_text
 from tis_frontend.server import Server
 from tis_frontend.trace_settings import TraceChanges
@@ -46,7 +46,8 @@ async def _index(request: Request) -> Response:
     ready = await _member(request, "ready")
     if ready is not _ABSENT and type(ready) is not bool:
         raise internal("attempt to access JSON non-boolean as boolean")
-    return _json([index_row(entry) for entry in _server(request).index(ready is True)])
+    entries = await repository_calls.index(_server(request), ready=ready is True)
+    return _json([index_row(entry) for entry in entries])
 
 
 def index_row(entry: m.IndexEntry) -> dict[str, str]:
@@ -64,19 +65,34 @@ def index_row(entry: m.IndexEntry) -> dict[str, str]:
 async def _load(request: Request) -> Response:
     """Load a model, or load it anew."""
     _refuse_repository(request)
+    config: str | None = None
+    files: dict[str, bytes | str] = {}
     for name, value in (await _parameters(request)).items():
-        if name != "config" and not name.startswith("file:"):
+        content = _string(value)
+        if name == "config":
+            config = content
+        elif name.startswith(repository_calls.FILE):
+            files[name.removeprefix(repository_calls.FILE)] = content
+        else:
             raise internal("unexpected error on creating Triton parameter")
-        _string(value)
-    _server(request).check_model_control()
+    await repository_calls.load(_server(request), request.path_params["model"], config, files)
     return Response(media_type=_JSON)
 
 
 async def _unload(request: Request) -> Response:
     """Unload a model."""
     _refuse_repository(request)
-    _server(request).check_model_control()
+    dependents = await _unload_dependents(request)
+    await repository_calls.unload(_server(request), request.path_params["model"], dependents=dependents)
     return Response(media_type=_JSON)
+
+
+async def _unload_dependents(request: Request) -> bool:
+    """The one parameter of an unload. As in Triton, anything but true is no error, nor is a body that is no JSON."""
+    try:
+        return (await _parameters(request)).get("unload_dependents") is True
+    except TisError:
+        return False
 
 
 def _refuse_repository(request: Request) -> None:

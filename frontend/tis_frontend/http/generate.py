@@ -175,6 +175,8 @@ async def _begun(request: Request) -> _Answers | Response:
         body = await _body(request, most_bytes)
     except ClientDisconnect:
         return Response()
+    if not model.is_current:
+        model = server.model(request.path_params["model"], request.path_params.get("version"))
     call, plan = generate_request.parse(model.spec, body, most_bytes)
     return _Answers(server.core, model.spec, call, plan, arrival_ns, request.headers.raw)
 

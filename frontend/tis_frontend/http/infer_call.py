@@ -83,6 +83,7 @@ class InferCall:
         self._forwarded = forwarded
         self._arrival_ns = now_ns()
         self._model: ServedModel | None = None
+        self._wanted: tuple[str, int | None] = ("", None)
         self._error: TisError | None = None
         self._call: infer_request.HttpInfer | None = None
         self._block: Block | None = None
@@ -132,6 +133,7 @@ class InferCall:
             elif key == b"accept-encoding":
                 self._accept = value
         try:
+            self._wanted = (name, version)
             self._model = model = self._table.find(name, version)
             if model.spec.decoupled:
                 raise unsupported("HTTP end point doesn't support models with decoupled transaction policy")
@@ -250,6 +252,8 @@ class InferCall:
             model = self._model
             if model is None:
                 raise internal("an infer call without a model")
+            if not model.is_current:
+                model = self._model = self._table.find(*self._wanted)
             if self._head_left < 0 and self._has_header_length:
                 self._split_collected()
             # What is wrong from here on has been looked at as a request: Triton labels its errors by that.

@@ -39,17 +39,12 @@ OWN = ["frontends", "pool-byte-size", "runtime-directory"]
 SETTLED_LATER = {
     "strict_model_config",
     "disable_auto_complete_config",
-    "startup_models",
     "old_trace_config",
     "response_cache_bytes",
 }
 
 #: A good value that asks for something else than what the server does anyway, for each flag that does not exist yet.
 ASKED_FOR = {
-    "model-control-mode": "explicit",
-    "repository-poll-secs": "15",
-    "model-config-name": "h100",
-    "model-load-retry-count": "1",
     "cuda-memory-pool-byte-size": "0:67108864",
     "cuda-virtual-address-size": "0:1",
 }
@@ -114,8 +109,7 @@ def _accepts(flag: Flag) -> tuple[object, ...]:
 
 
 _HARMLESS = """
-    --model-control-mode=none --model-control-mode=NONE --repository-poll-secs=0
-    --model-config-name= --model-load-retry-count=0 --model-namespacing=false --enable-peer-access=false
+    --model-namespacing=false --enable-peer-access=false
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
     --cuda-memory-pool-byte-size=0:0

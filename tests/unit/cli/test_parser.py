@@ -57,6 +57,14 @@ def test_no_flags_but_the_repository_give_the_defaults() -> None:
         (["--pool-byte-size=8589934592"], "pool_byte_size", 8589934592),
         (["--runtime-directory=/run/tis"], "runtime_directory", "/run/tis"),
         (["--model-store=/more", "--model-repository=/models"], "model_repositories", ("/models", "/more")),
+        (["--model-control-mode=POLL"], "model_control_mode", "poll"),
+        (["--repository-poll-secs=3"], "repository_poll_s", 3),
+        (["--repository-poll-secs=-1"], "repository_poll_s", 0),
+        (["--model-config-name=h100"], "model_config_name", "h100"),
+        (["--model-load-thread-count=8"], "model_load_thread_count", 8),
+        (["--model-load-thread-count=0"], "model_load_thread_count", 1),
+        (["--model-load-retry-count=2"], "model_load_retry_count", 2),
+        (["--model-load-retry-count=-1"], "model_load_retry_count", 0),
     ],
 )
 def test_a_flag_sets_its_setting_and_no_other(words: list[str], field: str, value: object) -> None:
@@ -163,10 +171,16 @@ def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> 
             'Bad option: "--model-control-mode".\ninvalid argument for --model-control-mode: expected one of none, '
             "poll, explicit. Got bogus",
         ),
+        (["--model-config-name="], 'Bad option: "--model-config-name".\nError: empty argument for --model-config-name'),
+        (["--repository-poll-secs=x"], 'Bad option: "--repository-poll-secs".\nInvalid option value. Got x'),
         (
-            ["--model-control-mode=poll"],
-            'Bad option: "--model-control-mode".\n--model-control-mode=poll is not supported yet: this server loads '
-            "every model at start and keeps to that. It accepts --model-control-mode=none.",
+            ["--model-control-mode=poll", "--load-model=*"],
+            "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well.",
+        ),
+        (
+            ["--model-control-mode=explicit", "--load-model=*", "--load-model=a"],
+            "error: creating server: Invalid argument - Wildcard model name '*' must be the ONLY startup model if specified "
+            "at all.",
         ),
         (
             ["--http-port=8002"],
@@ -267,6 +281,13 @@ def test_a_mistake_is_told_in_tritons_words(words: list[str], message: str) -> N
 )
 def test_ports_may_be_equal_where_they_do_not_collide(words: list[str]) -> None:
     parsed(*words)
+
+
+def test_models_to_load_at_start_keep_their_order_and_count_once_each() -> None:
+    words = ["--load-model=b", "--load-model=a", "--load-model=b"]
+    assert parsed("--model-control-mode=explicit", *words).startup_models == ("b", "a")
+    assert parsed(*words[:2], "--model-control-mode=explicit").startup_models == ("b", "a")
+    assert parsed("--model-control-mode=explicit", "--load-model=*").startup_models == ("*",)
 
 
 def test_a_missing_repository_is_told_as_the_server_would_without_the_usage() -> None:

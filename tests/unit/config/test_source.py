@@ -51,14 +51,14 @@ def test_deep_nesting_is_refused_not_a_crash() -> None:
 def test_a_file_is_read_with_its_comments(tmp_path: Path) -> None:
     path = tmp_path / "config.pbtxt"
     path.write_text('# für alle\nname: "m" # the name\n', encoding="utf-8")
-    config, found = read_config(path, missing_ok=False)
-    assert (config.name, found) == ("m", True)
+    written = read_config(path, missing_ok=False)
+    assert (written.config.name, written.provided) == ("m", True)
 
 
 def test_a_missing_file_is_an_empty_config_only_where_that_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "config.pbtxt"
-    config, found = read_config(path, missing_ok=True)
-    assert (config.ByteSize(), found) == (0, False)
+    written = read_config(path, missing_ok=True)
+    assert (written.config.ByteSize(), written.provided) == (0, False)
     with pytest.raises(TisError, match="failed to open text file for read") as caught:
         read_config(path, missing_ok=False)
     assert caught.value.code is Code.NOT_FOUND

@@ -65,7 +65,8 @@ def test_what_the_user_set_in_vain_is_listed_but_not_what_defaults_set(tmp_path:
 def test_a_name_other_than_the_directorys_is_refused_in_tritons_words(tmp_path: Path) -> None:
     error = fault(make(tmp_path, 'name: "b" backend: "python"', "1/model.py"))
     assert error.code is Code.INVALID_ARG
-    assert error.message == "unexpected directory name 'm' for model 'b', directory name must equal model name"
+    words = "unexpected directory name 'm' for model 'b', directory name must equal model name"
+    assert error.message == f"{words} ({tmp_path}/m/config.pbtxt:1)"
 
 
 def test_a_wrong_config_is_refused(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_wrong_config_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_the_server_does_not_do_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
-    error = fault(make(tmp_path, "sequence_batching { }", "1/model.py"))
+    error = fault(make(tmp_path, "model_repository_agents { }", "1/model.py"))
     assert error.code is Code.UNSUPPORTED
 
 

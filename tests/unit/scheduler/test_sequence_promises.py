@@ -45,6 +45,7 @@ class Known:
     requests: list[str] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     received_ns: int = 0
+    begun_ns: int = 0
     open: bool = True  # neither ended nor cancelled nor lost with its instance
     place: tuple[int, int] | None = None  # worker and slot, once it has begun
 
@@ -78,8 +79,8 @@ class Account:
         driver = self.driver
         name = f"{number}.{len(self.of)}"
         known = self.live.get(number)
-        if known is not None and known.open and known.place is None and self._has_idled(known):
-            return  # whether it waits in a slot or without one is not to be seen from here
+        if known is not None and known.open and not self._is_certain(known):
+            return  # when it got its slot is not to be seen from here
         start, end = kind in ("start", "only"), kind in ("end", "only")
         try:
             driver.send(name, number, start=start, end=end)
@@ -102,6 +103,11 @@ class Account:
         known.received_ns = driver.now_ns
         known.open = not end
         self.of[name] = known
+
+    def _is_certain(self, known: Known) -> bool:
+        idle_since_ns = max(known.received_ns, known.begun_ns)
+        has_idled = known.place is not None and self.driver.now_ns - idle_since_ns >= IDLE_MS * MS
+        return has_idled or not self._has_idled(known)
 
     def _has_idled(self, known: Known) -> bool:
         return self.driver.now_ns - known.received_ns >= IDLE_MS * MS
@@ -130,7 +136,8 @@ class Account:
                 assert slot == at, "the slot is the place in the batch"
             assert 0 <= slot < self.most
             assert known.place in (None, (run.peer, slot)), "a sequence stays where it is"
-            known.place = (run.peer, slot)
+            if known.place is None:
+                known.place, known.begun_ns = (run.peer, slot), self.driver.now_ns
             waiting = [each for each in known.requests if each not in known.taken and each not in self.driver.refused]
             assert waiting[0] == name, "in the order in which they came"
             known.taken.append(name)

@@ -191,7 +191,7 @@ def test_nothing_wakes_for_idle_sequences_that_nobody_waits_for(strategy: Sequen
 
 
 @both
-def test_a_sequence_does_not_idle_in_the_backlog(strategy: SequenceBatcherSpec) -> None:
+def test_a_sequence_idles_from_when_it_has_its_slot(strategy: SequenceBatcherSpec) -> None:
     driver = Driver(strategy, slots=ONE_SLOT)
     driver.send("a1", 1, start=True)
     driver.send("b1", 2, start=True)
@@ -203,6 +203,10 @@ def test_a_sequence_does_not_idle_in_the_backlog(strategy: SequenceBatcherSpec) 
     for _ in range(3):
         driver.step()
     assert driver.step() == [(100, ["b1"])]
+    driver.pass_ms(999.999)
+    driver.send("b3", 2)
+    driver.pass_ms(1000)
+    assert "START flag" in refusal(driver, 2).message
 
 
 @both

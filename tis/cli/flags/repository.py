@@ -1,9 +1,7 @@
 """Flags of the model repository: where it is, what is loaded from it, and when."""
 
 from tis.cli.flag import Append, Flag, FlagGroup, Mark, NotYet, Store
-from tis.cli.values import BOOLEAN, INTEGER, TEXT, one_of
-
-_MODE_NONE = "this server loads every model at start and keeps to that"
+from tis.cli.values import BOOLEAN, CONFIG_NAME, SECONDS, TEXT, at_least, one_of
 
 MODEL_REPOSITORY = FlagGroup(
     "Model Repository",
@@ -38,38 +36,38 @@ MODEL_REPOSITORY = FlagGroup(
         ),
         Flag(
             name="model-control-mode",
-            action=NotYet(one_of("none", "poll", "explicit"), _MODE_NONE, accepts=("none",)),
+            action=Store("model_control_mode", one_of("none", "poll", "explicit")),
             default="none",
             help="Who decides which models are loaded: `none` for all of them, once, at start; `poll` for following "
             "changes in the repository; `explicit` for clients, by load and unload requests.",
         ),
         Flag(
             name="repository-poll-secs",
-            action=NotYet(INTEGER, _MODE_NONE, accepts=(0,)),
+            action=Store("repository_poll_s", SECONDS),
             default="15",
-            help="How many seconds pass between two looks at the repository, with --model-control-mode=poll.",
+            help="How many seconds pass between two looks at the repository, with --model-control-mode=poll; 0 for never "
+            "looking again.",
         ),
         Flag(
             name="load-model",
-            # Read and then refused by the rule on combinations, in Triton's words: explicit mode does not exist yet.
             action=Append("startup_models", TEXT, unique=True),
             help="A model to load at start, with --model-control-mode=explicit. Give the flag once for each model, or "
-            "once with * for all. Refused for now, as that mode is.",
+            "once with * for all.",
         ),
         Flag(
             name="model-config-name",
-            action=NotYet(TEXT, "this server reads config.pbtxt only", accepts=("",)),
+            action=Store("model_config_name", CONFIG_NAME),
             help="Prefer configs/<name>.pbtxt to config.pbtxt in the folder of a model that has it.",
         ),
         Flag(
             name="model-load-thread-count",
-            action=NotYet(INTEGER, "this server loads models in processes of their own, and has no such threads"),
+            action=Store("model_load_thread_count", at_least(1)),
             default="4",
             help="How many models are loaded at the same time.",
         ),
         Flag(
             name="model-load-retry-count",
-            action=NotYet(INTEGER, "this server does not try again to load a model that failed at start", accepts=(0,)),
+            action=Store("model_load_retry_count", at_least(0)),
             default="0",
             help="How often to try again to load a model that failed.",
         ),

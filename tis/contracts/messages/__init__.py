@@ -52,6 +52,7 @@ from tis.contracts.messages.control import (
     LoadModel,
     PeerDown,
     PeerForgotten,
+    Prepare,
     Quiesced,
     Retire,
     Retired,
@@ -138,6 +139,7 @@ __all__ = [
     "OutputRef",
     "PeerDown",
     "PeerForgotten",
+    "Prepare",
     "ProcessMetrics",
     "Quiesced",
     "Region",
@@ -193,6 +195,7 @@ AnyMessage = (
     | Up
     | Table
     | TableSeen
+    | Prepare
     | Retire
     | Retired
     | ServerState

@@ -117,6 +117,12 @@ class TableSeen(Message, tag=50):
     epoch: int
 
 
+class Prepare(Message, tag=55):
+    """To the scheduler: a load that is not in the table yet, whose instances will come."""
+
+    spec: ModelSpec
+
+
 class Retire(Message, tag=51):
     """To the scheduler: no request will name this load any more; say when those that did are through."""
 

@@ -87,7 +87,7 @@ class EnsembleRun:
         self._graph: Final = shared.graph
         self._limits: Final = shared.limits
         self._statistics: Final = shared.statistics
-        self._models: Final = models
+        self.models: Final = models
         self.request: Final = request
         self._body: Final = m.decode_body(request.infer.body)
         self._marks: Final = Marks.of(request.infer.wishes)
@@ -174,7 +174,7 @@ class EnsembleRun:
 
     def _take(self, step: StepRun, reply: m.Reply, decisions: list[Decision], now_ns: int) -> None:
         """A step has responded with tensors."""
-        decoupled = self._models[step.number].decoupled
+        decoupled = self.models[step.number].decoupled
         if self._error is not None or reply.outputs is None or (step.responded and not decoupled):
             if reply.blocks:
                 decisions.append(Release(reply.blocks))
@@ -235,7 +235,7 @@ class EnsembleRun:
         Raises:
             TisError: what it reads does not fit its model.
         """
-        model, made = self._models[number], self._pruning.makes[number]
+        model, made = self.models[number], self._pruning.makes[number]
         positions = model.output_positions
         outputs = tuple(sorted(positions[name] for name in made if name in positions))
         names = {tensor: name for name, tensor in made.items()}

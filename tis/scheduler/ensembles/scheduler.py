@@ -39,6 +39,11 @@ class EnsembleScheduler:
         """True where no request is in flight."""
         return not self._shared.runs
 
+    @property
+    def pinned(self) -> set[int]:
+        """The loads of the steps' models that its requests in flight began with."""
+        return {model.load for run in self._shared.runs.values() for model in run.models}
+
     def add(self, request: QueuedRequest, now_ns: int) -> list[Decision]:
         """Begin a request. It keeps to the versions that are ready now."""
         try:

@@ -98,14 +98,13 @@ class SequenceQueue:
 
     def _join(self, sequence: Sequence, request: QueuedRequest, wishes: Wishes, now_ns: int) -> None:
         sequence.requests.append(request)
-        sequence.received_ns = now_ns
         self._of[request] = sequence
         self._waiting += 1
         if wishes.sequence_end:
             self._close(sequence)
         lane = sequence.lane
         if lane is not None:
-            self._watch_idling(sequence)
+            self._watch_idling(sequence, now_ns)
             lane.arrived(sequence, now_ns)
             self._due.note(lane)
             return
@@ -296,14 +295,18 @@ class SequenceQueue:
             lane, slot = self._free.take()
             lane.occupants[slot] = sequence
             sequence.lane, sequence.slot = lane, slot
-            self._watch_idling(sequence)
+            self._watch_idling(sequence, now_ns)
             lane.arrived(sequence, now_ns)
             self._due.note(lane)
 
-    def _watch_idling(self, sequence: Sequence) -> None:
-        """From its last request on, even if that has waited. An iterative sequence lives as long as its request."""
+    def _watch_idling(self, sequence: Sequence, now_ns: int) -> None:
+        """It idles from now on: a request of it has come, or it has got its slot.
+
+        Triton counts from its last request even then, and ends what waited long within 50 ms of its slot unless the client
+        is quicker. An iterative sequence lives as long as its request.
+        """
         if not sequence.closed and not self._sequences.iterative:
-            self._idling.set(sequence, sequence.received_ns + self._idle_ns)
+            self._idling.set(sequence, now_ns + self._idle_ns)
 
     def _close(self, sequence: Sequence) -> None:
         """No further request joins it."""

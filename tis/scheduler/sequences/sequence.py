@@ -23,8 +23,6 @@ class Sequence:
     #: Where it is bound to; None while it waits for a slot.
     lane: "Lane | None" = None
     slot: int = -1
-    #: When its last request came.
-    received_ns: int = 0
     #: Until when it must have a slot; None for as long as it takes.
     deadline_ns: int | None = None
     #: How many of its requests an instance has.

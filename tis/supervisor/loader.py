@@ -1,0 +1,355 @@
+"""Loading and unloading models: reads their directories, brings up new versions beside the old ones, lets the old ones go.
+
+A load is of all versions that the policy selects, or of none: where one fails, what served before goes on serving. Loads
+and unloads of one model happen one after the other; those of different models do not wait for each other.
+"""
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
+from tis.config.resolve import Surroundings
+from tis.contracts.resources import check_resources
+from tis.errors import TisError, internal, invalid, unavailable
+from tis.log import get_logger
+from tis.repository.definition import ModelDefinition, read_definition
+from tis.repository.fingerprint import fingerprint
+from tis.repository.layout import DUPLICATE_REASON, ModelDirectory, find, model_directory, scan
+from tis.repository.versions import missing_version_texts, require_versions
+from tis.settings import ServerSettings
+from tis.supervisor.attempt import LoadAttempt
+from tis.supervisor.ensemble_version import EnsembleVersion
+from tis.supervisor.index import reason_shown
+from tis.supervisor.machine import backend_uses_gpu
+from tis.supervisor.models import Models
+from tis.supervisor.publication import Publication
+from tis.supervisor.served_model import ServedModel
+from tis.supervisor.version import ModelVersion, State, VersionHost
+
+#: Called when a load has ended; with why it failed, where it did.
+Done = Callable[[TisError | None], None]
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LoadOrder:
+    """A wish to have a model loaded."""
+
+    name: str
+    #: Somebody asked for this very model; else an ensemble needs it.
+    explicit: bool = True
+    #: A config in JSON in place of the file's, and a directory in place of the model's own.
+    config: str = ""
+    folder: Path | None = None
+    #: Ensembles on the way here: a circle of them loads once.
+    within: frozenset[str] = field(default_factory=frozenset)
+
+
+class Loader:
+    """Brings models up and lets them go."""
+
+    def __init__(self, host: VersionHost, settings: ServerSettings, models: Models, publication: Publication) -> None:
+        self._host: Final = host
+        self._settings: Final = settings
+        self._models: Final = models
+        self._publication: Final = publication
+        self._repositories: Final = [Path(each) for each in settings.model_repositories]
+        #: Versions that wait until fewer others load.
+        self._waiting: deque[ModelVersion] = deque()
+        self._loading: set[ModelVersion] = set()
+
+    # ---- loading ---------------------------------------------------------------------------------------------------
+
+    def load_all(self, names: Iterable[str] | None = None) -> None:
+        """Load what the server is started with: everything, or these.
+
+        Raises:
+            TisError: a repository cannot be read.
+        """
+        if names is not None:
+            for name in names:
+                self.load(LoadOrder(name), lambda _error: None)
+            self._models.changed()
+            return
+        scanned = scan(self._repositories, config_name=self._settings.model_config_name)
+        for name in scanned.duplicates:
+            self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
+        for directory in scanned.models.values():
+            self._models.at(directory.name)
+        for directory in scanned.models.values():
+            self._load(self._models.at(directory.name), directory, LoadOrder(directory.name), lambda _error: None)
+        self._models.changed()
+
+    def load(self, order: LoadOrder, done: Done) -> None:
+        """Load a model, or load it anew where it has changed; `done` is called once, perhaps at once."""
+        model = self._models.get(order.name)
+        if model is not None and model.busy:
+            model.afterwards.append(lambda: self.load(order, done))
+            return
+        try:
+            directory = self._directory(order)
+        except TisError as error:
+            _log.error("failed to poll model '%s': %s", order.name, error.message)
+            if model is not None:
+                model.last_failed = True
+                self._models.changed()
+            done(_poll_failure(order.name))
+            return
+        self._load(self._models.at(order.name), directory, order, done)
+
+    def _directory(self, order: LoadOrder) -> ModelDirectory:
+        config_name = self._settings.model_config_name
+        if order.folder is None:
+            return find(self._repositories, order.name, config_name=config_name)
+        return model_directory(order.folder, config_name, name=order.name)
+
+    def _load(self, model: ServedModel, directory: ModelDirectory, order: LoadOrder, done: Done) -> None:
+        model.explicit = model.explicit or order.explicit
+        files = fingerprint(directory.path)
+        try:
+            definition = read_definition(
+                directory, auto_complete=self._settings.auto_complete_config, override=order.config or None
+            )
+        except TisError as error:
+            self._unreadable(model, error, reason_shown(error))
+            self._models.changed()
+            done(_poll_failure(order.name))
+            return
+        model.unread = None
+        if model.serves and files == model.files and not order.config and order.folder is None:
+            done(None)
+            return
+        try:
+            numbers = require_versions(definition.name, definition.selection)
+        except TisError as error:
+            self._without_versions(model, error)
+            done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
+            return
+        _warn(definition)
+        self._attempt(model, definition, numbers, files, order, done)
+
+    def _attempt(
+        self,
+        model: ServedModel,
+        definition: ModelDefinition,
+        numbers: tuple[int, ...],
+        files: str,
+        order: LoadOrder,
+        done: Done,
+    ) -> None:
+        surroundings = self._surroundings(str(definition.config.backend))
+        is_ensemble = definition.config.HasField("ensemble_scheduling")
+        kind = EnsembleVersion if is_ensemble else ModelVersion
+        try:
+            attempt = LoadAttempt(
+                definition,
+                lambda number: kind(self._host, definition, number, surroundings),
+                numbers,
+                self._settings.model_load_retry_count,
+                lambda ended: self._ended(model, ended, files, done),
+            )
+        except TisError as error:
+            self._without_versions(model, definition.located(error))
+            done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
+            return
+        model.attempt = attempt
+        model.failure = ""
+        if is_ensemble and self._settings.model_control_mode == "explicit":
+            self._load_steps(attempt, order)
+        attempt.begin(self._begin)
+        self._models.changed()
+
+    def _load_steps(self, attempt: LoadAttempt, order: LoadOrder) -> None:
+        """An ensemble brings the models of its steps along."""
+        within = order.within | {order.name}
+        steps = {step.model_name for step in attempt.definition.config.ensemble_scheduling.step}
+        for name in sorted(steps - within):
+            self.load(LoadOrder(name, explicit=False, within=within), lambda _error: None)
+
+    def _begin(self, version: ModelVersion) -> None:
+        """Let a version load, where there are the resources that its instances need, and not too many at a time."""
+        if self._settings.rate_limit == "execution_count":
+            others = [each for each in self._models.versions if each.started and each.state is not State.UNAVAILABLE]
+            try:
+                check_resources(
+                    [spec for each in (*others, version) for spec in each.spec.instances],
+                    self._settings.rate_limit_resources,
+                )
+            except TisError as error:
+                version.refuse(error)
+                return
+        if isinstance(version, EnsembleVersion):
+            version.start()
+            return
+        self._waiting.append(version)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        self._loading = {each for each in self._loading if each.state is State.LOADING}
+        while self._waiting and len(self._loading) < max(self._settings.model_load_thread_count, 1):
+            version = self._waiting.popleft()
+            if version.state is State.LOADING:
+                self._loading.add(version)
+                version.start()
+
+    def _ended(self, model: ServedModel, attempt: LoadAttempt, files: str, done: Done) -> None:
+        """A load has ended: put the new versions in the place of the old ones, or drop them."""
+        model.attempt = None
+        model.last_failed = bool(attempt.failed)
+        error: TisError | None = None
+        if attempt.failed:
+            error = invalid(attempt.failure_text())
+            self._drop(model, attempt)
+        else:
+            old = list(model.versions.values())
+            model.versions = dict(attempt.versions)
+            model.unloaded.difference_update(attempt.versions)
+            model.definition, model.files = attempt.definition, files
+            for version in model.versions.values():
+                # What becomes of it later concerns everybody, not this load.
+                version.on_settled = self._models.changed
+            self._leave(model, old)
+        self._start_waiting()
+        self._models.changed()
+        self._publication.when_everywhere(lambda: done(error))
+        self._next(model)
+
+    def _drop(self, model: ServedModel, attempt: LoadAttempt) -> None:
+        """The load has failed: none of its versions serves. Where none served before either, they tell why."""
+        for version in attempt.versions.values():
+            if version.state is State.READY:
+                version.discard(lambda: None)
+        if not model.serves:
+            model.versions = {number: each for number, each in attempt.versions.items() if each in attempt.failed}
+
+    def _without_versions(self, model: ServedModel, error: TisError) -> None:
+        _log.error("failed to load '%s': %s", model.name, error.message)
+        model.last_failed = True
+        if not model.serves:
+            model.failure = f"{error.code.spoken}: {error.message}"
+        self._models.changed()
+
+    def _unreadable(self, model: ServedModel, error: TisError, shown: str) -> None:
+        _log.error("failed to load '%s': %s: %s", model.name, error.code.spoken, error.message)
+        model.last_failed = True
+        if not model.serves:
+            model.unread = shown
+            model.failure = f"{error.code.spoken}: {error.message}"
+
+    def _next(self, model: ServedModel) -> None:
+        if model.afterwards:
+            model.afterwards.popleft()()
+
+    def _surroundings(self, backend: str) -> Surroundings:
+        return Surroundings(
+            gpu_count=len(self._host.machine.gpus),
+            backend_uses_gpu=backend_uses_gpu(backend),
+            auto_complete=self._settings.auto_complete_config,
+            default_max_batch_size=_default_max_batch_size(self._settings, backend),
+        )
+
+    # ---- unloading -------------------------------------------------------------------------------------------------
+
+    def unload(self, name: str, done: Callable[[], None], *, dependents: bool = False) -> None:
+        """Let a model go; `done` is called when no new request reaches it. What it has in flight is finished."""
+        model = self._models.get(name)
+        if model is None:
+            done()
+            return
+        if model.busy:
+            model.afterwards.append(lambda: self.unload(name, done, dependents=dependents))
+            return
+        model.explicit = False
+        steps = _steps_of(model) if dependents else set()
+        self._let_go(model)
+        for step in sorted(steps):
+            self._let_go_unneeded(step)
+        self._models.changed()
+        self._publication.when_everywhere(done)
+
+    def _let_go(self, model: ServedModel) -> None:
+        old = list(model.versions.values())
+        model.versions = {}
+        model.files = ""
+        model.failure, model.unread, model.last_failed = "", None, model.last_failed
+        model.unloaded.update(version.version for version in old)
+        self._leave(model, old)
+
+    def _let_go_unneeded(self, name: str) -> None:
+        """Unload the model of a step unless somebody asked for it, or another ensemble needs it."""
+        model = self._models.get(name)
+        if model is None or model.explicit or model.busy:
+            return
+        if any(name in _steps_of(other) for other in self._models if other.versions):
+            return
+        steps = _steps_of(model)
+        self._let_go(model)
+        for step in sorted(steps):
+            self._let_go_unneeded(step)
+
+    def _leave(self, model: ServedModel, versions: list[ModelVersion]) -> None:
+        """Let versions finish what they have and end, once nobody sends them more."""
+        for version in versions:
+            if version.state is not State.READY:
+                version.discard(lambda: None)
+                continue
+            version.state = State.UNLOADING
+            model.leaving.append(version)
+
+            def gone(version: ModelVersion = version) -> None:
+                model.leaving.remove(version)
+                _log.info("successfully unloaded '%s' version %d", version.name, version.version)
+                self._models.publish()
+
+            self._later(version, gone)
+
+    def _later(self, version: ModelVersion, gone: Callable[[], None]) -> None:
+        self._models.publish()
+        self._publication.when_everywhere(lambda: version.leave(gone))
+
+    def scheduler_began(self) -> None:
+        """A scheduler has begun: what the one before had of versions that leave is lost."""
+        for model in self._models:
+            for version in model.leaving:
+                version.retired()
+
+
+def _steps_of(model: ServedModel) -> set[str]:
+    """Names of the models of an ensemble's steps."""
+    if model.definition is None:
+        return set()
+    return {step.model_name for step in model.definition.config.ensemble_scheduling.step}
+
+
+def _poll_failure(name: str) -> TisError:
+    return internal(f"failed to load '{name}', failed to poll from model repository")
+
+
+def _warn(definition: ModelDefinition) -> None:
+    for text in (*definition.warnings, *missing_version_texts(definition.name, definition.selection)):
+        _log.warning("model '%s': %s", definition.name, text)
+    if definition.unacted:
+        _log.warning(
+            "model '%s': these fields of its config have no effect in this version of the server: %s",
+            definition.name,
+            ", ".join(definition.unacted),
+        )
+
+
+def _default_max_batch_size(settings: ServerSettings, backend: str) -> int:
+    """`--backend-config=default-max-batch-size=N`, for all backends or one; 4 where it is not given."""
+    chosen = DEFAULT_MAX_BATCH_SIZE
+    for name, key, value in settings.backend_config:
+        if key == "default-max-batch-size" and name in ("", backend) and value.isdigit():
+            chosen = int(value)
+    return chosen
+
+
+def remove_folder(folder: Path) -> None:
+    """Drop the files that a client gave for a model which is gone."""
+    shutil.rmtree(folder, ignore_errors=True)

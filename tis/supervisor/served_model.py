@@ -1,0 +1,77 @@
+"""A model by name: what serves, what is being loaded, what is on its way out. Bookkeeping; the orders are `models.py`'s."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from tis.contracts import messages as m
+from tis.repository.definition import ModelDefinition
+from tis.supervisor.attempt import LoadAttempt
+from tis.supervisor.version import UNLOADED, ModelVersion, State
+
+
+class ServedModel:
+    """Everything known of a model."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        #: What the versions that serve were loaded from.
+        self.definition: ModelDefinition | None = None
+        #: Versions that serve, or would but for a failure.
+        self.versions: dict[int, ModelVersion] = {}
+        #: The load in progress.
+        self.attempt: LoadAttempt | None = None
+        #: Versions that finish what they have.
+        self.leaving: list[ModelVersion] = []
+        #: Versions that served and are gone.
+        self.unloaded: set[int] = set()
+        #: Why there is no version to serve; empty where there is or where it was never tried.
+        self.failure = ""
+        #: What the index says of a model whose directory could not be taken at all; None where it could.
+        self.unread: str | None = None
+        #: The last load asked for has failed, whatever still serves.
+        self.last_failed = False
+        #: Somebody asked for it by name; else it is there for ensembles.
+        self.explicit = False
+        #: The files as they were when it was loaded.
+        self.files = ""
+        #: What is to be done when the load in progress has ended.
+        self.afterwards: deque[Callable[[], None]] = deque()
+
+    @property
+    def busy(self) -> bool:
+        """True while a load is in progress."""
+        return self.attempt is not None
+
+    @property
+    def serves(self) -> bool:
+        """True where requests are taken."""
+        return any(version.state is State.READY for version in self.versions.values())
+
+    def living(self) -> Iterator[ModelVersion]:
+        """Versions that have, or may have, processes."""
+        yield from self.versions.values()
+        if self.attempt is not None:
+            yield from self.attempt.versions.values()
+        yield from self.leaving
+
+    def shown(self) -> dict[int, ModelVersion]:
+        """Versions that tell what the model is in: those that serve, and where none does those that are being loaded."""
+        if self.attempt is not None and not self.serves:
+            return {**self.versions, **self.attempt.versions}
+        return self.versions
+
+    def index_entries(self) -> list[m.IndexEntry]:
+        """What the repository index lists of it."""
+        shown = {number: version for number, version in self.shown().items() if version.listed}
+        entries = [m.IndexEntry(self.name, number, each.state.name, each.reason) for number, each in shown.items()]
+        leaving = {version.version for version in self.leaving} - shown.keys()
+        entries += [m.IndexEntry(self.name, number, State.UNLOADING.name) for number in leaving]
+        gone = self.unloaded - shown.keys() - leaving
+        entries += [m.IndexEntry(self.name, number, State.UNAVAILABLE.name, UNLOADED) for number in gone]
+        if entries:
+            return sorted(entries, key=lambda entry: entry.version)
+        if self.unread is not None:
+            return [m.IndexEntry(self.name, 0, State.UNAVAILABLE.name if self.unread else "", self.unread)]
+        if any(not version.listed for version in self.shown().values()):
+            return [m.IndexEntry(self.name)]
+        return []

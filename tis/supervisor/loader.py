@@ -174,7 +174,8 @@ class Loader:
     def _begin(self, version: ModelVersion) -> None:
         """Let a version load, where there are the resources that its instances need, and not too many at a time."""
         if self._settings.rate_limit == "execution_count":
-            others = [each for each in self._models.versions if each.started and each.state is not State.UNAVAILABLE]
+            begun = [each for each in self._models.versions if each.started or each in self._waiting]
+            others = [each for each in begun if each.state is not State.UNAVAILABLE]
             try:
                 check_resources(
                     [spec for each in (*others, version) for spec in each.spec.instances],

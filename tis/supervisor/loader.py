@@ -208,6 +208,7 @@ class Loader:
             self._drop(model, attempt)
         else:
             old = list(model.versions.values())
+            model.unloaded.update(model.versions)
             model.versions = dict(attempt.versions)
             model.unloaded.difference_update(attempt.versions)
             model.definition, model.files = attempt.definition, files

@@ -1,0 +1,130 @@
+"""Models come, change and go while requests flow: nothing fails, nothing is lost, and what is gone gives its memory back."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.harness.fixtures import StartServer
+from tests.harness.models import identity
+from tests.harness.observing import wait_pool_empty
+from tests.harness.raw_http import Connection, Response, binary_body, infer_post, post
+from tests.harness.repository import one_cpu
+from tests.harness.server import Server
+from tests.harness.traffic import Chatter, slow_call
+from tests.harness.waiting import eventually
+
+_JSON = {"Content-Type": "application/json"}
+_RELOADS = 12
+
+
+def control(server: Server, path: str, body: object = None) -> Response:
+    """A call of the repository API."""
+    data = json.dumps(body).encode() if body is not None else b""
+    with Connection(server) as connection:
+        return connection.call(post(f"/v2/repository/{path}", {**_JSON, "Content-Length": str(len(data))}, data))
+
+
+def states(server: Server) -> dict[tuple[str, str], tuple[str, str]]:
+    """State and reason by name and version, as the index lists them."""
+    entries = control(server, "index", {}).json()
+    return {
+        (each["name"], each.get("version", "")): (each.get("state", ""), each.get("reason", "")) for each in entries
+    }
+
+
+def write_echo(folder: Path, name: str = "echo", version: int = 1) -> None:
+    identity("FP32", [-1]).write(folder, name, version=version, extra=one_cpu())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_echo(tmp_path / "models")
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def server(new_server: StartServer, folder: Path) -> Server:
+    return new_server(folder, "--model-control-mode=explicit", "--load-model=echo").start()
+
+
+def test_no_request_fails_while_its_model_is_loaded_anew_again_and_again(server: Server, folder: Path) -> None:
+    with Chatter(server) as one, Chatter(server) as other:
+        for _ in range(_RELOADS):
+            (folder / "echo" / "1" / "model.onnx").touch()
+            assert control(server, "models/echo/load").status == 200
+            one.wait_right(3)
+            other.wait_right(3)
+    assert set(one.outcomes) | set(other.outcomes) == {200}
+    # The processes of loads before are gone.
+    eventually(lambda: len(server.workers()) == 1, "one worker is left")
+    wait_pool_empty(server)
+
+
+def test_a_load_of_what_has_not_changed_does_nothing(server: Server) -> None:
+    [worker] = server.workers()
+    assert control(server, "models/echo/load").status == 200
+    assert server.workers() == [worker]
+
+
+def test_a_newer_version_takes_over_and_the_older_one_goes(server: Server, folder: Path) -> None:
+    write_echo(folder, version=2)
+    with Chatter(server) as chatter:
+        assert control(server, "models/echo/load").status == 200
+        chatter.wait_right(3)
+    assert set(chatter.outcomes) == {200}
+    eventually(
+        lambda: states(server) == {("echo", "1"): ("UNAVAILABLE", "unloaded"), ("echo", "2"): ("READY", "")},
+        "version 2 has taken over",
+    )
+    with Connection(server) as connection:
+        body = binary_body({"INPUT0": np.array([1], np.float32)})
+        answer = connection.call(infer_post("echo", body))
+        assert json.loads(answer.body[: int(answer.headers["inference-header-content-length"])])["model_version"] == "2"
+
+
+def test_a_reload_that_fails_leaves_what_served_before(server: Server, folder: Path) -> None:
+    (folder / "echo" / "1" / "model.onnx").write_bytes(b"no model")
+    with Chatter(server) as chatter:
+        answer = control(server, "models/echo/load")
+        assert answer.status == 400
+        assert answer.error.startswith("load failed for model 'echo': version 1 is at UNAVAILABLE state: Internal: ")
+        chatter.wait_right(3)
+    assert set(chatter.outcomes) == {200}
+    assert states(server)[("echo", "1")] == ("READY", "")
+
+
+def test_what_is_in_flight_when_a_model_is_unloaded_is_finished(new_server: StartServer, tmp_path: Path) -> None:
+    from tests.harness.models import slow
+
+    slow().write(tmp_path / "models", "slow", max_batch_size=4, extra=one_cpu())
+    flags = ("--model-control-mode=explicit", "--load-model=slow")
+    server = new_server(tmp_path / "models", *flags).start()
+    with Connection(server) as connection, Connection(server) as waiting:
+        connection.send(slow_call(1500))
+        waiting.send(slow_call(10))
+        eventually(lambda: "UNLOADING" in str(states(server)) or _unload(server), "it is being unloaded")
+        with Connection(server) as late:
+            refused = late.call(slow_call(1))
+            assert refused.status == 404
+            assert refused.error == "Request for unknown model: 'slow' has no available versions"
+        assert connection.response().status == 200
+        assert waiting.response().status == 200
+    eventually(lambda: states(server)[("slow", "1")] == ("UNAVAILABLE", "unloaded"), "it is unloaded")
+    eventually(lambda: not server.workers(), "its worker is gone")
+
+
+def _unload(server: Server) -> bool:
+    assert control(server, "models/slow/unload").status == 200
+    return False
+
+
+def test_a_model_that_is_unloaded_and_loaded_again_serves_again(server: Server) -> None:
+    for _ in range(3):
+        assert control(server, "models/echo/unload").status == 200
+        assert states(server)[("echo", "1")] == ("UNAVAILABLE", "unloaded")
+        assert control(server, "models/echo/load").status == 200
+        with Chatter(server) as chatter:
+            chatter.wait_right(2)
+        assert set(chatter.outcomes) == {200}

@@ -15,9 +15,9 @@ from tis.errors import invalid, not_found
 __all__ = ["CONFIG_FILE", "DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
 
 CONFIG_FILE: Final = "config.pbtxt"
-_CUSTOM_CONFIGS: Final = "configs"
+CONFIG_FOLDER: Final = "configs"
 #: Subdirectories of a model that are no versions, and about which nobody needs a warning.
-_NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", _CUSTOM_CONFIGS})
+_NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", CONFIG_FOLDER})
 _LARGEST_VERSION: Final = 2**63 - 1
 
 
@@ -91,7 +91,7 @@ def model_directory(path: Path, config_name: str = "") -> ModelDirectory:
     Raises:
         TisError: INTERNAL when it cannot be listed.
     """
-    custom = path / _CUSTOM_CONFIGS / f"{config_name}.pbtxt"
+    custom = path / CONFIG_FOLDER / f"{config_name}.pbtxt"
     versions, warnings = version_numbers(path)
     return ModelDirectory(
         name=path.name,

@@ -16,9 +16,9 @@ from tis.errors import invalid, not_found
 __all__ = ["DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
 
 _CONFIG_STEM: Final = "config"
-_CUSTOM_CONFIGS: Final = "configs"
+CONFIG_FOLDER: Final = "configs"
 #: Subdirectories of a model that are no versions, and about which nobody needs a warning.
-_NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", _CUSTOM_CONFIGS})
+_NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", CONFIG_FOLDER})
 _LARGEST_VERSION: Final = 2**63 - 1
 
 
@@ -95,7 +95,7 @@ def model_directory(path: Path, config_name: str = "", *, name: str = "") -> Mod
     Raises:
         TisError: INTERNAL when it cannot be listed.
     """
-    configs = _configs(path / _CUSTOM_CONFIGS, config_name) if config_name else []
+    configs = _configs(path / CONFIG_FOLDER, config_name) if config_name else []
     configs = configs or _configs(path, _CONFIG_STEM) or [path / f"{_CONFIG_STEM}{SUFFIXES[0]}"]
     versions, warnings = version_numbers(path)
     return ModelDirectory(

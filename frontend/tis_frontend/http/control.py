@@ -12,6 +12,7 @@ from tis.errors import TisError, internal, unavailable, unsupported
 from tis.settings import LogSettings
 from tis_frontend import repository_calls, trace_settings
 from tis_frontend.http import json_text
+from tis_frontend.http.body import bounded_body
 from tis_frontend.server import Server
 from tis_frontend.trace_settings import TraceChanges
 
@@ -205,13 +206,22 @@ def _json(value: Any) -> Response:
 
 async def _object(request: Request) -> dict[str, Any]:
     """The members of the body; like Triton, none for a body that is JSON but no object."""
-    document = json_text.parse(await request.body(), _PARSE_FAILED)
+    return _members(await _body(request))
+
+
+def _members(body: bytearray) -> dict[str, Any]:
+    document = json_text.parse(body, _PARSE_FAILED)
     return document if isinstance(document, dict) else {}
 
 
 async def _member(request: Request, name: str) -> Any:
     """A member of a body that may be empty."""
-    return (await _object(request)).get(name, _ABSENT) if await request.body() else _ABSENT
+    body = await _body(request)
+    return _members(body).get(name, _ABSENT) if body else _ABSENT
+
+
+async def _body(request: Request) -> bytearray:
+    return await bounded_body(request, _server(request).settings.http_max_input_bytes)
 
 
 def _string(value: Any) -> str:

@@ -21,6 +21,7 @@ from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, invalid
 from tis_frontend.core import Core, now_ns
 from tis_frontend.http import generate_request, json_tensor
+from tis_frontend.http.body import bounded_body
 from tis_frontend.http.infer_request import HttpInfer
 from tis_frontend.http.infer_response import parameters_json
 from tis_frontend.plan import Plan
@@ -172,28 +173,13 @@ async def _begun(request: Request) -> _Answers | Response:
         raise invalid("Unsupported content-encoding, only 'identity' is supported.")
     most_bytes = server.settings.http_max_input_bytes
     try:
-        body = await _body(request, most_bytes)
+        body = await bounded_body(request, most_bytes)
     except ClientDisconnect:
         return Response()
     if not model.is_current:
         model = server.model(request.path_params["model"], request.path_params.get("version"))
     call, plan = generate_request.parse(model.spec, body, most_bytes)
     return _Answers(server.core, model.spec, call, plan, arrival_ns, request.headers.raw)
-
-
-async def _body(request: Request, most_bytes: int) -> bytearray:
-    body = bytearray()
-    size_bytes = 0
-    async for piece in request.stream():
-        size_bytes += len(piece)
-        if size_bytes <= most_bytes:
-            body += piece
-    if size_bytes > most_bytes:
-        raise invalid(
-            f"request JSON size of {size_bytes} bytes exceeds the maximum allowed input size of {most_bytes} bytes. Use "
-            "--http-max-input-size to increase the limit."
-        )
-    return body
 
 
 class _Gone:

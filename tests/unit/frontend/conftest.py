@@ -3,12 +3,15 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.frontend.core_bench import Bench
+from tests.unit.frontend.repository_bench import RepositoryBench
+
+NewRepositoryBench = Callable[..., RepositoryBench]
 
 
 @pytest.fixture
@@ -23,3 +26,17 @@ def bench() -> Iterator[Bench]:
     made.close()
     loop.close()
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def repository_bench(tmp_path: Path) -> Iterator[NewRepositoryBench]:
+    """Makes a frontend with these settings, in explicit mode unless they say otherwise."""
+    made: list[RepositoryBench] = []
+
+    def make(**settings: object) -> RepositoryBench:
+        made.append(RepositoryBench(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -99,6 +99,11 @@ class Models:
         """True when everything that should be served is."""
         return not self.failed and all(version.state is State.READY for version in self.versions)
 
+    def counts(self) -> tuple[int, int]:
+        """How many versions are ready, and how many there should be; a model that cannot be read counts as one."""
+        ready = sum(version.state is State.READY for version in self.versions)
+        return ready, len(self.versions) + len(self.failed)
+
     def of_peer(self, peer: int) -> ModelVersion | None:
         """The version that a worker belongs to."""
         return next((version for version in self.versions if version.place_of(peer) is not None), None)

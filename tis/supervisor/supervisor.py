@@ -13,7 +13,7 @@ from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
-from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.addresses import Port
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
@@ -26,7 +26,9 @@ from tis.supervisor.metrics import Metrics
 from tis.supervisor.models import Models
 from tis.supervisor.place import Place
 from tis.supervisor.regions import ClientRegions
+from tis.supervisor.service import Service
 from tis.supervisor.stopping import Stopping
+from tis.supervisor.systemd import Systemd
 from tis_shm.pool import Pool
 
 _log = get_logger(__name__)
@@ -40,9 +42,10 @@ class Supervisor:
         settings: ServerSettings,
         pool: Pool,
         runtime_dir: RuntimeDir,
-        http: ReservedPort | None,
-        grpc: ReservedPort | None,
-        metrics: ReservedPort | None = None,
+        http: Port | None,
+        grpc: Port | None,
+        metrics: Port | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -74,6 +77,7 @@ class Supervisor:
         self._regions.serve(self.calls)
         self.models: Final = Models(self, settings)
         self.models.on_settled = self._models_settled
+        self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._started = False
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
@@ -87,6 +91,8 @@ class Supervisor:
         """
         self._loop.on_signal(signal.SIGTERM, lambda: self._stopping.on_signal(signal.SIGTERM))
         self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
+        self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
+        self._service.begin([self._scheduler, *self._frontends])
         self._scheduler.start()
         self.models.start()
         for place in self._frontends:
@@ -173,6 +179,7 @@ class Supervisor:
 
     def _publish_state(self) -> None:
         self._tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping.begun))
+        self._service.changed()
 
     def _tell_frontends(self, message: m.Message) -> None:
         for peer in self._frontend_peers():
@@ -257,6 +264,7 @@ class Supervisor:
             self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
         elif isinstance(message, m.Heartbeat):
             self._observed.heard(message)
+            self._service.heard(message.peer)
         elif isinstance(message, m.Drained):
             self._stopping.drained(message.peer)
 
@@ -324,11 +332,19 @@ class Supervisor:
         for service, port in services.items():
             if port is not None:
                 _log.info("Started %s at %s:%d", service, port.address, port.port)
+        self._service.started()
+
+    # ---- reloading -------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """What may be taken anew while the server runs: the files of the log."""
+        self._live.reopen_logs()
 
     # ---- stopping: what the order of a stop asks for ---------------------------------------------------------------
 
     def drain(self) -> set[int]:
         """Tell frontends to accept no more; gives those that will say when nothing is in flight."""
+        self._service.stopping(self._settings.exit_timeout_s)
         self._publish_state()
         told = self._greeted.intersection(self._frontend_peers())
         for peer in told:

@@ -4,7 +4,7 @@ Only settings that the server acts on are here. A flag whose feature does not ex
 refuses it by name (see `tis.cli.flag_table`).
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -12,7 +12,9 @@ DEFAULT_HTTP_MAX_INPUT_BYTES: Final = 64 << 20
 
 DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 
-LogFormat = Literal["default", "ISO8601"]
+#: Triton's two, and one of ours.
+LogFormat = Literal["default", "ISO8601", "json"]
+LOG_FORMATS: Final = get_args(LogFormat)
 ModelControlMode = Literal["none"]
 CompressionLevel = Literal["none", "low", "medium", "high"]
 

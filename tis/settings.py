@@ -129,6 +129,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_error: bool = True
     log_format: LogFormat = "default"
     log_file: str = ""
+    #: A file, `-` for where the log goes; empty for none.
+    access_log: str = ""
 
     backend_directory: str = "/opt/tritonserver/backends"
     #: (backend, key, value) in the order given; an empty backend means all of them.

@@ -108,6 +108,12 @@ class Models:
         """The version that a worker belongs to."""
         return next((version for version in self.versions if version.place_of(peer) is not None), None)
 
+    def instance_name(self, peer: int) -> str:
+        """The instance that a worker is; empty for a process that is none."""
+        version = self.of_peer(peer)
+        place = version.place_of(peer) if version is not None else None
+        return version.spec.instances[place].name if version is not None and place is not None else ""
+
     def table(self) -> m.Table:
         """The model table under a new epoch."""
         self._epoch += 1

@@ -5,6 +5,7 @@ import sys
 
 from tis.errors import TisError
 from tis.log import configure, get_logger
+from tis.log_output import FileOutput
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.activation import inherited_ports
@@ -27,6 +28,9 @@ def run(settings: ServerSettings) -> int:
     try:
         systemd = Systemd(os.environ)
         check_certificates(settings)
+        if settings.access_log not in ("", "-"):
+            # Frontends write it; one that cannot be written is told of now.
+            FileOutput(settings.access_log).close()
         passed = inherited_ports(systemd, settings, settings.frontend_count(this_machine().cores))
         ports += passed.values()
         http: Port | None = passed.get("http")

@@ -24,6 +24,7 @@ from tis.supervisor.loop import Loop
 from tis.supervisor.machine import this_machine
 from tis.supervisor.metrics import Metrics
 from tis.supervisor.models import Models
+from tis.supervisor.output import Outputs
 from tis.supervisor.place import Place
 from tis.supervisor.regions import ClientRegions
 from tis.supervisor.service import Service
@@ -55,6 +56,7 @@ class Supervisor:
         self._metrics = metrics
         self.machine: Final = this_machine()
         self._loop = Loop()
+        self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
         self._hub = ControlHub(self._context, runtime_dir.path)
         self._loop.add_reader(self._hub.fileno(), self._on_control)
@@ -120,11 +122,13 @@ class Supervisor:
     def watch(self, child: Child, died: Callable[[str], None]) -> None:
         """Call back when the child has ended, after everybody has been told."""
         self._children[child.peer] = child
+        self._outputs.add(child, self.models.instance_name(child.peer) or child.module)
         self._observed.started(child, child.replaces)
 
         def ended() -> None:
             self._loop.remove_reader(child.pidfd)
             # What it still said before it died comes first.
+            self._outputs.finish(child)
             self._on_control()
             reason = child.reap()
             del self._children[child.peer]

@@ -56,6 +56,13 @@ OWN = FlagGroup(
     "Only in this server",
     (
         Flag(
+            name="access-log",
+            action=Store("access_log", TEXT),
+            in_triton_2_51=False,
+            help="Append a line for each request to this file, or to the log for `-`: time, client, call, status, model, "
+            "bytes, and how long it waited and was computed. As JSON objects where the log is. SIGHUP opens it anew.",
+        ),
+        Flag(
             name="frontends",
             action=Store("frontends", COUNT),
             default="0",

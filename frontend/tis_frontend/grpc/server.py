@@ -57,9 +57,15 @@ async def start_grpc(service: InferenceService, settings: ServerSettings, access
 
 
 def _status_name(context: Any) -> str:
-    """The status that a call was ended with; grpcio gives its number, or nothing where the handler itself failed."""
+    """The status that a call was ended with; grpcio gives its number."""
     code = context.code()
     return str(_CODES[code].name) if code in _CODES else "UNKNOWN"
+
+
+async def _abort(context: Any, code: Any, text: str) -> None:
+    """End a call with an error. `abort` alone does not let the code be read back."""
+    context.set_code(code)
+    await context.abort(code, text)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -109,7 +115,7 @@ def _stream(service: InferenceService) -> Callable[[Any, Any], Awaitable[None]]:
             async for response in responses:
                 await context.write(response)
         except TisError as error:
-            await context.abort(_CODES[STATUS[error.code]], error.message)
+            await _abort(context, _CODES[STATUS[error.code]], error.message)
         finally:
             await responses.aclose()
 
@@ -121,10 +127,10 @@ def _unary(name: str, handler: Handler) -> Callable[[bytes, Any], Awaitable[byte
         try:
             return await handler(data)
         except TisError as error:
-            await context.abort(_CODES[STATUS[error.code]], error.message)
+            await _abort(context, _CODES[STATUS[error.code]], error.message)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
             _log.exception("%s failed", name)
-            await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            await _abort(context, grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
         raise AssertionError("abort returned")
 
     return call

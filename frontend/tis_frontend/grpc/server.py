@@ -57,9 +57,9 @@ async def start_grpc(service: InferenceService, settings: ServerSettings, access
 
 
 def _status_name(context: Any) -> str:
-    """The status that a call was ended with; grpcio gives its number."""
+    """The status that a call was ended with, as `_abort` has set it."""
     code = context.code()
-    return str(_CODES[code].name) if code in _CODES else "UNKNOWN"
+    return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
 
 
 async def _abort(context: Any, code: Any, text: str) -> None:

@@ -2,6 +2,7 @@
 
     I1120 10:15:15.123456 1234 file.py:12] "text"              (format `default`)
     2026-11-20T10:15:15Z I 1234 file.py:12] "text"             (format `ISO8601`)
+    {"time":"2026-11-20T10:15:15.123456Z","level":"info","pid":1234,"file":"file.py","line":12,"message":"text"}  (`json`)
 
 Times are in UTC. The text is a JSON string, so that nothing a client sends can forge a line; the environment variable
 TRITON_SERVER_ESCAPE_LOG_MESSAGES=0 turns that off. Information goes to standard output, warnings and errors to
@@ -12,16 +13,17 @@ standard error, or all of it to a file.
     logger.debug("...")                  # verbose level 1, `--log-verbose=1`
     logger.log(verbose(2), "...")        # deeper
 
-Several processes write to one file or console: each line is a single write, and the file is opened for appending, so
-that lines do not mix.
+All processes make one stream of lines: to a file each of them appends whole lines, to the console the supervisor alone
+writes, its own lines and those that the others send it through pipes (see `tis.log_output`).
 """
 
 import json
 import logging
 import os
 import time
-from pathlib import Path
+from typing import Any
 
+from tis.log_output import STDERR, STDOUT, ConsoleOutput, FileOutput, Output, PipeOutput
 from tis.settings import LogSettings
 
 ESCAPE_VARIABLE = "TRITON_SERVER_ESCAPE_LOG_MESSAGES"
@@ -29,7 +31,6 @@ ESCAPE_VARIABLE = "TRITON_SERVER_ESCAPE_LOG_MESSAGES"
 #: The packages whose loggers are ours. Others, such as a library's or those of a user's model, have their own ways.
 _OURS = ("tis", "tis_frontend", "tis_workers", "tis_shm")
 _DEEPEST_VERBOSE = logging.DEBUG
-_STDOUT, _STDERR = 1, 2
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -42,7 +43,9 @@ def verbose(level: int) -> int:
     return logging.DEBUG + 1 - min(max(level, 1), _DEEPEST_VERBOSE)
 
 
-def configure(settings: LogSettings, process_label: str = "", *, capture_foreign: bool = True) -> None:
+def configure(
+    settings: LogSettings, process_label: str = "", *, capture_foreign: bool = True, pipe_fd: int = -1
+) -> None:
     """Sets up this process's log, or changes it; what was set up before is closed.
 
     Args:
@@ -50,11 +53,12 @@ def configure(settings: LogSettings, process_label: str = "", *, capture_foreign
         process_label: Put before each text, to tell processes apart; empty for none.
         capture_foreign: Whether warnings and errors of libraries get our format too. Not for a process that runs a
             user's model: there the root logger is the model's own to configure.
+        pipe_fd: A pipe to the supervisor that takes the place of the console; -1 for none.
 
     Raises:
         OSError: The file cannot be opened.
     """
-    handler = _LineHandler(settings, process_label, escape=os.environ.get(ESCAPE_VARIABLE) != "0")
+    handler = _LineHandler(settings, process_label, pipe_fd, escape=os.environ.get(ESCAPE_VARIABLE) != "0")
     threshold = _threshold(settings)
     for name in _OURS:
         logger = logging.getLogger(name)
@@ -74,8 +78,22 @@ def change(settings: LogSettings) -> None:
     for handler in logging.getLogger(_OURS[0]).handlers:
         if isinstance(handler, _LineHandler):
             captures = handler in logging.getLogger().handlers
-            configure(settings, handler.process_label, capture_foreign=captures)
+            configure(settings, handler.process_label, capture_foreign=captures, pipe_fd=handler.pipe_fd)
             return
+
+
+def pass_on(stream: int, line: bytes) -> None:
+    """Writes a line that another process has made, as it is, to where this process's lines go."""
+    for handler in logging.getLogger(_OURS[0]).handlers:
+        if isinstance(handler, _LineHandler):
+            handler.write(stream, line)
+
+
+def pass_on_output(stream: int, lines: list[bytes], label: str, pid: int) -> None:
+    """Writes lines that are no log: what a process with this label printed, without their ends."""
+    for handler in logging.getLogger(_OURS[0]).handlers:
+        if isinstance(handler, _LineHandler):
+            handler.write(stream, b"".join([handler.labelled(stream, line, label, pid) for line in lines]))
 
 
 def log_block(logger: logging.Logger, heading: str, block: str) -> None:
@@ -104,16 +122,18 @@ def _replace_handler(logger: logging.Logger, handler: "_LineHandler | None") -> 
 class _LineHandler(logging.Handler):
     """Turns a record into one line and writes it where its severity goes."""
 
-    def __init__(self, settings: LogSettings, process_label: str, *, escape: bool) -> None:
+    def __init__(self, settings: LogSettings, process_label: str, pipe_fd: int, *, escape: bool) -> None:
         super().__init__()
         self._settings = settings
         self.process_label = process_label
+        self.pipe_fd = pipe_fd
         self._label = f"{process_label}: " if process_label else ""
         self._escape = escape
-        self._file = -1
+        self._output: Output
         if settings.file:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._file = os.open(Path(settings.file), flags, 0o644)
+            self._output = FileOutput(settings.file)
+        else:
+            self._output = PipeOutput(pipe_fd) if pipe_fd >= 0 else ConsoleOutput()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the record, if its severity is switched on."""
@@ -124,12 +144,23 @@ class _LineHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a bad format string anywhere must not stop what it tells about
             self.handleError(record)
             return
-        console = _STDERR if record.levelno >= logging.WARNING else _STDOUT
-        target = self._file if self._file >= 0 else console
-        _write(target, line.encode("utf-8", "backslashreplace"))
+        stream = STDERR if record.levelno >= logging.WARNING else STDOUT
+        self.write(stream, line.encode("utf-8", "backslashreplace"))
+
+    def write(self, stream: int, line: bytes) -> None:
+        """Writes a line that is complete, and tells of those that were lost before."""
+        lost = self._output.lost
+        self._output.write(stream, line)
+        if lost and self._output.lost == lost:
+            self._output.lost = 0
+            text = f"{lost} lines of the log were lost before this one: they could not be written"
+            record = logging.LogRecord("tis", logging.WARNING, __file__, 0, text, (), None)
+            self._output.write(STDERR, self.format(record).encode())
 
     def format(self, record: logging.LogRecord) -> str:
         """The whole line, its end included."""
+        if self._settings.format == "json":
+            return _json_line(record, self.process_label)
         heading = record.getMessage()
         if record.exc_info:
             heading = f"{heading}\n{logging.Formatter().formatException(record.exc_info)}"
@@ -138,11 +169,23 @@ class _LineHandler(logging.Handler):
             return f"{self._prefix(record)}{self._text(heading) if heading else ''}\n{block}\n"
         return f"{self._prefix(record)}{self._text(heading)}\n"
 
+    def labelled(self, stream: int, line: bytes, label: str, pid: int) -> bytes:
+        """A line that a process printed, with its name before it."""
+        if self._settings.format != "json":
+            return b"[%s] %s\n" % (label.encode(), line)
+        fields = {
+            "time": _json_time(time.time()),
+            "level": "info",
+            "pid": pid,
+            "process": label,
+            "stream": "stderr" if stream == STDERR else "stdout",
+            "message": line.decode("utf-8", "backslashreplace"),
+        }
+        return _json_bytes(fields)
+
     def close(self) -> None:
         """Closes the file, if there is one."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._output.close()
         super().close()
 
     def _wanted(self, level: int) -> bool:
@@ -166,10 +209,30 @@ class _LineHandler(logging.Handler):
         return json.dumps(message, ensure_ascii=False) if self._escape else message
 
 
-def _write(target: int, line: bytes) -> None:
-    """Writes all of the line; a console that is gone is nobody's failure."""
-    try:
-        while line:
-            line = line[os.write(target, line) :]
-    except OSError:
-        pass
+def _json_line(record: logging.LogRecord, label: str) -> str:
+    """A record as one JSON object on one line."""
+    names = {logging.ERROR: "error", logging.WARNING: "warning", logging.INFO: "info"}
+    fields: dict[str, Any] = {
+        "time": _json_time(record.created),
+        "level": next((name for level, name in names.items() if record.levelno >= level), "verbose"),
+        "pid": record.process,
+        "file": record.filename,
+        "line": record.lineno,
+    }
+    if label:
+        fields["process"] = label
+    message = record.getMessage()
+    block: str | None = getattr(record, "block", None)
+    fields["message"] = message if block is None else f"{message}\n{block}" if message else block
+    if record.exc_info:
+        fields["exception"] = logging.Formatter().formatException(record.exc_info)
+    return _json_bytes(fields).decode()
+
+
+def _json_bytes(fields: dict[str, Any]) -> bytes:
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _json_time(created_s: float) -> str:
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(created_s))}.{int(created_s % 1 * 1_000_000):06d}Z"

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import io
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
+_IOLBF: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class ChildArguments:
     parent_pid: int
     http_fd: int
     metrics_fd: int = -1
+    #: Takes lines of the log, see `tis.log_output`.
+    log_fd: int = -1
 
     def as_argv(self) -> list[str]:
         """The same as arguments."""
@@ -35,6 +39,7 @@ class ChildArguments:
             f"--parent-pid={self.parent_pid}",
             f"--http-fd={self.http_fd}",
             f"--metrics-fd={self.metrics_fd}",
+            f"--log-fd={self.log_fd}",
         ]
 
 
@@ -47,9 +52,16 @@ def parse_child_arguments(argv: list[str]) -> ChildArguments:
     parser.add_argument("--parent-pid", type=int, required=True)
     parser.add_argument("--http-fd", type=int, default=-1)
     parser.add_argument("--metrics-fd", type=int, default=-1)
+    parser.add_argument("--log-fd", type=int, default=-1)
     parsed = parser.parse_args(argv)
     return ChildArguments(
-        parsed.runtime_dir, parsed.peer, parsed.pool_fd, parsed.parent_pid, parsed.http_fd, parsed.metrics_fd
+        parsed.runtime_dir,
+        parsed.peer,
+        parsed.pool_fd,
+        parsed.parent_pid,
+        parsed.http_fd,
+        parsed.metrics_fd,
+        parsed.log_fd,
     )
 
 
@@ -67,9 +79,20 @@ def begin_child(title: str) -> ChildArguments:
         # The parent died before the line above could tie us to it.
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.set_inheritable(arguments.pool_fd, False)
+    for fd in (arguments.pool_fd, arguments.log_fd):
+        if fd >= 0:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(fd, False)
+    _print_by_line(libc)
     return arguments
+
+
+def _print_by_line(libc: ctypes.CDLL) -> None:
+    """What is printed leaves line by line, as on a terminal, so that nothing of it is lost when this process dies."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    with contextlib.suppress(ValueError):
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _IOLBF, 0)
 
 
 def settle() -> None:

@@ -4,7 +4,7 @@ Only settings that the server acts on are here. A flag whose feature does not ex
 refuses it by name (see `tis.cli.flag_table`).
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -12,7 +12,9 @@ DEFAULT_HTTP_MAX_INPUT_BYTES: Final = 64 << 20
 
 DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 
-LogFormat = Literal["default", "ISO8601"]
+#: Triton's two, and one of ours.
+LogFormat = Literal["default", "ISO8601", "json"]
+LOG_FORMATS: Final = get_args(LogFormat)
 ModelControlMode = Literal["none", "poll", "explicit"]
 CompressionLevel = Literal["none", "low", "medium", "high"]
 RateLimit = Literal["off", "execution_count"]
@@ -138,6 +140,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_error: bool = True
     log_format: LogFormat = "default"
     log_file: str = ""
+    #: A file, `-` for where the log goes; empty for none.
+    access_log: str = ""
 
     backend_directory: str = "/opt/tritonserver/backends"
     #: (backend, key, value) in the order given; an empty backend means all of them.

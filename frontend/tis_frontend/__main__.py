@@ -15,11 +15,14 @@ from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
 from tis.errors import unavailable
 from tis.log import configure
 from tis.process import ChildArguments, begin_child, settle
+from tis_frontend.access_log import AccessLog
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.grpc.server import start_grpc
 from tis_frontend.grpc.service import InferenceService
+from tis_frontend.http.access import LoggedApp, logged_call
 from tis_frontend.http.app import build_app
+from tis_frontend.http.infer_call import InferCall
 from tis_frontend.http.protocol import protocol_class
 from tis_frontend.metrics.app import Metrics, serve
 from tis_frontend.metrics.app import build_app as build_metrics_app
@@ -53,6 +56,10 @@ class Frontend:
             lambda traces: control.send(m.Traces(control.peer, traces)),
             _spans(server.settings.span_settings) if server.settings.exports_spans else None,
         )
+        self._access = (
+            AccessLog(server.settings.access_log, server.settings.log_format) if server.settings.access_log else None
+        )
+        server.core.tracer = self._access
         self._server_queries = ServerQueries(control, self._on_control)
 
     async def run(self) -> None:
@@ -70,7 +77,7 @@ class Frontend:
             metrics, serving_metrics = serve(listening, build_metrics_app(scrapes.text))
             asyncio.ensure_future(serving_metrics)  # noqa: RUF006 - it ends before the process does
         if settings.allow_grpc:
-            self._grpc = await start_grpc(InferenceService(self._server), settings)
+            self._grpc = await start_grpc(InferenceService(self._server), settings, self._access)
         self._server.core.connect()
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))
@@ -90,18 +97,22 @@ class Frontend:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, 1.0)
         self._tracer.close()
+        if self._access is not None:
+            self._access.close()
         self._server.core.close()
 
     def _build_http(self) -> uvicorn.Server:
         server = self._server
+        app = build_app(server)
         config = uvicorn.Config(
-            build_app(server),
+            app if self._access is None else LoggedApp(app, self._access),
             http=protocol_class(  # type: ignore[arg-type]
                 server.core,
                 server.table,
                 server.settings.http_max_input_bytes,
                 server.settings.http_header_forward_pattern,
                 expected_headers(server.settings.http_restricted_apis).get("inference"),
+                InferCall if self._access is None else logged_call(self._access),
             ),
             ws="none",
             lifespan="off",
@@ -143,8 +154,13 @@ class Frontend:
         elif isinstance(message, m.ServerState):
             server.ready = message.ready
             server.stopping = message.stopping
+            if message.stopping:
+                # At once: who connects from here on waits for the next server, where somebody else holds the port.
+                self._close_listeners()
         elif isinstance(message, m.LogChanged):
             server.log = message.settings
+            if self._access is not None:
+                self._access.reopen(message.settings.format)
         elif isinstance(message, m.TraceChanged):
             server.trace.replace(message)
             self._trace(message)
@@ -168,13 +184,20 @@ class Frontend:
 
     def _trace(self, changed: m.TraceChanged) -> None:
         """Requests are looked at by a tracer only while some of them are traced."""
-        self._server.core.tracer = self._tracer if self._tracer.replace(changed) else None
+        tracer = self._tracer if self._tracer.replace(changed) else None
+        if self._access is not None:
+            self._access.tracer = tracer
+        else:
+            self._server.core.tracer = tracer
 
-    async def _drain(self) -> None:
-        """Accept no more, and say so when nothing is in flight."""
+    def _close_listeners(self) -> None:
         if self._http is not None:
             for listener in self._http.servers:
                 listener.close()
+
+    async def _drain(self) -> None:
+        """Accept no more, and say so when nothing is in flight."""
+        self._close_listeners()
         await self._server.core.idle()
         self._control.send(m.Drained(self._control.peer))
 
@@ -190,7 +213,7 @@ async def _main(arguments: ChildArguments) -> None:
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
-    configure(boot.settings.log, "frontend")
+    configure(boot.settings.log, "frontend", pipe_fd=arguments.log_fd)
     pool = Pool.attach(arguments.pool_fd)
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
     core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)

@@ -22,12 +22,11 @@ from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis_frontend.admission import Admission, Share
 from tis_frontend.metrics.query import MetricsQuery, ModelsAndCache
+from tis_frontend.observer import Observed, Observer
 from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
-from tis_frontend.request_trace import RequestTrace
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
-from tis_frontend.trace import Tracer
 from tis_shm.pool import Block, Pool, PoolError
 from tis_shm.slab import Slab
 
@@ -84,8 +83,8 @@ class Core:
         self.late_answers = 0
         #: Whether the server keeps answers.
         self.caches = False
-        #: There while requests are traced.
-        self.tracer: Tracer | None = None
+        #: There while requests are traced or have lines in an access log.
+        self.tracer: Observer | None = None
         loop.add_reader(self._mailbox.fileno(), self._receive)
 
     @property
@@ -141,7 +140,7 @@ class Core:
         block: Block,
         arrival_ns: int,
         deliver: Deliver,
-        trace: RequestTrace | None = None,
+        trace: Observed | None = None,
     ) -> int:
         """Send a request off; its block belongs to the ledger from here on, unless this raises.
 

@@ -35,6 +35,9 @@ class Server:
         self.grpc_port = 0
         #: Known where `--metrics-port` is among the flags; else metrics are off.
         self.metrics_port = 0
+        #: What is put before the command, and descriptors that it inherits.
+        self.prefix: list[str] = []
+        self.pass_fds: tuple[int, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._shm_before = _shm_names()
 
@@ -58,6 +61,7 @@ class Server:
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [
+                    *self.prefix,
                     *limited,
                     *(sys.executable, "-P", "-m", "tis", "serve"),
                     *(f"--model-repository={self.repository}", f"--runtime-directory={self.runtime_parent}"),
@@ -67,6 +71,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **self.environment},
+                pass_fds=self.pass_fds,
                 start_new_session=True,
             )
         return self

@@ -20,14 +20,15 @@ WEB = {"grpc", "starlette", "uvicorn", "uvloop", "httptools", "fastapi"}
 LONGEST_FILE_LINES = 400
 
 #: What each part may import of ours, besides itself. `tis.scheduler` stands for the package and all in it.
-COMMON = {"tis", "tis.errors", "tis.log", "tis.settings"}
+COMMON = {"tis", "tis.errors", "tis.log", "tis.log_output", "tis.settings"}
 CONTRACTS = COMMON | {"tis.contracts", "tis.carrier", "tis.process", "tis_shm"}
 OURS: dict[str, set[str]] = {
     "tis_shm": set(),
     "tis": set(),
     "tis.errors": set(),
     "tis.settings": set(),
-    "tis.log": {"tis.settings"},
+    "tis.log": {"tis.log_output", "tis.settings"},
+    "tis.log_output": set(),
     "tis.process": set(),
     "tis.runtime_dir": {"tis.errors"},
     "tis.contracts": COMMON | {"tis_shm"},

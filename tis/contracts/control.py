@@ -12,6 +12,8 @@ import zmq
 
 from tis.contracts import messages
 from tis.log import change as change_log
+from tis.log import get_logger
+from tis.settings import LogSettings
 
 #: How long a child waits for the supervisor's first answer, in seconds.
 BOOT_DEADLINE_S: Final = 20.0
@@ -28,6 +30,7 @@ def requests_path(runtime_dir: Path) -> Path:
 
 
 _M = TypeVar("_M", bound=messages.Message)
+_log = get_logger(__name__)
 
 
 class ControlLink:
@@ -60,7 +63,7 @@ class ControlLink:
         arrived = self._collect()
         for message in arrived:
             if isinstance(message, messages.LogChanged):
-                change_log(message.settings)
+                _change_log(message.settings)
         return arrived
 
     def _collect(self) -> list[messages.AnyMessage]:
@@ -109,3 +112,11 @@ class ControlLink:
     def close(self) -> None:
         """Close, after what was sent has left or a moment has passed."""
         self._socket.close()
+
+
+def _change_log(settings: LogSettings) -> None:
+    """A log file that cannot be opened now leaves the log as it was."""
+    try:
+        change_log(settings)
+    except OSError as error:
+        _log.error("the log file '%s' cannot be opened: %s", settings.file, error.strerror or error)

@@ -15,7 +15,7 @@ from tis.errors import invalid, not_found
 
 __all__ = ["DUPLICATE_REASON", "ModelDirectory", "RepositoryScan", "find", "model_directory", "scan"]
 
-_CONFIG_STEM: Final = "config"
+CONFIG_STEM: Final = "config"
 CONFIG_FOLDER: Final = "configs"
 #: Subdirectories of a model that are no versions, and about which nobody needs a warning.
 _NOT_VERSIONS: Final = frozenset({"warmup", "initial_state", CONFIG_FOLDER})
@@ -96,7 +96,7 @@ def model_directory(path: Path, config_name: str = "", *, name: str = "") -> Mod
         TisError: INTERNAL when it cannot be listed.
     """
     configs = _configs(path / CONFIG_FOLDER, config_name) if config_name else []
-    configs = configs or _configs(path, _CONFIG_STEM) or [path / f"{_CONFIG_STEM}{SUFFIXES[0]}"]
+    configs = configs or _configs(path, CONFIG_STEM) or [path / f"{CONFIG_STEM}{SUFFIXES[0]}"]
     versions, warnings = version_numbers(path)
     return ModelDirectory(
         name=name or path.name,

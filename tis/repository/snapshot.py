@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tis.config.source import SUFFIXES
 from tis.errors import internal
-from tis.repository.layout import CONFIG_FILE, CONFIG_FOLDER, ModelDirectory
+from tis.repository.layout import CONFIG_FOLDER, CONFIG_STEM, ModelDirectory
 
 #: Contents are read of files up to this size: configs, labels, models that are source code.
 SMALL_BYTES: Final = 1 << 20
@@ -26,6 +27,8 @@ SMALL_BYTES: Final = 1 << 20
 _SAME_MOMENT_S: Final = 2.0
 _EDITORS: Final = re.compile(r"4913|.*~|#.*#")
 _NOBODYS_FOLDERS: Final = frozenset({"__pycache__"})
+
+_CONFIG_FILES: Final = tuple(f"{CONFIG_STEM}{suffix}" for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _part(shown: str, config: str, parts: Mapping[int | str, object]) -> int | s
     if shown == config:
         return "config"
     top, slash, _ = shown.partition("/")
-    if shown == CONFIG_FILE or top == CONFIG_FOLDER:
+    if shown in _CONFIG_FILES or top == CONFIG_FOLDER:
         return None
     return (
         int(top) if slash and top.isascii() and top.isdigit() and int(top) in parts and str(int(top)) == top else "rest"

@@ -19,7 +19,7 @@ def main() -> None:
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(messages.Boot, BOOT_DEADLINE_S)
-    configure(boot.settings.log, "scheduler")
+    configure(boot.settings.log, "scheduler", pipe_fd=arguments.log_fd)
     pool = Pool.attach(arguments.pool_fd)
     loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, pool, boot.settings, boot.grants)
     settle()

@@ -1,11 +1,29 @@
 """The addresses that the server listens on: taken at start, so that a conflict is the first thing that fails."""
 
 import socket
-from typing import Final
+from typing import Final, Protocol
 
 from tis.errors import TisError, unavailable
 
 _BACKLOG: Final = 2048
+
+
+class Port(Protocol):
+    """Where a service is reached."""
+
+    @property
+    def address(self) -> str:
+        """The address listened on."""
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+
+    def listen(self) -> socket.socket:
+        """A listening socket for one frontend."""
+
+    def close(self) -> None:
+        """Give the port up."""
 
 
 class ReservedPort:

@@ -26,23 +26,38 @@ class Child:
         metrics_fd: int = -1,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), http_fd, metrics_fd)
+        #: Where what it logs and prints is read; closing them is up to who reads.
+        self.log_fd, log_end = _pipe()
+        self.stdout_fd, stdout_end = _pipe()
+        self.stderr_fd, stderr_end = _pipe()
+        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), http_fd, metrics_fd, log_end)
         self.peer: Final = peer
         self.module: Final = module
         self.started_s: Final = time.monotonic()
         #: Peer id of the process that was in the same place before; 0 for none.
         self.replaces = 0
         # -P: the current directory is not on the path, so that nothing there can hide the server's own modules.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, *arguments.as_argv()],
-            stdin=subprocess.DEVNULL,
-            pass_fds=[fd for fd in (pool_fd, http_fd, metrics_fd) if fd >= 0],
-            env={**os.environ, **(environment or {})},
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *arguments.as_argv()],
+                stdin=subprocess.DEVNULL,
+                stdout=stdout_end,
+                stderr=stderr_end,
+                pass_fds=[fd for fd in (pool_fd, http_fd, metrics_fd, log_end) if fd >= 0],
+                env={**os.environ, **(environment or {})},
+            )
+        finally:
+            for fd in (log_end, stdout_end, stderr_end):
+                os.close(fd)
         #: Polls readable when the process has ended.
         self.pidfd: Final = os.pidfd_open(self._process.pid)
         #: Called with the reason, once, when the process has ended.
         self.on_exit: Callable[[str], None] | None = None
+
+    @property
+    def output_fds(self) -> tuple[int, int, int]:
+        """The three pipes."""
+        return self.log_fd, self.stdout_fd, self.stderr_fd
 
     @property
     def pid(self) -> int:
@@ -62,6 +77,13 @@ class Child:
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose reading end never blocks; who writes may be a model, which knows nothing of such pipes."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    return reading, writing
 
 
 def exit_text(code: int) -> str:

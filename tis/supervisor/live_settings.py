@@ -6,7 +6,7 @@ import msgspec
 
 from tis.contracts import messages as m
 from tis.settings import ServerSettings
-from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.addresses import Port
 from tis.supervisor.calls import Calls
 from tis.supervisor.log_settings import LogKeeper
 from tis.supervisor.trace_settings import TraceKeeper, given
@@ -20,8 +20,8 @@ class LiveSettings:
     def __init__(
         self,
         settings: ServerSettings,
-        http: ReservedPort | None,
-        grpc: ReservedPort | None,
+        http: Port | None,
+        grpc: Port | None,
         everybody: Tell,
         frontends: Tell,
     ) -> None:
@@ -42,6 +42,10 @@ class LiveSettings:
     def now(self) -> ServerSettings:
         """All settings but those of traces."""
         return self._log.merged(self._settings)
+
+    def reopen_logs(self) -> None:
+        """Open the files of logs anew, everywhere, since those before may have been moved away."""
+        self._log.reopen()
 
     def close(self) -> None:
         """Complete the files of traces, at the end."""

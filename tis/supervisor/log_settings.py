@@ -37,6 +37,15 @@ class LogKeeper:
         _log.debug("a client has changed the log settings: %s", call.changes)
         self._broadcast(m.LogChanged(self.settings))
 
+    def reopen(self) -> None:
+        """Everybody opens the log file anew, by the same settings. A file that cannot be opened leaves the one before."""
+        try:
+            change(self.settings)
+        except OSError as error:
+            _log.error("the log file '%s' cannot be opened anew: %s", self.settings.file, error.strerror or error)
+            return
+        self._broadcast(m.LogChanged(self.settings))
+
     def merged(self, settings: ServerSettings) -> ServerSettings:
         """The server's settings with the log settings of now, for a process that starts."""
         now = self.settings

@@ -62,6 +62,18 @@ class Models:
         """True when everything that should be served is. What somebody has unloaded should not be."""
         return all(_is_ready(model) for model in self._models.values())
 
+    def counts(self) -> tuple[int, int]:
+        """How many versions are ready, and how many there should be; a model without any counts as one."""
+        ready = sum(version.state is State.READY for version in self.versions)
+        wanted = sum(max(len(model.shown()), bool(model.failure)) for model in self)
+        return ready, wanted
+
+    def instance_name(self, peer: int) -> str:
+        """The instance that a worker is; empty for a process that is none."""
+        version = self.of_peer(peer)
+        place = version.place_of(peer) if version is not None else None
+        return version.spec.instances[place].name if version is not None and place is not None else ""
+
     def changed(self) -> None:
         """Something has become ready or unavailable: ensembles follow, and everybody is told."""
         failed = {model.name: model.failure for model in self if model.failure}

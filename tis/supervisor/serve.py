@@ -1,15 +1,20 @@
 """What `tis serve` runs: takes the machine's resources in order, serves, gives them back."""
 
+import os
 import sys
 
 from tis.errors import TisError
 from tis.log import configure, get_logger
+from tis.log_output import FileOutput
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
-from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.activation import inherited_ports
+from tis.supervisor.addresses import Port, ReservedPort
 from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
+from tis.supervisor.machine import this_machine
 from tis.supervisor.supervisor import Supervisor
+from tis.supervisor.systemd import Systemd
 from tis_shm.limits import choose_pool_bytes, memory_limit_bytes
 from tis_shm.pool import Pool, PoolError
 
@@ -20,16 +25,26 @@ def run(settings: ServerSettings) -> int:
     """Serve until told to stop. Returns the exit code: 0 after an orderly stop, else 1."""
     configure(settings.log)
     runtime_dir: RuntimeDir | None = None
-    ports: list[ReservedPort] = []
+    ports: list[Port] = []
     try:
+        systemd = Systemd(os.environ)
         check_certificates(settings)
         check_cache(settings)
-        http = _reserve("HTTP", settings.allow_http, settings.http_address, settings.http_port, ports)
+        if settings.access_log not in ("", "-"):
+            # Frontends write it; one that cannot be written is told of now.
+            FileOutput(settings.access_log).close()
+        passed = inherited_ports(systemd, settings, settings.frontend_count(this_machine().cores))
+        ports += passed.values()
+        http: Port | None = passed.get("http")
+        if http is None:
+            http = _reserve("HTTP", settings.allow_http, settings.http_address, settings.http_port, ports)
         grpc = _reserve("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port, ports)
-        metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)
+        metrics: Port | None = passed.get("metrics")
+        if metrics is None:
+            metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)
         pool = Pool.create(choose_pool_bytes(settings.pool_byte_size, memory_limit_bytes()))
         runtime_dir = RuntimeDir(settings.runtime_directory)
-        return Supervisor(settings, pool, runtime_dir, http, grpc, metrics).run()
+        return Supervisor(settings, pool, runtime_dir, http, grpc, metrics, systemd).run()
     except (TisError, PoolError, OSError) as error:
         spoken = f"{error.code.spoken} - " if isinstance(error, TisError) else ""
         sys.stderr.write(f"error: creating server: {spoken}{error}\n")
@@ -41,7 +56,7 @@ def run(settings: ServerSettings) -> int:
             runtime_dir.remove()
 
 
-def _reserve(service: str, allowed: bool, address: str, port: int, ports: list[ReservedPort]) -> ReservedPort | None:
+def _reserve(service: str, allowed: bool, address: str, port: int, ports: list[Port]) -> Port | None:
     if not allowed:
         return None
     reserved = ReservedPort(service, address, port)

@@ -13,7 +13,7 @@ from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
-from tis.supervisor.addresses import ReservedPort
+from tis.supervisor.addresses import Port
 from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
@@ -27,10 +27,13 @@ from tis.supervisor.machine import this_machine
 from tis.supervisor.metrics import Metrics
 from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
+from tis.supervisor.output import Outputs
 from tis.supervisor.place import Place
 from tis.supervisor.publication import Publication
 from tis.supervisor.regions import ClientRegions
+from tis.supervisor.service import Service
 from tis.supervisor.stopping import Stopping
+from tis.supervisor.systemd import Systemd
 from tis_shm.pool import Pool
 
 _log = get_logger(__name__)
@@ -44,9 +47,10 @@ class Supervisor:
         settings: ServerSettings,
         pool: Pool,
         runtime_dir: RuntimeDir,
-        http: ReservedPort | None,
-        grpc: ReservedPort | None,
-        metrics: ReservedPort | None = None,
+        http: Port | None,
+        grpc: Port | None,
+        metrics: Port | None = None,
+        systemd: Systemd | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -56,6 +60,7 @@ class Supervisor:
         self._metrics = metrics
         self.machine: Final = this_machine()
         self._loop = Loop()
+        self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
         self._hub = ControlHub(self._context, runtime_dir.path)
         self._loop.add_reader(self._hub.fileno(), self._on_control)
@@ -81,6 +86,7 @@ class Supervisor:
         self.models.on_settled = self._models_settled
         self._loader = Loader(self, settings, self.models, self._publication)
         serve_model_control(self.calls, self._loader, settings)
+        self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._started = False
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
@@ -94,6 +100,8 @@ class Supervisor:
         """
         self._loop.on_signal(signal.SIGTERM, lambda: self._stopping.on_signal(signal.SIGTERM))
         self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
+        self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
+        self._service.begin([self._scheduler, *self._frontends])
         self._scheduler.start()
         self._loader.load_all(_wanted_at_start(self._settings))
         for place in self._frontends:
@@ -121,11 +129,13 @@ class Supervisor:
     def watch(self, child: Child, died: Callable[[str], None]) -> None:
         """Call back when the child has ended, after everybody has been told."""
         self._children[child.peer] = child
+        self._outputs.add(child, self.models.instance_name(child.peer) or child.module)
         self._observed.started(child, child.replaces)
 
         def ended() -> None:
             self._loop.remove_reader(child.pidfd)
             # What it still said before it died comes first.
+            self._outputs.finish(child)
             self._on_control()
             reason = child.reap()
             del self._children[child.peer]
@@ -181,6 +191,7 @@ class Supervisor:
 
     def _publish_state(self) -> None:
         self._tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping.begun))
+        self._service.changed()
 
     def _tell_frontends(self, message: m.Message) -> None:
         for peer in self._frontend_peers():
@@ -266,6 +277,7 @@ class Supervisor:
             self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
         elif isinstance(message, m.Heartbeat):
             self._observed.heard(message)
+            self._service.heard(message.peer)
         elif isinstance(message, m.TableSeen):
             self._publication.seen(message.peer, message.epoch)
         elif isinstance(message, m.Retired):
@@ -346,11 +358,19 @@ class Supervisor:
         for service, port in services.items():
             if port is not None:
                 _log.info("Started %s at %s:%d", service, port.address, port.port)
+        self._service.started()
+
+    # ---- reloading -------------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """What may be taken anew while the server runs: the files of the log."""
+        self._live.reopen_logs()
 
     # ---- stopping: what the order of a stop asks for ---------------------------------------------------------------
 
     def drain(self) -> set[int]:
         """Tell frontends to accept no more; gives those that will say when nothing is in flight."""
+        self._service.stopping(self._settings.exit_timeout_s)
         self._publish_state()
         told = self._greeted.intersection(self._frontend_peers())
         for peer in told:

@@ -62,7 +62,10 @@ def main() -> None:
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
     order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
     configure(
-        boot.settings.log, order.spec.instances[order.instance].name, capture_foreign=order.spec.backend != "python"
+        boot.settings.log,
+        order.spec.instances[order.instance].name,
+        capture_foreign=order.spec.backend != "python",
+        pipe_fd=arguments.log_fd,
     )
     set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
     try:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.errors import invalid, unsupported
-from tis.settings import LogSettings
+from tis.settings import LOG_FORMATS, LogSettings
 from tis_frontend import repository_calls, trace_settings
 from tis_frontend.grpc.wire import parse, serialized
 from tis_frontend.server import Server
@@ -111,7 +111,7 @@ def _log_changes(settings: Any) -> dict[str, bool | int | str]:
         changes["verbose"] = min(_log_value(settings, "log_verbose_level", "uint32_param", "int32"), _MOST_VERBOSE)
     if "log_format" in settings:
         changes["format"] = form = _log_value(settings, "log_format", "string_param", "string")
-        if form not in ("default", "ISO8601"):
+        if form not in LOG_FORMATS:
             raise invalid(f"invalid argument for log_format, got: {form}")
     return changes
 

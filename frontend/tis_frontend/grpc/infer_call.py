@@ -15,8 +15,8 @@ from tis_frontend.grpc import infer_request
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
 from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel, parse_version
+from tis_frontend.observer import Observed
 from tis_frontend.plan import make_plan
-from tis_frontend.request_trace import RequestTrace
 from tis_frontend.server import Server
 
 
@@ -96,7 +96,7 @@ class InferCalls:
         metadata: Metadata,
         arrival_ns: int,
         deliver: Callable[[Answer], None],
-        trace: RequestTrace | None = None,
+        trace: Observed | None = None,
     ) -> tuple[InferRequest, int]:
         """Check a request and send it off; gives it, and the number to cancel it by.
 

@@ -9,6 +9,8 @@ import grpc
 from tis.errors import TisError
 from tis.log import get_logger
 from tis.settings import CompressionLevel, ServerSettings
+from tis_frontend.access_log import AccessLog
+from tis_frontend.grpc.access import logged_stream, logged_unary
 from tis_frontend.grpc.category import CATEGORIES
 from tis_frontend.grpc.health import HEALTH_SERVICE
 from tis_frontend.grpc.service import Handler, InferenceService
@@ -24,21 +26,26 @@ _LEVELS: Final[dict[CompressionLevel, int]] = {"none": 0, "low": 1, "medium": 2,
 _log = get_logger(__name__)
 
 
-async def start_grpc(service: InferenceService, settings: ServerSettings) -> Any:
+async def start_grpc(service: InferenceService, settings: ServerSettings, access: AccessLog | None = None) -> Any:
     """Start serving on a port that the supervisor has reserved; frontends share it by SO_REUSEPORT.
 
     Returns the running `grpc.aio.Server`.
     """
     gate = [_Gate(service.restricted)] if service.restricted else None
     server = grpc.aio.server(interceptors=gate, options=_options(settings))
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(_unary(name, handler)) for name, handler in service.unary.items()
-    }
+    calls = {name: _unary(name, handler) for name, handler in service.unary.items()}
     if service.infer_calls.reads_metadata:
-        handlers["ModelInfer"] = grpc.unary_unary_rpc_method_handler(_infer(service))
-    handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(_stream(service))
+        calls["ModelInfer"] = _infer(service)
+    health_calls = {name: _unary(name, handler) for name, handler in service.health.items()}
+    stream = _stream(service)
+    if access is not None:
+        calls = {name: logged_unary(access, name, call, _status_name) for name, call in calls.items()}
+        health_calls = {name: logged_unary(access, name, call, _status_name) for name, call in health_calls.items()}
+        stream = logged_stream(access, "ModelStreamInfer", stream, _status_name)
+    handlers = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
+    handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(stream)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
-    health = {name: grpc.unary_unary_rpc_method_handler(_unary(name, each)) for name, each in service.health.items()}
+    health = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in health_calls.items()}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, health),))
     address = f"{settings.grpc_address}:{settings.grpc_port}"
     if settings.grpc_encrypted:
@@ -47,6 +54,18 @@ async def start_grpc(service: InferenceService, settings: ServerSettings) -> Any
         server.add_insecure_port(address)
     await server.start()
     return server
+
+
+def _status_name(context: Any) -> str:
+    """The status that a call was ended with, as `_abort` has set it."""
+    code = context.code()
+    return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
+
+
+async def _abort(context: Any, code: Any, text: str) -> None:
+    """End a call with an error. `abort` alone does not let the code be read back."""
+    context.set_code(code)
+    await context.abort(code, text)
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
@@ -96,7 +115,7 @@ def _stream(service: InferenceService) -> Callable[[Any, Any], Awaitable[None]]:
             async for response in responses:
                 await context.write(response)
         except TisError as error:
-            await context.abort(_CODES[STATUS[error.code]], error.message)
+            await _abort(context, _CODES[STATUS[error.code]], error.message)
         finally:
             await responses.aclose()
 
@@ -108,10 +127,10 @@ def _unary(name: str, handler: Handler) -> Callable[[bytes, Any], Awaitable[byte
         try:
             return await handler(data)
         except TisError as error:
-            await context.abort(_CODES[STATUS[error.code]], error.message)
+            await _abort(context, _CODES[STATUS[error.code]], error.message)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
             _log.exception("%s failed", name)
-            await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            await _abort(context, grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
         raise AssertionError("abort returned")
 
     return call

@@ -22,7 +22,7 @@ from tis_frontend.grpc.infer_call import InferCalls, fill_response
 from tis_frontend.grpc.parameters import Metadata, wants_empty_final
 from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel
-from tis_frontend.request_trace import RequestTrace
+from tis_frontend.observer import Observed
 from tis_frontend.server import Server
 
 #: Requests of one stream that may wait for their last response to be written; further ones are not read before.
@@ -63,7 +63,7 @@ class _Turn:
         self.request_id = 0
         #: What waits for the responses of earlier requests.
         self.response: bytes | TisError | None = None
-        self.trace: RequestTrace | None = None
+        self.trace: Observed | None = None
 
 
 class InferStream:

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from tis.contracts import messages as m
 from tis.errors import TisError, internal, unavailable, unsupported
-from tis.settings import LogSettings
+from tis.settings import LOG_FORMATS, LogSettings
 from tis_frontend import repository_calls, trace_settings
 from tis_frontend.http import json_text
 from tis_frontend.http.body import bounded_body
@@ -138,7 +138,7 @@ def _log_changes(document: dict[str, Any]) -> dict[str, bool | int | str]:
         changes["verbose"] = min(level, _MOST_VERBOSE)
     if "log_format" in given:
         changes["format"] = form = _string(given["log_format"])
-        if form not in ("default", "ISO8601"):
+        if form not in LOG_FORMATS:
             raise unavailable(f"invalid argument for --log_format, got: {form}")
     return changes
 

@@ -18,7 +18,7 @@ from tis_frontend.http import compression, infer_request, infer_response, sizes
 from tis_frontend.http.header_forwarding import with_headers
 from tis_frontend.http.status import STATUS, error_body
 from tis_frontend.model_table import ModelTable, ServedModel
-from tis_frontend.request_trace import RequestTrace
+from tis_frontend.observer import Observed
 from tis_shm.pool import Block
 
 _JOIN_BELOW_BYTES: Final = 32 << 10
@@ -96,7 +96,7 @@ class InferCall:
         self._accept = b""
         self._request_id = 0
         self._started = False
-        self._trace: RequestTrace | None = None
+        self._trace: Observed | None = None
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property

@@ -38,6 +38,8 @@ class InferProtocol(HttpToolsProtocol):
     forwarded: list[tuple[str, str]] | None = None
     #: True once the server is on its way out: infer calls are left to the routes that refuse them.
     stopping = False
+    #: What an infer call is made of.
+    call_class: type[InferCall] = InferCall
     #: The header that opens the infer route, where it is restricted: calls without it are left to the routes, too.
     expected: Expected | None = None
 
@@ -101,7 +103,7 @@ class InferProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         before: RequestResponseCycle | InferCall | None = self.cycle
-        call = InferCall(
+        call = self.call_class(
             self.core,
             self.table,
             self.transport,
@@ -188,9 +190,11 @@ def protocol_class(
     most_bytes: int = DEFAULT_HTTP_MAX_INPUT_BYTES,
     forward_pattern: str = "",
     expected: Expected | None = None,
+    call_class: type[InferCall] = InferCall,
 ) -> Callable[..., asyncio.Protocol]:
     """The protocol class of one frontend, for uvicorn's `http` option; `expected` opens a restricted infer route."""
     bound: dict[str, Any] = {"core": core, "table": table, "most_bytes": most_bytes, "expected": expected}
+    bound["call_class"] = call_class
     if not forward_pattern:
         return type("BoundInferProtocol", (InferProtocol,), bound)
     bound["forward_pattern"] = re.compile(forward_pattern, re.IGNORECASE)

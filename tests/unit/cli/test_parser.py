@@ -163,7 +163,7 @@ def test_an_abbreviation_that_triton_takes_is_not_spoilt_by_flags_it_lacks() -> 
         (["--log-verbose=abc"], 'Bad option: "--log-verbose".\nInvalid option value. Got abc'),
         (
             ["--log-format=iso8601"],
-            'Bad option: "--log-format".\ninvalid argument for --log-format: expected one of default, ISO8601. '
+            'Bad option: "--log-format".\ninvalid argument for --log-format: expected one of default, ISO8601, json. '
             "Got iso8601",
         ),
         (

@@ -2,6 +2,7 @@
 
 from tis.cli.flag import Flag, FlagGroup, Help, Store
 from tis.cli.values import BOOLEAN, BYTES, COUNT, LEVEL, SECONDS, TEXT, one_of
+from tis.settings import LOG_FORMATS
 
 GENERAL = FlagGroup("", (Flag(name="help", action=Help(), help="Show this text and exit."),))
 
@@ -38,10 +39,10 @@ LOGGING = FlagGroup(
         Flag(name="log-error", action=Store("log_error", BOOLEAN), default="true", help="Log errors."),
         Flag(
             name="log-format",
-            action=Store("log_format", one_of("default", "ISO8601", fold=False)),
+            action=Store("log_format", one_of(*LOG_FORMATS, fold=False)),
             default="default",
             help="How a line begins: `default` for `LMMDD hh:mm:ss.uuuuuu`, `ISO8601` for `YYYY-MM-DDThh:mm:ssZ L`, where "
-            "L is the severity. Times are in UTC.",
+            "L is the severity; `json`, which only this server has, makes each line a JSON object. Times are in UTC.",
         ),
         Flag(
             name="log-file",
@@ -54,6 +55,13 @@ LOGGING = FlagGroup(
 OWN = FlagGroup(
     "Only in this server",
     (
+        Flag(
+            name="access-log",
+            action=Store("access_log", TEXT),
+            in_triton_2_51=False,
+            help="Append a line for each request to this file, or to the log for `-`: time, client, call, status, model, "
+            "bytes, and how long it waited and was computed. As JSON objects where the log is. SIGHUP opens it anew.",
+        ),
         Flag(
             name="frontends",
             action=Store("frontends", COUNT),

@@ -4,9 +4,8 @@ A load is of all versions that the policy selects, or of none: where one fails, 
 and unloads of one model happen one after the other; those of different models do not wait for each other.
 """
 
-import shutil
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -46,6 +45,8 @@ class LoadOrder:
     #: A config in JSON in place of the file's, and a directory in place of the model's own.
     config: str = ""
     folder: Path | None = None
+    #: Load it though its files look as they did.
+    force: bool = False
     #: Ensembles on the way here: a circle of them loads once.
     within: frozenset[str] = field(default_factory=frozenset)
 
@@ -58,25 +59,27 @@ class Loader:
         self._settings: Final = settings
         self._models: Final = models
         self._publication: Final = publication
-        self._repositories: Final = [Path(each) for each in settings.model_repositories]
+        self.repositories: Final = [Path(each) for each in settings.model_repositories]
+        self.config_name: Final = settings.model_config_name
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
         self._loading: set[ModelVersion] = set()
 
     # ---- loading ---------------------------------------------------------------------------------------------------
 
-    def load_all(self, names: Iterable[str] | None = None) -> None:
-        """Load what the server is started with: everything, or these.
+    def load_at_start(self) -> None:
+        """Load what the server is started with: everything, or in explicit mode what the operator names.
 
         Raises:
             TisError: a repository cannot be read.
         """
-        if names is not None:
-            for name in names:
+        settings = self._settings
+        if settings.model_control_mode == "explicit" and settings.startup_models != ("*",):
+            for name in settings.startup_models:
                 self.load(LoadOrder(name), lambda _error: None)
             self._models.changed()
             return
-        scanned = scan(self._repositories, config_name=self._settings.model_config_name)
+        scanned = scan(self.repositories, config_name=self.config_name)
         for name in scanned.duplicates:
             self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
         for directory in scanned.models.values():
@@ -96,20 +99,20 @@ class Loader:
         except TisError as error:
             _log.error("failed to poll model '%s': %s", order.name, error.message)
             if model is not None:
-                model.last_failed = True
+                self._note_failure(model)
                 self._models.changed()
             done(_poll_failure(order.name))
             return
         self._load(self._models.at(order.name), directory, order, done)
 
     def _directory(self, order: LoadOrder) -> ModelDirectory:
-        config_name = self._settings.model_config_name
         if order.folder is None:
-            return find(self._repositories, order.name, config_name=config_name)
-        return model_directory(order.folder, config_name, name=order.name)
+            return find(self.repositories, order.name, config_name=self.config_name)
+        return model_directory(order.folder, self.config_name, name=order.name)
 
     def _load(self, model: ServedModel, directory: ModelDirectory, order: LoadOrder, done: Done) -> None:
         model.explicit = model.explicit or order.explicit
+        model.is_forgotten = False
         files = fingerprint(directory.path)
         try:
             definition = read_definition(
@@ -121,7 +124,8 @@ class Loader:
             done(_poll_failure(order.name))
             return
         model.unread = None
-        if model.serves and files == model.files and not order.config and order.folder is None:
+        unchanged = files == model.files and not order.config and order.folder is None and not order.force
+        if model.serves and unchanged:
             done(None)
             return
         try:
@@ -201,7 +205,9 @@ class Loader:
     def _ended(self, model: ServedModel, attempt: LoadAttempt, files: str, done: Done) -> None:
         """A load has ended: put the new versions in the place of the old ones, or drop them."""
         model.attempt = None
-        model.last_failed = bool(attempt.failed)
+        model.last_failed = False
+        if attempt.failed:
+            self._note_failure(model)
         error: TisError | None = None
         if attempt.failed:
             error = invalid(attempt.failure_text())
@@ -229,16 +235,25 @@ class Loader:
         if not model.serves:
             model.versions = {number: each for number, each in attempt.versions.items() if each in attempt.failed}
 
+    def _note_failure(self, model: ServedModel) -> None:
+        """A load that somebody asked for by name and that failed makes the server unready, whatever still serves."""
+        model.last_failed = self._settings.model_control_mode == "explicit"
+
+    def refuse(self, name: str, error: TisError, shown: str) -> None:
+        """A model cannot be served; `shown` is what the index says of it."""
+        self._unreadable(self._models.at(name), error, shown)
+        self._models.changed()
+
     def _without_versions(self, model: ServedModel, error: TisError) -> None:
         _log.error("failed to load '%s': %s", model.name, error.message)
-        model.last_failed = True
+        self._note_failure(model)
         if not model.serves:
             model.failure = f"{error.code.spoken}: {error.message}"
         self._models.changed()
 
     def _unreadable(self, model: ServedModel, error: TisError, shown: str) -> None:
         _log.error("failed to load '%s': %s: %s", model.name, error.code.spoken, error.message)
-        model.last_failed = True
+        self._note_failure(model)
         if not model.serves:
             model.unread = shown
             model.failure = f"{error.code.spoken}: {error.message}"
@@ -327,7 +342,7 @@ class Loader:
             def gone(version: ModelVersion = version) -> None:
                 model.leaving.remove(version)
                 _log.info("successfully unloaded '%s' version %d", version.name, version.version)
-                self._models.publish()
+                self._models.tidy()
 
             self._later(version, gone)
 
@@ -371,8 +386,3 @@ def _default_max_batch_size(settings: ServerSettings, backend: str) -> int:
         if key == "default-max-batch-size" and name in ("", backend) and value.isdigit():
             chosen = int(value)
     return chosen
-
-
-def remove_folder(folder: Path) -> None:
-    """Drop the files that a client gave for a model which is gone."""
-    shutil.rmtree(folder, ignore_errors=True)

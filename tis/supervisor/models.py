@@ -33,9 +33,20 @@ class Models:
         """A model, known from now on."""
         return self._models.setdefault(name, ServedModel(name))
 
-    def forget(self, name: str) -> None:
-        """The model's directory is gone."""
-        self._models.pop(name, None)
+    def forget_when_gone(self, name: str) -> None:
+        """The model's directory is gone: so is its name, once nothing of it lives."""
+        model = self._models.get(name)
+        if model is None or model.versions or model.attempt is not None:
+            return
+        model.is_forgotten = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Forget what is to be forgotten and has ended."""
+        self._models = {
+            name: model for name, model in self._models.items() if not (model.is_forgotten and not model.leaving)
+        }
+        self.publish()
 
     @property
     def versions(self) -> list[ModelVersion]:

@@ -28,6 +28,8 @@ class ServedModel:
         self.failure = ""
         #: What the index says of a model whose directory could not be taken at all; None where it could.
         self.unread: str | None = None
+        #: Its directory is gone: it goes, too, when nothing of it lives.
+        self.is_forgotten = False
         #: The last load asked for has failed, whatever still serves.
         self.last_failed = False
         #: Somebody asked for it by name; else it is there for ensembles.

@@ -8,7 +8,6 @@ from typing import Final
 import zmq
 
 from tis.contracts import messages as m
-from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
@@ -29,6 +28,7 @@ from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
 from tis.supervisor.output import Outputs
 from tis.supervisor.place import Place
+from tis.supervisor.polling import Polling
 from tis.supervisor.publication import Publication
 from tis.supervisor.regions import ClientRegions
 from tis.supervisor.service import Service
@@ -86,6 +86,7 @@ class Supervisor:
         self.models.on_settled = self._models_settled
         self._loader = Loader(self, settings, self.models, self._publication)
         serve_model_control(self.calls, self._loader, settings)
+        self._polling = Polling(settings, self._loader, self.models, self.later)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._started = False
         self._stopping = Stopping(self, settings.exit_timeout_s)
@@ -103,7 +104,8 @@ class Supervisor:
         self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
         self._service.begin([self._scheduler, *self._frontends])
         self._scheduler.start()
-        self._loader.load_all(_wanted_at_start(self._settings))
+        self._loader.load_at_start()
+        self._polling.begin()
         for place in self._frontends:
             place.start()
         self._loop.run(self._on_control)
@@ -155,17 +157,9 @@ class Supervisor:
         """Start a worker process."""
         return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
 
-    def prepare(self, spec: ModelSpec) -> None:
-        """Tell the scheduler of a load that is not in the table yet."""
-        self._hub.send(self._scheduler.peer, m.Prepare(spec))
-
-    def retire(self, load: int) -> None:
-        """Tell the scheduler that no request will name a load any more; it says when none is left."""
-        self._hub.send(self._scheduler.peer, m.Retire(load))
-
-    def instance_up(self, up: m.InstanceUp) -> None:
-        """Tell the scheduler that a worker takes batches."""
-        self._hub.send(self._scheduler.peer, up)
+    def tell_scheduler(self, message: m.Message) -> None:
+        """Send to the scheduler."""
+        self._hub.send(self._scheduler.peer, message)
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
@@ -330,7 +324,7 @@ class Supervisor:
         self._loader.scheduler_began()
         for version in self.models.versions:
             if version.completed:
-                self.prepare(version.spec)
+                self.tell_scheduler(m.Prepare(version.spec))
             for peer in version.peers_up():
                 version.introduce(peer)
         for peer in self._children:
@@ -363,8 +357,9 @@ class Supervisor:
     # ---- reloading -------------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """What may be taken anew while the server runs: the files of the log."""
+        """What may be taken anew while the server runs: the files of the log, and in poll mode the repositories."""
         self._live.reopen_logs()
+        self._polling.rescan()
 
     # ---- stopping: what the order of a stop asks for ---------------------------------------------------------------
 
@@ -402,10 +397,3 @@ class Supervisor:
     def leave(self) -> None:
         """Nothing is left to be done."""
         self._loop.stop()
-
-
-def _wanted_at_start(settings: ServerSettings) -> tuple[str, ...] | None:
-    """Names of the models to load at start; None for all that there are."""
-    if settings.model_control_mode != "explicit" or settings.startup_models == ("*",):
-        return None
-    return settings.startup_models

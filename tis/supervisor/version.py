@@ -56,14 +56,8 @@ class VersionHost(Host, Protocol):
     def send(self, peer: int, *messages: m.Message) -> None:
         """Send to one child."""
 
-    def prepare(self, spec: ModelSpec) -> None:
-        """Tell the scheduler of a load that is not in the table yet."""
-
-    def retire(self, load: int) -> None:
-        """Tell the scheduler that no request will name a load any more; it says when none is left."""
-
-    def instance_up(self, up: m.InstanceUp) -> None:
-        """Tell the scheduler that a worker takes batches."""
+    def tell_scheduler(self, message: m.Message) -> None:
+        """Send to the scheduler."""
 
 
 class ModelVersion:
@@ -146,7 +140,7 @@ class ModelVersion:
         """Finish what it has, then end; call back when all its processes have."""
         self.state, self.reason = State.UNLOADING, ""
         self._on_gone = gone
-        self._host.retire(self.load)
+        self._host.tell_scheduler(m.Retire(self.load))
 
     def retired(self, *, is_over: bool = True) -> None:
         """The scheduler has nothing left for it; or it still has, and says so once."""
@@ -161,7 +155,7 @@ class ModelVersion:
     def discard(self, gone: Callable[[], None]) -> None:
         """End at once: it never served."""
         self._on_gone = gone
-        self._host.retire(self.load)
+        self._host.tell_scheduler(m.Retire(self.load))
         self.stop()
 
     def _check_gone(self) -> None:
@@ -207,7 +201,7 @@ class ModelVersion:
                 model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
             )
             self.completed = True
-            self._host.prepare(self.spec)
+            self._host.tell_scheduler(m.Prepare(self.spec))
         self._host.send(message.peer, m.ServeModel(self.spec))
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
@@ -235,7 +229,7 @@ class ModelVersion:
         """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
         index = self.place_of(peer)
         if index is not None and not self.spec.instances[index].passive:
-            self._host.instance_up(m.InstanceUp(peer, self.name, self.version, index, self.load, warmups))
+            self._host.tell_scheduler(m.InstanceUp(peer, self.name, self.version, index, self.load, warmups))
 
     # ---- deaths ----------------------------------------------------------------------------------------------------
 

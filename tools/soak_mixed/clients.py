@@ -16,6 +16,9 @@ _MOST_STEPS: Final = 8
 _MOST_STREAMED: Final = 5
 _MOST_RESPONSES: Final = 8
 _PAUSE_S: Final = 0.05
+#: Quick ones are asked more often.
+_KINDS: Final = tuple(MAKERS.values())
+_WEIGHTS: Final = tuple({"bounded": 6, "cached": 4}.get(name, 1) for name in MAKERS)
 #: One request out of so many has no id of its own.
 _WITHOUT_ID_EVERY: Final = 5
 
@@ -52,9 +55,8 @@ class Client:
 
     async def run(self) -> None:
         """Ask until nothing is left to be asked."""
-        kinds = list(MAKERS.values())
         while number := self._budget.take():
-            make = self._random.choice(kinds)
+            (make,) = self._random.choices(_KINDS, _WEIGHTS)
             await self._ask(make(number, self._random), number)
 
     async def close(self) -> None:

@@ -29,7 +29,8 @@ _BOUNDED: Final = f"""
 dynamic_batching {{
   preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 1500
   priority_levels: {LEVELS} default_priority_level: 2
-  default_queue_policy {{ timeout_action: REJECT allow_timeout_override: true max_queue_size: 6 }}
+  default_queue_policy {{
+    timeout_action: REJECT default_timeout_microseconds: 100000 allow_timeout_override: true max_queue_size: 6 }}
   priority_queue_policy [
     {{ key: {LEVELS} value: {{
       timeout_action: DELAY default_timeout_microseconds: 2000 allow_timeout_override: true max_queue_size: 3 }} }}

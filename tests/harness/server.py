@@ -19,6 +19,8 @@ HOST: Final = "127.0.0.1"
 READY_DEADLINE_S: Final = 60.0
 STOP_DEADLINE_S: Final = 40.0
 _SHM: Final = Path("/dev/shm")
+#: What a genuine Triton beside us leaves behind.
+_REFERENCES_SHM: Final = "triton_python_backend_shm_region_"
 
 
 class Server:
@@ -215,7 +217,7 @@ class Server:
 
     def _shm_left(self) -> set[str]:
         """Shared memory that has appeared since the start and that no living process holds: strangers hold theirs."""
-        appeared = _shm_names() - self._shm_before
+        appeared = {name for name in _shm_names() - self._shm_before if not name.startswith(_REFERENCES_SHM)}
         return {name for name in appeared if not is_held(_SHM / name)}
 
 

@@ -95,7 +95,11 @@ def soak(plan: Plan, folder: Path, *, show_progress: bool = False) -> Report:
             report.problems.append(f"the server's exit code is {code}")
         return report
     finally:
-        server.close()
+        try:
+            server.close()
+        except AssertionError as error:
+            # The rest of the report is worth reading, too.
+            report.problems.append(str(error).split("\n", 1)[0])
 
 
 async def _load(plan: Plan, server: Server, report: Report, trouble: Trouble, *, show_progress: bool) -> None:

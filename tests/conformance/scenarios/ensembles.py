@@ -68,7 +68,7 @@ async def batched_steps(stage: Stage) -> Any:
         stage.ask(label, inputs=("I", "J"), I={}, J={})
         await stage.waiting(number, "first")
     stage.release("x")
-    return {"batches": stage.batches("first"), **await _told(stage, "first", ended=3)}
+    return {**await _told(stage, "first", ended=3), "batches": stage.batches("first")}
 
 
 @SCENARIOS.add("a step whose queue is full refuses the ensemble", "over_bounded", "bounded_step")
@@ -92,4 +92,4 @@ async def cancelled(stage: Stage) -> Any:
     await stage.answer("a")
     await asyncio.sleep(0.5)
     stage.release("x")
-    return {"batches": stage.batches("bounded_step"), **await _told(stage, "bounded_step", ended=1)}
+    return {**await _told(stage, "bounded_step"), "batches": stage.batches("bounded_step")}

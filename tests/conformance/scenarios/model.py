@@ -78,6 +78,7 @@ class TritonPythonModel:
             self.passes[request.request_id()] = self.passes.get(request.request_id(), 0) + 1
             request.set_release_flags(pb.TRITONSERVER_REQUEST_RELEASE_RESCHEDULE)
             return None
+        self.passes.pop(request.request_id(), None)
         return self.response(request, request.request_id())
 
     def response(self, request, text):

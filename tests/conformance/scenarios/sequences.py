@@ -76,7 +76,8 @@ def _seen(stage: Stage) -> list[list[Any]]:
 
 
 async def _told(stage: Stage, ended: int) -> Outcome:
-    return {"seen": _seen(stage), "answers": await stage.answers(), "counts": await stage.counts(ended)}
+    answers = await stage.answers()
+    return {"seen": _seen(stage), "answers": answers, "counts": await stage.counts(ended)}
 
 
 # ---- rules -------------------------------------------------------------------------------------------------------------

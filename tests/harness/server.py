@@ -79,13 +79,13 @@ class Server:
         self.wait_started()
         return self
 
-    def wait_started(self) -> None:
+    def wait_started(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Wait for the lines that name the ports."""
         services = [("HTTPService", "http_port"), ("GRPCInferenceService", "grpc_port")]
         if any(flag.startswith("--metrics-port=") for flag in self.flags):
             services.append(("Metrics Service", "metrics_port"))
         for service, attribute in services:
-            found = self.wait_for_log(rf"Started {service} at \S+:(\d+)", READY_DEADLINE_S)
+            found = self.wait_for_log(rf"Started {service} at \S+:(\d+)", deadline_s)
             setattr(self, attribute, int(found[1]))
 
     def wait_ready(self, deadline_s: float = 10.0) -> None:

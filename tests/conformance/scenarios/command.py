@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tests.conformance.scenarios import SERVERS, all_scenarios
 from tests.conformance.scenarios.differences import DIFFERENCES
-from tests.conformance.scenarios.playing import play, record, recorded, write_models
+from tests.conformance.scenarios.playing import MANY_MODELS_S, play, record, recorded, write_models
 from tests.conformance.scenarios.scenario import Scenario
 from tests.conformance.servers import Kind, reference
 from tests.harness.server import HOST, Server
@@ -72,7 +72,8 @@ def _played(scenarios: Mapping[str, Scenario], program: Path | None, port: int) 
                 continue
             server = Server(repository, *flags, "--metrics-port=0", log=Path(place) / "log")
             try:
-                server.start().wait_ready(60)
+                server.launch().wait_started(MANY_MODELS_S)
+                server.wait_ready()
                 outcomes |= play(wanted, HOST, (server.grpc_port, server.metrics_port), folder)
             finally:
                 server.close()

@@ -27,8 +27,7 @@ async def _told(stage: Stage, *models: str, ended: int = 1) -> Outcome:
 @SCENARIOS.add("steps that do not need each other run at the same time", "beside", "first", "second")
 async def beside(stage: Stage) -> Any:
     stage.ask("a", inputs=("I", "J"), I={"hold": "one"}, J={"hold": "two"})
-    while not (stage.runs("first") and stage.runs("second")):
-        await asyncio.sleep(0.01)
+    await stage.both_run("first", "second")
     stage.release("one", "two")
     return await _told(stage, "first", "second")
 
@@ -36,14 +35,14 @@ async def beside(stage: Stage) -> Any:
 @SCENARIOS.add("an error in a step is the ensemble's", "beside", "first", "second")
 async def error(stage: Stage) -> Any:
     stage.ask("a", inputs=("I", "J"), I={"error": "no"}, J={})
-    return await _told(stage, "first", "second")
+    return await stage.answers()
 
 
 @SCENARIOS.add("after an error the other step is waited for", "beside", "first", "second")
 async def error_and_slow(stage: Stage) -> Any:
-    stage.ask("a", inputs=("I", "J"), I={"error": "no"}, J={"hold": "two"})
-    while not (stage.runs("first") and stage.runs("second")):
-        await asyncio.sleep(0.01)
+    stage.ask("a", inputs=("I", "J"), I={"hold": "one", "error": "no"}, J={"hold": "two"})
+    await stage.both_run("first", "second")
+    stage.release("one")
     await asyncio.sleep(0.3)
     waits = not stage.done("a")
     stage.release("two")
@@ -52,9 +51,9 @@ async def error_and_slow(stage: Stage) -> Any:
 
 @SCENARIOS.add("both steps fail", "beside", "first", "second")
 async def two_errors(stage: Stage) -> Any:
-    stage.ask("a", inputs=("I", "J"), I={"error": "no"}, J={"hold": "two", "error": "neither"})
-    while not (stage.runs("first") and stage.runs("second")):
-        await asyncio.sleep(0.01)
+    stage.ask("a", inputs=("I", "J"), I={"hold": "one", "error": "no"}, J={"hold": "two", "error": "neither"})
+    await stage.both_run("first", "second")
+    stage.release("one")
     await asyncio.sleep(0.3)
     stage.release("two")
     return await _told(stage, "first", "second")

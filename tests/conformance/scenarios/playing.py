@@ -15,6 +15,8 @@ from tests.conformance.scenarios.stage import Client, Stage
 
 _RECORDED: Final = Path(__file__).parents[1] / "recorded" / "scenarios.json"
 _DEADLINE_S: Final = 60.0
+#: Some forty instances start at once, each a process.
+MANY_MODELS_S: Final = 180.0
 
 
 def write_models(server: str, repository: Path, folder: Path) -> None:

@@ -17,8 +17,7 @@ def _queue(policy: str, *, most: int = 1, more: str = "") -> str:
 
 
 MODELS: Final = {
-    "bounded": _queue("max_queue_size: 3"),
-    "bounded_batches": _queue("max_queue_size: 3", most=4),
+    "bounded": _queue("max_queue_size: 3", most=4),
     "strict": _queue(f"timeout_action: REJECT {_LONG}"),
     "short": _queue(f"timeout_action: REJECT {_SHORT} {_OVERRIDE}"),
     "lenient": _queue(f"timeout_action: REJECT {_LONG} {_OVERRIDE}"),
@@ -50,7 +49,7 @@ async def full(stage: Stage) -> Any:
     return {"refused": refused, **await all_told(stage, 4)}
 
 
-@SCENARIOS.add("a queue is bounded by requests, not by items", "bounded_batches")
+@SCENARIOS.add("a queue is bounded by requests, not by items", "bounded")
 async def full_of_items(stage: Stage) -> Any:
     await _busy(stage)
     await stage.ask_all("a b c", items=4)

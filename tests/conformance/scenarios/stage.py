@@ -25,6 +25,7 @@ _SERVICE: Final = "/inference.GRPCInferenceService"
 _DEADLINE_S: Final = 30.0
 _STEP_S: Final = 0.01
 _SETTLE_S: Final = 5.0
+_MOMENT_S: Final = 0.3
 _PENDING: Final = re.compile(r'nv_inference_pending_request_count\{[^}]*model="([^"]+)"[^}]*\} (\d+)')
 _FAILURE: Final = re.compile(r'nv_inference_request_failure\{([^}]*)\} (\d+)')
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
@@ -226,30 +227,34 @@ class Stage:
 
     async def running(self, *labels: str) -> None:
         """Until these requests are being executed, or have been."""
-        await self._until(lambda: set(labels) <= {each["id"] for run in self.runs() for each in run}, f"{labels} run")
+        await self._until(lambda: set(labels) <= {each["id"] for run in self.runs() for each in run}, lambda: f"{labels} run, not {self.notes()}")
+
+    async def both_run(self, *models: str) -> None:
+        """Until each of these models has begun an execution."""
+        await self._until(lambda: all(self.runs(each) for each in models), lambda: f"{models} run, not {self.notes()}")
 
     async def waiting(self, wanted: int, model: str = "") -> None:
-        """Until so many requests to a model wait."""
-        model, seen = model or self.model, -1
-        until_s = time.monotonic() + _DEADLINE_S
+        """Until so many requests to a model wait, or for a moment: a batch that was handed to an instance which is busy
+        still counts as waiting on one of the servers only, and so does a request whose time is over.
+        """
+        until_s = time.monotonic() + _MOMENT_S
         while time.monotonic() < until_s:
-            seen = sum(int(each) for name, each in _PENDING.findall(await self.client.metrics.text()) if name == model)
-            if seen == wanted:
+            pending = _PENDING.findall(await self.client.metrics.text())
+            if wanted in [int(each) for name, each in pending if name == (model or self.model)]:
                 return
             await asyncio.sleep(_STEP_S)
-        raise AssertionError(f"{seen} requests to '{model}' wait, not {wanted}")
 
     async def ask_all(self, labels: str, model: str = "", *, before: int = 0, **wishes: Any) -> None:
-        """Send one request after the other, each when the one before waits; `before` wait already."""
+        """Send one request after the other, each when the one before waits (see `waiting`); `before` wait already."""
         for number, label in enumerate(labels.split(), before + 1):
             self.ask(label, model, **wishes)
             await self.waiting(number, model)
 
-    async def _until(self, condition: Callable[[], bool], what: str) -> None:
+    async def _until(self, condition: Callable[[], bool], what: Callable[[], str]) -> None:
         until_s = time.monotonic() + _DEADLINE_S
         while not condition():
             if time.monotonic() > until_s:
-                raise AssertionError(f"not in time: {what}")
+                raise AssertionError(f"not in time: {what()}")
             await asyncio.sleep(_STEP_S)
 
     # ---- what is told ----------------------------------------------------------------------------------------------

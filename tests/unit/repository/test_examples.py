@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason=f"no example model
 def signature_of(path: Path) -> ModelSignature:
     """What an ONNX file declares."""
     onnx = pytest.importorskip("onnx")
-    names = {1: "FP32", 3: "INT8", 6: "INT32", 8: "BYTES"}
+    names = {1: "FP32", 3: "INT8", 6: "INT32", 8: "BYTES", 13: "UINT64"}
 
     def tensors(values: list[object]) -> tuple[TensorSignature, ...]:
         found = []

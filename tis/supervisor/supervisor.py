@@ -225,8 +225,9 @@ class Supervisor:
         return holders & self._children.keys()
 
     def _forget(self, gone: int) -> None:
-        """Nobody reads what was a dead process's, nor what workers had lent to it."""
-        self._grants.reclaim(gone)
+        """Nobody reads what was a dead process's, nor what workers had lent to it: its pages go back to the machine."""
+        for grant in self._grants.reclaim(gone):
+            self._pool.punch(*grant)
         for version in self.models.versions:
             for each in version.peers_up():
                 self._hub.send(each, m.PeerForgotten(gone))

@@ -1,4 +1,4 @@
-"""Loading and unloading models: reads their directories, brings up new versions beside the old ones, lets the old ones go.
+"""Loading models: reads their directories and brings up new versions beside the old ones, which `unloader.py` lets go.
 
 A load is of all versions that the policy selects, or of none: where one fails, what served before goes on serving. Loads
 and unloads of one model happen one after the other; those of different models do not wait for each other.
@@ -27,6 +27,7 @@ from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.served_model import ServedModel
+from tis.supervisor.unloader import Unloader
 from tis.supervisor.version import ModelVersion, State, VersionHost
 
 #: Called when a load has ended; with why it failed, where it did.
@@ -52,7 +53,7 @@ class LoadOrder:
 
 
 class Loader:
-    """Brings models up and lets them go."""
+    """Brings models up."""
 
     def __init__(self, host: VersionHost, settings: ServerSettings, models: Models, publication: Publication) -> None:
         self._host: Final = host
@@ -61,6 +62,7 @@ class Loader:
         self._publication: Final = publication
         self.repositories: Final = [Path(each) for each in settings.model_repositories]
         self.config_name: Final = settings.model_config_name
+        self.unloader: Final = Unloader(models, publication)
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
         self._loading: set[ModelVersion] = set()
@@ -221,7 +223,7 @@ class Loader:
             for version in model.versions.values():
                 # What becomes of it later concerns everybody, not this load.
                 version.on_settled = self._models.changed
-            self._leave(model, old)
+            self.unloader.leave(model, old)
         self._start_waiting()
         self._models.changed()
         self._publication.when_everywhere(lambda: done(error))
@@ -269,99 +271,6 @@ class Loader:
             auto_complete=self._settings.auto_complete_config,
             default_max_batch_size=_default_max_batch_size(self._settings, backend),
         )
-
-    # ---- unloading -------------------------------------------------------------------------------------------------
-
-    def unload(self, name: str, done: Callable[[], None], *, dependents: bool = False) -> None:
-        """Let a model go; `done` is called when no new request reaches it. What it has in flight is finished."""
-        model = self._models.get(name)
-        if model is None:
-            done()
-            return
-        if model.busy:
-            model.afterwards.append(lambda: self.unload(name, done, dependents=dependents))
-            return
-        model.explicit = False
-        steps = _steps_of(model) if dependents else set()
-        self._let_go(model)
-        for step in sorted(steps):
-            self._let_go_unneeded(step)
-        self._models.changed()
-        leaving = list(model.leaving)
-        answered = False
-
-        def answer() -> None:
-            nonlocal answered
-            if not answered:
-                answered = True
-                self._publication.when_everywhere(done)
-
-        def look() -> None:
-            if not any(version.state is State.UNLOADING and not version.is_busy for version in leaving):
-                answer()
-
-        for version in leaving:
-            settled = version.on_settled
-
-            def retired(settled: Callable[[], None] = settled) -> None:
-                settled()
-                look()
-
-            version.on_settled = retired
-        look()
-
-    def _let_go(self, model: ServedModel) -> None:
-        old = list(model.versions.values())
-        model.versions = {}
-        model.files = ""
-        model.failure, model.unread, model.last_failed = "", None, model.last_failed
-        model.unloaded.update(version.version for version in old)
-        self._leave(model, old)
-
-    def _let_go_unneeded(self, name: str) -> None:
-        """Unload the model of a step unless somebody asked for it, or another ensemble needs it."""
-        model = self._models.get(name)
-        if model is None or model.explicit or model.busy:
-            return
-        if any(name in _steps_of(other) for other in self._models if other.versions):
-            return
-        steps = _steps_of(model)
-        self._let_go(model)
-        for step in sorted(steps):
-            self._let_go_unneeded(step)
-
-    def _leave(self, model: ServedModel, versions: list[ModelVersion]) -> None:
-        """Let versions finish what they have and end, once nobody sends them more."""
-        for version in versions:
-            if version.state is not State.READY:
-                version.discard(lambda: None)
-                continue
-            version.state = State.UNLOADING
-            model.leaving.append(version)
-
-            def gone(version: ModelVersion = version) -> None:
-                model.leaving.remove(version)
-                _log.info("successfully unloaded '%s' version %d", version.name, version.version)
-                self._models.tidy()
-
-            self._later(version, gone)
-
-    def _later(self, version: ModelVersion, gone: Callable[[], None]) -> None:
-        self._models.publish()
-        self._publication.when_everywhere(lambda: version.leave(gone))
-
-    def scheduler_began(self) -> None:
-        """A scheduler has begun: what the one before had of versions that leave is lost."""
-        for model in self._models:
-            for version in model.leaving:
-                version.retired()
-
-
-def _steps_of(model: ServedModel) -> set[str]:
-    """Names of the models of an ensemble's steps."""
-    if model.definition is None:
-        return set()
-    return {step.model_name for step in model.definition.config.ensemble_scheduling.step}
 
 
 def _poll_failure(name: str) -> TisError:

@@ -69,12 +69,12 @@ class Polling:
         self._told = set(changes.unreadable)
         for name in changes.removed:
             self._watch.acted(name, None)
-            self._loader.unload(name, partial(self._models.forget_when_gone, name))
+            self._loader.unloader.unload(name, partial(self._models.forget_when_gone, name))
         for name in changes.duplicates:
             model = self._models.get(name)
             if model is None or model.unread != DUPLICATE_REASON:
                 self._watch.acted(name, None)
-                self._loader.unload(name, partial(self._duplicated, name))
+                self._loader.unloader.unload(name, partial(self._duplicated, name))
         for name, found in {**changes.added, **changes.changed}.items():
             self._watch.acted(name, found.snapshot)
             self._loader.load(LoadOrder(name, force=True), _ended)

@@ -322,7 +322,7 @@ class Supervisor:
 
     def _reintroduce_scheduler(self) -> None:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
-        self._loader.scheduler_began()
+        self._loader.unloader.scheduler_began()
         for version in self.models.versions:
             if version.completed:
                 self.tell_scheduler(m.Prepare(version.spec))

@@ -4,6 +4,7 @@ A load is of all versions that the policy selects, or of none: where one fails, 
 and unloads of one model happen one after the other; those of different models do not wait for each other.
 """
 
+import shutil
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from tis.contracts.resources import check_resources
 from tis.errors import TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition, read_definition
-from tis.repository.fingerprint import fingerprint
 from tis.repository.layout import DUPLICATE_REASON, ModelDirectory, find, model_directory, scan
+from tis.repository.snapshot import Contents, Snapshot, snapshot
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
 from tis.supervisor.attempt import LoadAttempt
@@ -51,6 +52,11 @@ class LoadOrder:
     #: Ensembles on the way here: a circle of them loads once.
     within: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def changes_files(self) -> bool:
+        """True where it is to be loaded though the model's own files may be as they were."""
+        return bool(self.config) or self.folder is not None or self.force
+
 
 class Loader:
     """Brings models up."""
@@ -62,6 +68,7 @@ class Loader:
         self._publication: Final = publication
         self.repositories: Final = [Path(each) for each in settings.model_repositories]
         self.config_name: Final = settings.model_config_name
+        self._contents: Final = Contents()
         self.unloader: Final = Unloader(models, publication)
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
@@ -100,6 +107,8 @@ class Loader:
             directory = self._directory(order)
         except TisError as error:
             _log.error("failed to poll model '%s': %s", order.name, error.message)
+            if order.folder is not None:
+                shutil.rmtree(order.folder, ignore_errors=True)
             if model is not None:
                 self._note_failure(model)
                 self._models.changed()
@@ -115,19 +124,21 @@ class Loader:
     def _load(self, model: ServedModel, directory: ModelDirectory, order: LoadOrder, done: Done) -> None:
         model.explicit = model.explicit or order.explicit
         model.is_forgotten = False
-        files = fingerprint(directory.path)
+        if order.folder is not None:
+            model.sent_folders.add(order.folder)
         try:
+            files = snapshot(directory, self._contents)
             definition = read_definition(
                 directory, auto_complete=self._settings.auto_complete_config, override=order.config or None
             )
         except TisError as error:
             self._unreadable(model, error, reason_shown(error))
+            model.drop_sent_files()
             self._models.changed()
             done(_poll_failure(order.name))
             return
         model.unread = None
-        unchanged = files == model.files and not order.config and order.folder is None and not order.force
-        if model.serves and unchanged:
+        if model.serves and not order.changes_files and not _differs(model, files, definition):
             done(None)
             return
         try:
@@ -144,7 +155,7 @@ class Loader:
         model: ServedModel,
         definition: ModelDefinition,
         numbers: tuple[int, ...],
-        files: str,
+        files: Snapshot,
         order: LoadOrder,
         done: Done,
     ) -> None:
@@ -204,7 +215,7 @@ class Loader:
                 self._loading.add(version)
                 version.start()
 
-    def _ended(self, model: ServedModel, attempt: LoadAttempt, files: str, done: Done) -> None:
+    def _ended(self, model: ServedModel, attempt: LoadAttempt, files: Snapshot, done: Done) -> None:
         """A load has ended: put the new versions in the place of the old ones, or drop them."""
         model.attempt = None
         model.last_failed = False
@@ -224,6 +235,7 @@ class Loader:
                 # What becomes of it later concerns everybody, not this load.
                 version.on_settled = self._models.changed
             self.unloader.leave(model, old)
+        model.drop_sent_files()
         self._start_waiting()
         self._models.changed()
         self._publication.when_everywhere(lambda: done(error))
@@ -261,7 +273,7 @@ class Loader:
             model.failure = f"{error.code.spoken}: {error.message}"
 
     def _next(self, model: ServedModel) -> None:
-        if model.afterwards:
+        while model.afterwards and not model.busy:
             model.afterwards.popleft()()
 
     def _surroundings(self, backend: str) -> Surroundings:
@@ -271,6 +283,16 @@ class Loader:
             auto_complete=self._settings.auto_complete_config,
             default_max_batch_size=_default_max_batch_size(self._settings, backend),
         )
+
+
+def _differs(model: ServedModel, files: Snapshot, definition: ModelDefinition) -> bool:
+    """True where the files are not those that the model was loaded from; a config that says the same does not count."""
+    if model.files is None or model.definition is None:
+        return True
+    difference = model.files.difference(files)
+    if difference.rest or difference.versions:
+        return True
+    return difference.config and bool(model.definition.config != definition.config)
 
 
 def _poll_failure(name: str) -> TisError:

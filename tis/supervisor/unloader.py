@@ -63,7 +63,7 @@ class Unloader:
     def _let_go(self, model: ServedModel) -> None:
         old = list(model.versions.values())
         model.versions = {}
-        model.files = ""
+        model.files = None
         model.failure, model.unread, model.last_failed = "", None, model.last_failed
         model.unloaded.update(version.version for version in old)
         self.leave(model, old)
@@ -91,6 +91,7 @@ class Unloader:
 
             def gone(version: ModelVersion = version) -> None:
                 model.leaving.remove(version)
+                model.drop_sent_files()
                 _log.info("successfully unloaded '%s' version %d", version.name, version.version)
                 self._models.tidy()
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from itertools import count
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -92,6 +93,11 @@ class ModelVersion:
         self._places = [self._place(index) for index in range(len(self.spec.instances))]
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
+
+    @property
+    def path(self) -> Path:
+        """The model's directory."""
+        return self._definition.path
 
     @property
     def listed(self) -> bool:

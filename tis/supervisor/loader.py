@@ -174,10 +174,11 @@ class Loader:
             self._without_versions(model, definition.located(error))
             done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
             return
+        if is_ensemble and self._settings.model_control_mode == "explicit":
+            # Before the ensemble is looked at: it would miss those that come after the first.
+            self._load_steps(attempt, order)
         model.attempt = attempt
         model.failure = ""
-        if is_ensemble and self._settings.model_control_mode == "explicit":
-            self._load_steps(attempt, order)
         attempt.begin(self._begin)
         self._models.changed()
 

@@ -83,19 +83,17 @@ class Loader:
             TisError: a repository cannot be read.
         """
         settings = self._settings
-        if settings.model_control_mode == "explicit" and settings.startup_models != ("*",):
-            for name in settings.startup_models:
-                self.load(LoadOrder(name), lambda _error: None)
-            self._models.changed()
-            return
-        scanned = scan(self.repositories, config_name=self.config_name)
-        for name in scanned.duplicates:
-            self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
-        for directory in scanned.models.values():
-            self._models.at(directory.name)
-        for directory in scanned.models.values():
-            self._load(self._models.at(directory.name), directory, LoadOrder(directory.name), lambda _error: None)
-        self._models.changed()
+        named = settings.model_control_mode == "explicit" and settings.startup_models != ("*",)
+        with self._models.held_back():
+            if named:
+                for name in settings.startup_models:
+                    self.load(LoadOrder(name), _told)
+                return
+            scanned = scan(self.repositories, config_name=self.config_name)
+            for name in scanned.duplicates:
+                self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
+            for directory in scanned.models.values():
+                self._load(self._models.at(directory.name), directory, LoadOrder(directory.name), _told)
 
     def load(self, order: LoadOrder, done: Done) -> None:
         """Load a model, or load it anew where it has changed; `done` is called once, perhaps at once."""
@@ -187,7 +185,7 @@ class Loader:
         within = order.within | {order.name}
         steps = {step.model_name for step in attempt.definition.config.ensemble_scheduling.step}
         for name in sorted(steps - within):
-            self.load(LoadOrder(name, explicit=False, within=within), lambda _error: None)
+            self.load(LoadOrder(name, explicit=False, within=within), _told)
 
     def _begin(self, version: ModelVersion) -> None:
         """Let a version load, where there are the resources that its instances need, and not too many at a time."""
@@ -294,6 +292,10 @@ def _differs(model: ServedModel, files: Snapshot, definition: ModelDefinition) -
     if difference.rest or difference.versions:
         return True
     return difference.config and bool(model.definition.config != definition.config)
+
+
+def _told(error: TisError | None) -> None:
+    """Nobody waits for it; what went wrong has been logged where it did."""
 
 
 def _poll_failure(name: str) -> TisError:

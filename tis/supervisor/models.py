@@ -1,6 +1,7 @@
 """All models: what each is in, the model table, the index, and readiness. What is done to them is `loader.py`'s."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tis.contracts import messages as m
@@ -17,6 +18,7 @@ class Models:
         self._epoch = 0
         self._models: dict[str, ServedModel] = {}
         self._shown: tuple[object, ...] = ()
+        self._held_back = 0
         #: Called when something has become ready or unavailable.
         self.on_settled: Callable[[], None] = lambda: None
 
@@ -85,8 +87,20 @@ class Models:
         place = version.place_of(peer) if version is not None else None
         return version.spec.instances[place].name if version is not None and place is not None else ""
 
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Several things change: they are looked at together, in the end."""
+        self._held_back += 1
+        try:
+            yield
+        finally:
+            self._held_back -= 1
+            self.changed()
+
     def changed(self) -> None:
         """Something has become ready or unavailable: ensembles follow, and everybody is told."""
+        if self._held_back:
+            return
         failed = {model.name: model.failure for model in self if model.failure}
         unread = [model.name for model in self if model.unread is not None]
         unloaded = {model.name for model in self if model.unloaded and not model.serves}

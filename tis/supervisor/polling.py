@@ -75,9 +75,10 @@ class Polling:
             if model is None or model.unread != DUPLICATE_REASON:
                 self._watch.acted(name, None)
                 self._loader.unloader.unload(name, partial(self._duplicated, name))
-        for name, found in {**changes.added, **changes.changed}.items():
-            self._watch.acted(name, found.snapshot)
-            self._loader.load(LoadOrder(name, force=True), _ended)
+        with self._models.held_back():
+            for name, found in {**changes.added, **changes.changed}.items():
+                self._watch.acted(name, found.snapshot)
+                self._loader.load(LoadOrder(name, force=True), _ended)
         if changes.unsettled:
             self._later(_QUIET_S, self.look)
 

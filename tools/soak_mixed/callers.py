@@ -155,9 +155,13 @@ def _http_request(ask: Ask, request_id: str) -> bytes:
     document = {"inputs": [entry], "parameters": {"binary_data_output": True, **ask.parameters}}
     head = json.dumps(({"id": request_id} if request_id else {}) | document).encode()
     return (
-        f"POST /v2/models/{ask.model}/infer HTTP/1.1\r\nHost: soak\r\n"
-        f"Content-Length: {len(head) + len(ask.data)}\r\n{HEADER_LENGTH}: {len(head)}\r\n\r\n"
-    ).encode() + head + ask.data
+        (
+            f"POST /v2/models/{ask.model}/infer HTTP/1.1\r\nHost: soak\r\n"
+            f"Content-Length: {len(head) + len(ask.data)}\r\n{HEADER_LENGTH}: {len(head)}\r\n\r\n"
+        ).encode()
+        + head
+        + ask.data
+    )
 
 
 def _told(response: Any) -> Told:

@@ -178,9 +178,7 @@ async def _slots(server: Server) -> list[str]:
         for turn in range(_SLOT_TRIES):
             first = 10**9 + turn * slots
             callers = [HttpCaller(HOST, server.http_port) for _ in range(slots)]
-            asks = [
-                in_sequence(model, first + number, 1, 1, start=True, end=False) for number in range(len(callers))
-            ]
+            asks = [in_sequence(model, first + number, 1, 1, start=True, end=False) for number in range(len(callers))]
             began_s = time.monotonic()
             told = await asyncio.gather(*(each.call(ask, "") for each, ask in zip(callers, asks, strict=True)))
             took_s = time.monotonic() - began_s

@@ -147,7 +147,9 @@ async def timeout_told(stage: Stage) -> Any:
 @SCENARIOS.add("requests of a higher priority overtake", "levels")
 async def priorities(stage: Stage) -> Any:
     await _busy(stage)
-    for number, (label, priority) in enumerate((("low", 3), ("default", 0), ("high", 1), ("unknown", 9), ("low too", 3))):
+    for number, (label, priority) in enumerate(
+        (("low", 3), ("default", 0), ("high", 1), ("unknown", 9), ("low too", 3))
+    ):
         await stage.ask_all(label.replace(" ", "-"), before=number, priority=priority)
     stage.release("x")
     return await all_told(stage, 6)

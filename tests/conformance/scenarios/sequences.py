@@ -30,8 +30,10 @@ MODELS: Final = {
     ),
     "oldest": _sequences(f"{_LONG_IDLE} {_OLDEST % ''}"),
     "oldest_single": _sequences(f"{_LONG_IDLE} oldest {{ max_candidate_sequences: 1 }}"),
-    "oldest_wide": _sequences(f"{_LONG_IDLE} oldest {{ max_candidate_sequences: 4 preferred_batch_size: [ 3 ] "
-    f"max_queue_delay_microseconds: {int(_DELAY_S * 1e6)} }}"),
+    "oldest_wide": _sequences(
+        f"{_LONG_IDLE} oldest {{ max_candidate_sequences: 4 preferred_batch_size: [ 3 ] "
+        f"max_queue_delay_microseconds: {int(_DELAY_S * 1e6)} }}"
+    ),
     "again_direct": _sequences("iterative_sequence: true", most=1),
     "again_oldest": _sequences(f"iterative_sequence: true {_OLDEST % ''}"),
 }

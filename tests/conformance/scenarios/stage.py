@@ -27,7 +27,7 @@ _STEP_S: Final = 0.01
 _SETTLE_S: Final = 5.0
 _MOMENT_S: Final = 0.3
 _PENDING: Final = re.compile(r'nv_inference_pending_request_count\{[^}]*model="([^"]+)"[^}]*\} (\d+)')
-_FAILURE: Final = re.compile(r'nv_inference_request_failure\{([^}]*)\} (\d+)')
+_FAILURE: Final = re.compile(r"nv_inference_request_failure\{([^}]*)\} (\d+)")
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
 
 _numbers: Final = count(1)
@@ -227,7 +227,10 @@ class Stage:
 
     async def running(self, *labels: str) -> None:
         """Until these requests are being executed, or have been."""
-        await self._until(lambda: set(labels) <= {each["id"] for run in self.runs() for each in run}, lambda: f"{labels} run, not {self.notes()}")
+        await self._until(
+            lambda: set(labels) <= {each["id"] for run in self.runs() for each in run},
+            lambda: f"{labels} run, not {self.notes()}",
+        )
 
     async def both_run(self, *models: str) -> None:
         """Until each of these models has begun an execution."""
@@ -268,7 +271,9 @@ class Stage:
         for path in self._logs():
             lines = path.read_text().splitlines(keepends=True)[self._lines_before.get(path, 0) :]
             model, instance = path.name.split(".")[:2]
-            found += [{"model": model, "instance": instance, **json.loads(each)} for each in lines if each.endswith("\n")]
+            found += [
+                {"model": model, "instance": instance, **json.loads(each)} for each in lines if each.endswith("\n")
+            ]
         return sorted(found, key=lambda each: each.get("began_ns", 0))
 
     def runs(self, model: str = "") -> list[list[Outcome]]:

@@ -1,6 +1,5 @@
 """Behaviour in time is the reference's, but for the differences that are meant: all scenarios, played at the same time."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ _NAMES = list(all_scenarios())
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What becomes of every scenario here."""
     found: dict[str, Any] = {}
     for kind, (_, flags) in SERVERS.items():
@@ -32,7 +31,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
             wait_pool_empty(server)
         finally:
             server.close()
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -160,7 +160,8 @@ async def error_in_batch(stage: Stage) -> Any:
 async def failing_batch(stage: Stage) -> Any:
     stage.ask("x", hold=True)
     await stage.running("x")
-    await stage.ask_all("a b c", **{"raise": "no"})
+    wishes: dict[str, Any] = {"raise": "no"}
+    await stage.ask_all("a b c", **wishes)
     stage.release("x")
     told = await _piled_up(stage, 4)
     for answer in told["answers"].values():

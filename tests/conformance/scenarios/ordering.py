@@ -1,7 +1,6 @@
 """Several instances of a model, the order of answers, and what the rate limiter makes of instances."""
 
 import asyncio
-import time
 from typing import Any, Final
 
 from tests.conformance.scenarios.model import batched
@@ -25,10 +24,7 @@ async def _overtakes(stage: Stage, *, b: dict[str, Any] | None = None) -> Any:
     await stage.running("a")
     stage.ask("b", **(b or {}))
     await stage.running("b")
-    until_s = time.monotonic() + _LONG_S
-    while not stage.done("b") and time.monotonic() < until_s:
-        await asyncio.sleep(0.02)
-    overtaken = stage.done("b")
+    overtaken = await stage.done_within("b", _LONG_S)
     stage.release("a")
     return {"overtaken": overtaken, **await all_told(stage, 2)}
 
@@ -95,9 +91,6 @@ async def whichever(stage: Stage) -> Any:
     await asyncio.sleep(_MOMENT_S)
     await stage.ask_all("c")
     stage.release("b")
-    until_s = time.monotonic() + _LONG_S
-    while not stage.done("c") and time.monotonic() < until_s:
-        await asyncio.sleep(0.02)
-    ran = stage.done("c")
+    ran = await stage.done_within("c", _LONG_S)
     stage.release("a")
     return {"ran": ran, "answers": await stage.answers()}

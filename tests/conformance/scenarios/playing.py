@@ -42,7 +42,7 @@ async def _play(scenarios: Mapping[str, Scenario], host: str, ports: tuple[int, 
                 await stack.enter_async_context(locks[model])
             try:
                 async with asyncio.timeout(_DEADLINE_S):
-                    stage = await Stage(client, *scenario.models[:1], others=scenario.models[1:]).open()
+                    stage = await Stage(client, scenario.models[0], scenario.models[1:]).open()
                     outcome = await scenario.script(stage)
             except (AssertionError, TimeoutError) as error:
                 outcome = {"stuck": f"{type(error).__name__}: {error}"}

@@ -1,7 +1,9 @@
 """The instances of a model version: which can take a batch now, and when the next one can. Pure logic.
 
 An instance runs one batch and may have one more waiting at its door, so that it never idles for a round trip. The second
-is handed over late, when the first is about to end, so that until then it can grow in the queue.
+is handed over late, when the first is about to end, so that until then it can grow in the queue. What waits at a door can
+not go to another instance any more: so nothing is bound to one that runs for far longer than usual, nor, where there are
+several, to one whose pace is not steady. It stays in the queue for whoever is free first, as in Triton.
 """
 
 from collections import deque
@@ -38,6 +40,7 @@ class Instance:
     batches: deque[RunningBatch] = field(default_factory=deque)
     started_ns: int = 0  # when the first of `batches` began, as far as known here
     typical_ns: float = 0.0  # learnt duration of a batch; 0 while unknown
+    scatter_ns: float = 0.0  # learnt distance of durations from that
     took_ns: int = 0  # how long the batch took that ended last
     gone: bool = False
 
@@ -50,6 +53,15 @@ class Instance:
             return None
         return int(self.started_ns + self.typical_ns - HANDOVER_LEAD_NS)
 
+    def is_overdue(self, now_ns: int) -> bool:
+        """True where it runs for so much longer than usual that nobody knows when it will end."""
+        return now_ns > self.started_ns + max(2 * self.typical_ns, self.typical_ns + HANDOVER_LEAD_NS)
+
+    @property
+    def is_steady(self) -> bool:
+        """True where its batches take about as long as each other."""
+        return self.scatter_ns <= self.typical_ns / 2
+
     def begin(self, batch: RunningBatch, now_ns: int) -> None:
         """Hand a batch over."""
         if not self.batches:
@@ -61,6 +73,8 @@ class Instance:
         if not self.batches or self.batches[0].batch_id != batch_id:
             return None
         took_ns = self.took_ns = end_ns - start_ns
+        if self.typical_ns:
+            self.scatter_ns += _NEWEST_WEIGHT * (abs(took_ns - self.typical_ns) - self.scatter_ns)
         self.typical_ns = (
             self.typical_ns + _NEWEST_WEIGHT * (took_ns - self.typical_ns)
             if self.typical_ns
@@ -112,11 +126,17 @@ class Instances:
         for instance in self._idle.values():
             return instance
         at_ns = self._soonest_ns()
+        while at_ns is not None and self._handovers[0][2].is_overdue(now_ns):
+            # Until its batch has ended; then it is noted anew.
+            heappop(self._handovers)
+            at_ns = self._soonest_ns()
         return self._handovers[0][2] if at_ns is not None and at_ns <= now_ns else None
 
     def is_free(self, instance: Instance, now_ns: int) -> bool:
         """True where this very instance can take a batch now."""
-        at_ns = instance.handover_ns() if self._ahead or not instance.batches else None
+        if not instance.batches:
+            return not instance.gone
+        at_ns = instance.handover_ns() if self._ahead and not instance.is_overdue(now_ns) else None
         return at_ns is not None and at_ns <= now_ns and not instance.gone
 
     def wake_ns(self) -> int | None:
@@ -143,7 +163,7 @@ class Instances:
 
     def _note(self, instance: Instance) -> None:
         at_ns = instance.handover_ns() if self._ahead else None
-        if not at_ns:
+        if not at_ns or (len(self._by_peer) > 1 and not instance.is_steady):
             return
         if len(self._handovers) > _VOID_ENTRIES + 2 * len(self._by_peer):
             # While there is always an idle instance, nobody takes void entries off the top.

@@ -306,7 +306,7 @@ async def oldest_shared(stage: Stage) -> Any:
     await stage.answers()
     await steps.answer(1, "end")
     told = await _told(stage, 5)
-    order = {sequence: [id for run in told["seen"] for id, _ in run if id[0] == sequence] for sequence in "12"}
+    order = {sequence: [label for run in told["seen"] for label, _ in run if label[0] == sequence] for sequence in "12"}
     # Which sequences meet in a batch is a race between the end of one and the next.
     return {"order": order, "answers": told["answers"], "counts": {name: told["counts"][name] for name in ("success",)}}
 

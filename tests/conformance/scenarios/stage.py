@@ -86,10 +86,10 @@ class Client:
     async def failures(self, model: str) -> dict[str, int]:
         """Failures of a model by reason."""
         counts = {}
-        for labels, count in _FAILURE.findall(await self.metrics.text()):
+        for labels, failed in _FAILURE.findall(await self.metrics.text()):
             named = dict(_LABEL.findall(labels))
             if named["model"] == model:
-                counts[named["reason"]] = int(count)
+                counts[named["reason"]] = int(failed)
         return counts
 
 
@@ -218,6 +218,11 @@ class Stage:
     def done(self, label: str) -> bool:
         """Whether a request has been answered."""
         return self._asked[label].task.done()
+
+    async def done_within(self, label: str, seconds: float) -> bool:
+        """Whether a request is answered within this time."""
+        done, _ = await asyncio.wait([self._asked[label].task], timeout=seconds)
+        return bool(done)
 
     def took_s(self, label: str) -> float:
         """How long a request took that has been answered."""

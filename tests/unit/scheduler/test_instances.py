@@ -186,3 +186,45 @@ def test_while_one_is_always_idle_nothing_piles_up() -> None:
         instances.begin(instance, batch(number), number * MS)
         assert instances.finish(instance.peer, number, 0, number * MS + 1) is not None
     assert len(instances._handovers) < 100
+
+
+def test_nothing_is_bound_to_an_instance_that_runs_for_far_longer_than_usual() -> None:
+    instances = Instances()
+    busy(instances, 1, since_ns=0, typical_ms=10)
+    instance = instances.get(1)
+    assert instance is not None
+    assert instances.free(15 * MS) is instance
+    assert instances.free(21 * MS) is None
+    assert not instances.is_free(instance, 21 * MS)
+    assert instances.wake_ns() is None
+    assert instances.finish(1, 101, 0, 500 * MS) is not None
+    assert instances.free(500 * MS) is instance
+
+
+def test_an_instance_that_is_overdue_hides_no_other_one() -> None:
+    instances = Instances()
+    busy(instances, 1, since_ns=0, typical_ms=10)
+    busy(instances, 2, since_ns=100 * MS, typical_ms=10)
+    found = instances.free(110 * MS)
+    assert found is not None
+    assert found.peer == 2
+
+
+def test_beside_others_an_instance_whose_pace_is_not_steady_gets_nothing_ahead() -> None:
+    for count, ahead in ((1, True), (2, False)):
+        instances = Instances()
+        for peer in range(1, count + 1):
+            instances.add(peer)
+        now_ns = 0
+        for number in range(20):
+            instance = instances.get(1)
+            assert instance is not None
+            instances.begin(instance, batch(number), now_ns)
+            took_ns = (1 if number % 10 else 200) * MS
+            assert instances.finish(1, number, now_ns, now_ns + took_ns) is not None
+            now_ns += took_ns
+        busy(instances, 2, since_ns=now_ns, typical_ms=1000) if count > 1 else None
+        instance = instances.get(1)
+        assert instance is not None
+        instances.begin(instance, batch(99), now_ns)
+        assert (instances.free(now_ns + int(instance.typical_ns)) is instance) == ahead

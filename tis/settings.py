@@ -78,6 +78,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     model_load_thread_count: int = 4
     #: How often a load that failed is tried again.
     model_load_retry_count: int = 0
+    #: How many seconds an instance may take to load, unless its model says; 0: any number.
+    model_load_timeout_s: int = 0
     auto_complete_config: bool = True
     strict_readiness: bool = True
 
@@ -171,6 +173,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     def frontend_count(self, cores: int) -> int:
         """How many frontend processes to run on a machine with so many cores."""
         return self.frontends or max(1, min(4, cores // 2))
+
+    @property
+    def wanted_at_start(self) -> tuple[str, ...] | None:
+        """Names of the models to load at start; None for all that there are."""
+        if self.model_control_mode != "explicit" or self.startup_models == ("*",):
+            return None
+        return self.startup_models
 
     @property
     def exports_spans(self) -> bool:

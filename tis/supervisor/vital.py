@@ -1,0 +1,37 @@
+"""The places of the scheduler and the frontends: the processes without which nothing is served."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tis.supervisor.addresses import Port
+from tis.supervisor.child import Child
+from tis.supervisor.place import Host, Place
+
+
+class VitalPlaces:
+    """One place for the scheduler, one for each frontend, whose listening sockets outlive its processes."""
+
+    def __init__(
+        self,
+        host: Host,
+        runtime_dir: Path,
+        pool_fd: int,
+        ports: tuple[Port | None, Port | None],
+        frontends: int,
+        give_up: Callable[[str], None],
+    ) -> None:
+        """`ports`: of HTTP and metrics. `give_up` is called with the reason when one of these dies again and again."""
+        self.scheduler = Place(host, "the scheduler", lambda peer: Child("tis.scheduler", peer, runtime_dir, pool_fd))
+        self.scheduler.on_give_up = give_up
+        self._listening = [[port.listen() if port else None for port in ports] for _ in range(frontends)]
+        self.frontends = [self._frontend(host, index, runtime_dir, pool_fd) for index in range(frontends)]
+        for place in self.frontends:
+            place.on_give_up = give_up
+
+    def _frontend(self, host: Host, index: int, runtime_dir: Path, pool_fd: int) -> Place:
+        http_fd, metrics_fd = [each.fileno() if each else -1 for each in self._listening[index]]
+        return Place(
+            host,
+            f"frontend {index}",
+            lambda peer: Child("tis_frontend", peer, runtime_dir, pool_fd, http_fd=http_fd, metrics_fd=metrics_fd),
+        )

@@ -175,13 +175,6 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return self.frontends or max(1, min(4, cores // 2))
 
     @property
-    def wanted_at_start(self) -> tuple[str, ...] | None:
-        """Names of the models to load at start; None for all that there are."""
-        if self.model_control_mode != "explicit" or self.startup_models == ("*",):
-            return None
-        return self.startup_models
-
-    @property
     def exports_spans(self) -> bool:
         """Whether traces are exported as spans of OpenTelemetry, in place of being written to files."""
         modes = [value for _, setting, value in self.trace_config if setting == "mode"]

@@ -19,6 +19,8 @@ HOST: Final = "127.0.0.1"
 READY_DEADLINE_S: Final = 60.0
 STOP_DEADLINE_S: Final = 40.0
 _SHM: Final = Path("/dev/shm")
+#: What a genuine Triton beside us leaves behind.
+_REFERENCES_SHM: Final = "triton_python_backend_shm_region_"
 
 
 class Server:
@@ -82,13 +84,13 @@ class Server:
         self.wait_started()
         return self
 
-    def wait_started(self) -> None:
+    def wait_started(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Wait for the lines that name the ports."""
         services = [("HTTPService", "http_port"), ("GRPCInferenceService", "grpc_port")]
         if any(flag.startswith("--metrics-port=") for flag in self.flags):
             services.append(("Metrics Service", "metrics_port"))
         for service, attribute in services:
-            found = self.wait_for_log(rf"Started {service} at \S+:(\d+)", READY_DEADLINE_S)
+            found = self.wait_for_log(rf"Started {service} at \S+:(\d+)", deadline_s)
             setattr(self, attribute, int(found[1]))
 
     def wait_ready(self, deadline_s: float = 10.0) -> None:
@@ -220,7 +222,7 @@ class Server:
 
     def _shm_left(self) -> set[str]:
         """Shared memory that has appeared since the start and that no living process holds: strangers hold theirs."""
-        appeared = _shm_names() - self._shm_before
+        appeared = {name for name in _shm_names() - self._shm_before if not name.startswith(_REFERENCES_SHM)}
         return {name for name in appeared if not is_held(_SHM / name)}
 
 

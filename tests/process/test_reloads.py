@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from tests.harness.fixtures import StartServer
-from tests.harness.models import identity
+from tests.harness.models import Model, Tensor, identity, slow
 from tests.harness.observing import wait_pool_empty
+from tests.harness.processes import pss_bytes
 from tests.harness.raw_http import Connection, Response, binary_body, infer_post, post
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
@@ -96,8 +98,6 @@ def test_a_reload_that_fails_leaves_what_served_before(server: Server, folder: P
 
 
 def test_what_is_in_flight_when_a_model_is_unloaded_is_finished(new_server: StartServer, tmp_path: Path) -> None:
-    from tests.harness.models import slow
-
     slow().write(tmp_path / "models", "slow", max_batch_size=4, extra=one_cpu())
     flags = ("--model-control-mode=explicit", "--load-model=slow")
     server = new_server(tmp_path / "models", *flags).start()
@@ -128,3 +128,26 @@ def test_a_model_that_is_unloaded_and_loaded_again_serves_again(server: Server) 
         with Chatter(server) as chatter:
             chatter.wait_right(2)
         assert set(chatter.outcomes) == {200}
+
+
+def test_an_unload_gives_back_the_memory_of_model_and_tensors(server: Server, folder: Path) -> None:
+    elements = 8 << 20
+    tensors = [Tensor(name, "FP32", (elements,)) for name in ("INPUT0", "OUTPUT0")]
+    weights = numpy_helper.from_array(np.random.default_rng(1).random(elements, np.float32), "W")
+    adds = helper.make_node("Add", ["INPUT0", "W"], ["OUTPUT0"])
+    Model((tensors[0],), (tensors[1],), (adds,), (weights,)).write(folder, "large", extra=one_cpu())
+    body = infer_post("large", binary_body({"INPUT0": np.zeros(elements, np.float32)}))
+    after = []
+    for _ in range(3):
+        assert control(server, "models/large/load").status == 200
+        with Connection(server) as connection:
+            assert connection.call(body).status == 200
+        loaded_bytes = pss_bytes(server.processes())
+        assert control(server, "models/large/unload").status == 200
+        eventually(lambda: len(server.workers()) == 1, "its worker is gone")
+        wait_pool_empty(server)
+        after.append(pss_bytes(server.processes()))
+        # Weights, and the answer in the worker's part of the pool.
+        assert loaded_bytes - after[-1] > 2 * 4 * elements * 0.9
+    # The frontend keeps the pages of the request's tensors for the next one.
+    assert after[-1] - after[0] < 8 << 20

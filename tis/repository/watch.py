@@ -78,6 +78,17 @@ class Watch:
         self._pending.pop(name, None)
         self._missed.discard(name)
 
+    def accept(self) -> None:
+        """Everything that is there now has been acted on as it is."""
+        unreadable: dict[str, str] = {}
+        for name, paths in self._folders(unreadable).items():
+            if len(paths) > 1:
+                continue
+            try:
+                self.acted(name, snapshot(model_directory(paths[0], self._config_name), self._contents))
+            except TisError:
+                continue
+
     def look(self, now_s: float) -> Changes:
         """What there is to act on.
 

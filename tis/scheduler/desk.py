@@ -41,6 +41,11 @@ class Desk:
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
+    @property
+    def open_requests(self) -> int:
+        """Requests that have not been answered for the last time."""
+        return len(self._ledger)
+
     def enqueue(self, infer: m.Infer, now_ns: int, ask: Ask | None = None) -> None:
         """Give a request to its model; or answer why it cannot be had. `ask` is there for those of this process."""
         if infer.asker in self._dead:

@@ -111,7 +111,7 @@ class SchedulerLoop:
             return False
         self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
         used_bytes = self._caching.used_bytes if self._caching is not None else 0
-        pending = self._registry.queued
+        pending = self._desk.open_requests
         self._control.send(m.Heartbeat(self._peer, used_bytes, pending, running=self._registry.running()))
         self._report_quiesced()
         return True

@@ -38,7 +38,9 @@ class Grants:
         """How much a worker has been granted."""
         return sum(grant.size_bytes for grant in self._of_peer.get(peer, ()))
 
-    def reclaim(self, peer: int) -> None:
+    def reclaim(self, peer: int) -> list[Grant]:
         """Take back the ranges of a dead worker that nobody reads any more. A frontend's place keeps its range."""
-        for grant in self._of_peer.pop(peer, []):
+        grants = self._of_peer.pop(peer, [])
+        for grant in grants:
             self._rest.free(grant.offset)
+        return grants

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
+from tis.contracts import messages as m
 from tis.contracts.model_spec import InstanceSpec
 from tis.log import get_logger
 from tis.supervisor.child import Child
@@ -23,8 +24,8 @@ _log = get_logger(__name__)
 class InstancesHost(Host, Protocol):
     """What instances need of the supervisor."""
 
-    def retire_instance(self, peer: int) -> None:
-        """Tell the scheduler to give an instance nothing new; it says when that has nothing left."""
+    def tell_scheduler(self, message: m.Message) -> None:
+        """Send to the scheduler."""
 
     def end(self, peer: int) -> None:
         """Tell a child to end; one that does not is killed after a while."""
@@ -153,7 +154,7 @@ class Instances:
             return
         self._leaving[place] = changed
         if place.up:
-            self._host.retire_instance(place.peer)
+            self._host.tell_scheduler(m.RetireInstance(place.peer))
         else:
             self._host.end(place.peer)
 

@@ -1,4 +1,4 @@
-"""Loading and unloading models: reads their directories, brings up new versions beside the old ones, lets the old ones go.
+"""Loading models: reads their directories and brings up new versions beside the old ones, which `unloader.py` lets go.
 
 A load is of all versions that the policy selects, or of none: where one fails, what served before goes on serving. Loads
 and unloads of one model happen one after the other; those of different models do not wait for each other.
@@ -6,7 +6,7 @@ and unloads of one model happen one after the other; those of different models d
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,8 @@ from tis.contracts.resources import check_resources
 from tis.errors import TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition, read_definition
-from tis.repository.fingerprint import fingerprint
 from tis.repository.layout import DUPLICATE_REASON, ModelDirectory, find, model_directory, scan
+from tis.repository.snapshot import Contents, Snapshot, snapshot
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
 from tis.supervisor.attempt import LoadAttempt
@@ -28,6 +28,7 @@ from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.served_model import ServedModel
+from tis.supervisor.unloader import Unloader
 from tis.supervisor.version import ModelVersion, State, VersionHost
 
 #: Called when a load has ended; with why it failed, where it did.
@@ -46,44 +47,53 @@ class LoadOrder:
     #: A config in JSON in place of the file's, and a directory in place of the model's own.
     config: str = ""
     folder: Path | None = None
+    #: Load it though its files look as they did.
+    force: bool = False
     #: Ensembles on the way here: a circle of them loads once.
     within: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def changes_files(self) -> bool:
+        """True where it is to be loaded though the model's own files may be as they were."""
+        return bool(self.config) or self.folder is not None or self.force
+
 
 class Loader:
-    """Brings models up and lets them go."""
+    """Brings models up."""
 
     def __init__(self, host: VersionHost, settings: ServerSettings, models: Models, publication: Publication) -> None:
         self._host: Final = host
         self._settings: Final = settings
         self._models: Final = models
         self._publication: Final = publication
-        self._repositories: Final = [Path(each) for each in settings.model_repositories]
+        self.repositories: Final = [Path(each) for each in settings.model_repositories]
+        self.config_name: Final = settings.model_config_name
+        self._contents: Final = Contents()
+        self.unloader: Final = Unloader(models, publication)
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
         self._loading: set[ModelVersion] = set()
 
     # ---- loading ---------------------------------------------------------------------------------------------------
 
-    def load_all(self, names: Iterable[str] | None = None) -> None:
-        """Load what the server is started with: everything, or these.
+    def load_at_start(self) -> None:
+        """Load what the server is started with: everything, or in explicit mode what the operator names.
 
         Raises:
             TisError: a repository cannot be read.
         """
-        if names is not None:
-            for name in names:
-                self.load(LoadOrder(name), lambda _error: None)
-            self._models.changed()
-            return
-        scanned = scan(self._repositories, config_name=self._settings.model_config_name)
-        for name in scanned.duplicates:
-            self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
-        for directory in scanned.models.values():
-            self._models.at(directory.name)
-        for directory in scanned.models.values():
-            self._load(self._models.at(directory.name), directory, LoadOrder(directory.name), lambda _error: None)
-        self._models.changed()
+        settings = self._settings
+        named = settings.model_control_mode == "explicit" and settings.startup_models != ("*",)
+        with self._models.held_back():
+            if named:
+                for name in settings.startup_models:
+                    self.load(LoadOrder(name), _told)
+                return
+            scanned = scan(self.repositories, config_name=self.config_name)
+            for name in scanned.duplicates:
+                self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
+            for directory in scanned.models.values():
+                self._load(self._models.at(directory.name), directory, LoadOrder(directory.name), _told)
 
     def load(self, order: LoadOrder, done: Done) -> None:
         """Load a model, or load it anew where it has changed; `done` is called once, perhaps at once."""
@@ -95,33 +105,38 @@ class Loader:
             directory = self._directory(order)
         except TisError as error:
             _log.error("failed to poll model '%s': %s", order.name, error.message)
+            if order.folder is not None:
+                shutil.rmtree(order.folder, ignore_errors=True)
             if model is not None:
-                model.last_failed = True
+                self._note_failure(model)
                 self._models.changed()
             done(_poll_failure(order.name))
             return
         self._load(self._models.at(order.name), directory, order, done)
 
     def _directory(self, order: LoadOrder) -> ModelDirectory:
-        config_name = self._settings.model_config_name
         if order.folder is None:
-            return find(self._repositories, order.name, config_name=config_name)
-        return model_directory(order.folder, config_name, name=order.name)
+            return find(self.repositories, order.name, config_name=self.config_name)
+        return model_directory(order.folder, self.config_name, name=order.name)
 
     def _load(self, model: ServedModel, directory: ModelDirectory, order: LoadOrder, done: Done) -> None:
         model.explicit = model.explicit or order.explicit
-        files = fingerprint(directory.path)
+        model.is_forgotten = False
+        if order.folder is not None:
+            model.sent_folders.add(order.folder)
         try:
+            files = snapshot(directory, self._contents)
             definition = read_definition(
                 directory, auto_complete=self._settings.auto_complete_config, override=order.config or None
             )
         except TisError as error:
             self._unreadable(model, error, reason_shown(error))
+            model.drop_sent_files()
             self._models.changed()
             done(_poll_failure(order.name))
             return
         model.unread = None
-        if model.serves and files == model.files and not order.config and order.folder is None:
+        if model.serves and not order.changes_files and not _differs(model, files, definition):
             done(None)
             return
         try:
@@ -138,7 +153,7 @@ class Loader:
         model: ServedModel,
         definition: ModelDefinition,
         numbers: tuple[int, ...],
-        files: str,
+        files: Snapshot,
         order: LoadOrder,
         done: Done,
     ) -> None:
@@ -157,10 +172,11 @@ class Loader:
             self._without_versions(model, definition.located(error))
             done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
             return
+        if is_ensemble and self._settings.model_control_mode == "explicit":
+            # Before the ensemble is looked at: it would miss those that come after the first.
+            self._load_steps(attempt, order)
         model.attempt = attempt
         model.failure = ""
-        if is_ensemble and self._settings.model_control_mode == "explicit":
-            self._load_steps(attempt, order)
         attempt.begin(self._begin)
         self._models.changed()
 
@@ -169,7 +185,7 @@ class Loader:
         within = order.within | {order.name}
         steps = {step.model_name for step in attempt.definition.config.ensemble_scheduling.step}
         for name in sorted(steps - within):
-            self.load(LoadOrder(name, explicit=False, within=within), lambda _error: None)
+            self.load(LoadOrder(name, explicit=False, within=within), _told)
 
     def _begin(self, version: ModelVersion) -> None:
         """Let a version load, where there are the resources that its instances need, and not too many at a time."""
@@ -198,10 +214,12 @@ class Loader:
                 self._loading.add(version)
                 version.start()
 
-    def _ended(self, model: ServedModel, attempt: LoadAttempt, files: str, done: Done) -> None:
+    def _ended(self, model: ServedModel, attempt: LoadAttempt, files: Snapshot, done: Done) -> None:
         """A load has ended: put the new versions in the place of the old ones, or drop them."""
         model.attempt = None
-        model.last_failed = bool(attempt.failed)
+        model.last_failed = False
+        if attempt.failed:
+            self._note_failure(model)
         error: TisError | None = None
         if attempt.failed:
             error = invalid(attempt.failure_text())
@@ -215,7 +233,8 @@ class Loader:
             for version in model.versions.values():
                 # What becomes of it later concerns everybody, not this load.
                 version.on_settled = self._models.changed
-            self._leave(model, old)
+            self.unloader.leave(model, old)
+        model.drop_sent_files()
         self._start_waiting()
         self._models.changed()
         self._publication.when_everywhere(lambda: done(error))
@@ -229,22 +248,31 @@ class Loader:
         if not model.serves:
             model.versions = {number: each for number, each in attempt.versions.items() if each in attempt.failed}
 
+    def _note_failure(self, model: ServedModel) -> None:
+        """A load that somebody asked for by name and that failed makes the server unready, whatever still serves."""
+        model.last_failed = self._settings.model_control_mode == "explicit"
+
+    def refuse(self, name: str, error: TisError, shown: str) -> None:
+        """A model cannot be served; `shown` is what the index says of it."""
+        self._unreadable(self._models.at(name), error, shown)
+        self._models.changed()
+
     def _without_versions(self, model: ServedModel, error: TisError) -> None:
         _log.error("failed to load '%s': %s", model.name, error.message)
-        model.last_failed = True
+        self._note_failure(model)
         if not model.serves:
             model.failure = f"{error.code.spoken}: {error.message}"
         self._models.changed()
 
     def _unreadable(self, model: ServedModel, error: TisError, shown: str) -> None:
         _log.error("failed to load '%s': %s: %s", model.name, error.code.spoken, error.message)
-        model.last_failed = True
+        self._note_failure(model)
         if not model.serves:
             model.unread = shown
             model.failure = f"{error.code.spoken}: {error.message}"
 
     def _next(self, model: ServedModel) -> None:
-        if model.afterwards:
+        while model.afterwards and not model.busy:
             model.afterwards.popleft()()
 
     def _surroundings(self, backend: str) -> Surroundings:
@@ -255,98 +283,19 @@ class Loader:
             default_max_batch_size=_default_max_batch_size(self._settings, backend),
         )
 
-    # ---- unloading -------------------------------------------------------------------------------------------------
 
-    def unload(self, name: str, done: Callable[[], None], *, dependents: bool = False) -> None:
-        """Let a model go; `done` is called when no new request reaches it. What it has in flight is finished."""
-        model = self._models.get(name)
-        if model is None:
-            done()
-            return
-        if model.busy:
-            model.afterwards.append(lambda: self.unload(name, done, dependents=dependents))
-            return
-        model.explicit = False
-        steps = _steps_of(model) if dependents else set()
-        self._let_go(model)
-        for step in sorted(steps):
-            self._let_go_unneeded(step)
-        self._models.changed()
-        leaving = list(model.leaving)
-        answered = False
-
-        def answer() -> None:
-            nonlocal answered
-            if not answered:
-                answered = True
-                self._publication.when_everywhere(done)
-
-        def look() -> None:
-            if not any(version.state is State.UNLOADING and not version.is_busy for version in leaving):
-                answer()
-
-        for version in leaving:
-            settled = version.on_settled
-
-            def retired(settled: Callable[[], None] = settled) -> None:
-                settled()
-                look()
-
-            version.on_settled = retired
-        look()
-
-    def _let_go(self, model: ServedModel) -> None:
-        old = list(model.versions.values())
-        model.versions = {}
-        model.files = ""
-        model.failure, model.unread, model.last_failed = "", None, model.last_failed
-        model.unloaded.update(version.version for version in old)
-        self._leave(model, old)
-
-    def _let_go_unneeded(self, name: str) -> None:
-        """Unload the model of a step unless somebody asked for it, or another ensemble needs it."""
-        model = self._models.get(name)
-        if model is None or model.explicit or model.busy:
-            return
-        if any(name in _steps_of(other) for other in self._models if other.versions):
-            return
-        steps = _steps_of(model)
-        self._let_go(model)
-        for step in sorted(steps):
-            self._let_go_unneeded(step)
-
-    def _leave(self, model: ServedModel, versions: list[ModelVersion]) -> None:
-        """Let versions finish what they have and end, once nobody sends them more."""
-        for version in versions:
-            if version.state is not State.READY:
-                version.discard(lambda: None)
-                continue
-            version.state = State.UNLOADING
-            model.leaving.append(version)
-
-            def gone(version: ModelVersion = version) -> None:
-                model.leaving.remove(version)
-                _log.info("successfully unloaded '%s' version %d", version.name, version.version)
-                self._models.publish()
-
-            self._later(version, gone)
-
-    def _later(self, version: ModelVersion, gone: Callable[[], None]) -> None:
-        self._models.publish()
-        self._publication.when_everywhere(lambda: version.leave(gone))
-
-    def scheduler_began(self) -> None:
-        """A scheduler has begun: what the one before had of versions that leave is lost."""
-        for model in self._models:
-            for version in model.leaving:
-                version.retired()
+def _differs(model: ServedModel, files: Snapshot, definition: ModelDefinition) -> bool:
+    """True where the files are not those that the model was loaded from; a config that says the same does not count."""
+    if model.files is None or model.definition is None:
+        return True
+    difference = model.files.difference(files)
+    if difference.rest or difference.versions:
+        return True
+    return difference.config and bool(model.definition.config != definition.config)
 
 
-def _steps_of(model: ServedModel) -> set[str]:
-    """Names of the models of an ensemble's steps."""
-    if model.definition is None:
-        return set()
-    return {step.model_name for step in model.definition.config.ensemble_scheduling.step}
+def _told(error: TisError | None) -> None:
+    """Nobody waits for it; what went wrong has been logged where it did."""
 
 
 def _poll_failure(name: str) -> TisError:
@@ -371,8 +320,3 @@ def _default_max_batch_size(settings: ServerSettings, backend: str) -> int:
         if key == "default-max-batch-size" and name in ("", backend) and value.isdigit():
             chosen = int(value)
     return chosen
-
-
-def remove_folder(folder: Path) -> None:
-    """Drop the files that a client gave for a model which is gone."""
-    shutil.rmtree(folder, ignore_errors=True)

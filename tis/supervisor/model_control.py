@@ -30,7 +30,9 @@ def serve_model_control(calls: Calls, loader: Loader, settings: ServerSettings) 
 
     def unload(call: m.RepositoryUnload) -> bool:
         check()
-        loader.unload(call.model, lambda: calls.reply(call.peer, call.call_id, None), dependents=call.dependents)
+        loader.unloader.unload(
+            call.model, lambda: calls.reply(call.peer, call.call_id, None), dependents=call.dependents
+        )
         return True
 
     calls.handle(m.RepositoryLoad, load)

@@ -1,6 +1,7 @@
 """All models: what each is in, the model table, the index, and readiness. What is done to them is `loader.py`'s."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tis.contracts import messages as m
@@ -18,6 +19,7 @@ class Models:
         self._epoch = 0
         self._models: dict[str, ServedModel] = {}
         self._shown: tuple[object, ...] = ()
+        self._held_back = 0
         #: Called when something has become ready or unavailable.
         self.on_settled: Callable[[], None] = lambda: None
 
@@ -34,9 +36,20 @@ class Models:
         """A model, known from now on."""
         return self._models.setdefault(name, ServedModel(name))
 
-    def forget(self, name: str) -> None:
-        """The model's directory is gone."""
-        self._models.pop(name, None)
+    def forget_when_gone(self, name: str) -> None:
+        """The model's directory is gone: so is its name, once nothing of it lives."""
+        model = self._models.get(name)
+        if model is None or model.versions or model.attempt is not None:
+            return
+        model.is_forgotten = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Forget what is to be forgotten and has ended."""
+        self._models = {
+            name: model for name, model in self._models.items() if not (model.is_forgotten and not model.leaving)
+        }
+        self.publish()
 
     @property
     def versions(self) -> list[ModelVersion]:
@@ -50,6 +63,20 @@ class Models:
     def of_load(self, load: int) -> ModelVersion | None:
         """The version of a load."""
         return next((version for version in self.versions if version.load == load), None)
+
+    def load_ended(self, message: m.Loaded | m.LoadFailed) -> None:
+        """A worker has loaded its model, or cannot."""
+        version = self.of_peer(message.peer)
+        if version is not None and isinstance(message, m.Loaded):
+            version.loaded(message)
+        elif version is not None and isinstance(message, m.LoadFailed):
+            version.load_failed(message)
+
+    def instance_retired(self, peer: int) -> None:
+        """The scheduler has nothing left for an instance that leaves."""
+        version = self.of_peer(peer)
+        if version is not None:
+            version.instances.retired(peer)
 
     # ---- state -----------------------------------------------------------------------------------------------------
 
@@ -75,8 +102,20 @@ class Models:
         place = version.instances.find(peer) if version is not None else None
         return place.spec.name if place is not None else ""
 
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Several things change: they are looked at together, in the end."""
+        self._held_back += 1
+        try:
+            yield
+        finally:
+            self._held_back -= 1
+            self.changed()
+
     def changed(self) -> None:
         """Something has become ready or unavailable: ensembles follow, and everybody is told."""
+        if self._held_back:
+            return
         failed = {model.name: model.failure for model in self if model.failure}
         unread = [model.name for model in self if model.unread is not None]
         unloaded = {model.name for model in self if model.unloaded and not model.serves}

@@ -1,10 +1,13 @@
 """A model by name: what serves, what is being loaded, what is on its way out. Bookkeeping; the orders are `models.py`'s."""
 
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from tis.contracts import messages as m
 from tis.repository.definition import ModelDefinition
+from tis.repository.snapshot import Snapshot
 from tis.supervisor.attempt import LoadAttempt
 from tis.supervisor.version import UNLOADED, ModelVersion, State
 
@@ -28,12 +31,16 @@ class ServedModel:
         self.failure = ""
         #: What the index says of a model whose directory could not be taken at all; None where it could.
         self.unread: str | None = None
+        #: Its directory is gone: it goes, too, when nothing of it lives.
+        self.is_forgotten = False
         #: The last load asked for has failed, whatever still serves.
         self.last_failed = False
         #: Somebody asked for it by name; else it is there for ensembles.
         self.explicit = False
         #: The files as they were when it was loaded.
-        self.files = ""
+        self.files: Snapshot | None = None
+        #: Directories with files that clients sent: each goes when no version lives in it any more.
+        self.sent_folders: set[Path] = set()
         #: What is to be done when the load in progress has ended.
         self.afterwards: deque[Callable[[], None]] = deque()
 
@@ -53,6 +60,13 @@ class ServedModel:
         if self.attempt is not None:
             yield from self.attempt.versions.values()
         yield from self.leaving
+
+    def drop_sent_files(self) -> None:
+        """Remove what clients sent for versions that are gone."""
+        used = {version.path for version in self.living()}
+        for folder in self.sent_folders - used:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.sent_folders &= used
 
     def shown(self) -> dict[int, ModelVersion]:
         """Versions that tell what the model is in: those that serve, and where none does those that are being loaded."""

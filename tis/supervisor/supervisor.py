@@ -9,7 +9,6 @@ from typing import Final
 import zmq
 
 from tis.contracts import messages as m
-from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
@@ -29,6 +28,7 @@ from tis.supervisor.metrics import Metrics
 from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
 from tis.supervisor.output import Outputs
+from tis.supervisor.polling import Polling
 from tis.supervisor.publication import Publication
 from tis.supervisor.recycling import Recycling
 from tis.supervisor.regions import ClientRegions
@@ -62,6 +62,7 @@ class Supervisor:
         self._grpc = grpc
         self._metrics = metrics
         self.machine: Final = this_machine()
+        self.model_load_timeout_s: Final = settings.model_load_timeout_s
         self._loop = Loop()
         self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
@@ -75,12 +76,10 @@ class Supervisor:
         self._observed = Metrics(settings, pool.data_bytes, self.later)
         self._grants = Grants(pool.data_bytes, frontends)
         self._departures = Departures(self._ask_scheduler_of, self._announce_death, self._forget)
-        vital = VitalPlaces(self, self._runtime_dir, pool.fd, (http, metrics), frontends, self._cannot_go_on)
-        self._vital: Final = vital
-        self._scheduler, self._frontends = vital.scheduler, vital.frontends
-        for place in self._frontends:
-            # A restarted frontend gets the range of the one before, which workers may still be reading.
-            place.may_start = lambda previous: previous not in self._departures
+        self._vital = VitalPlaces(
+            self, runtime_dir.path, pool.fd, (http, metrics), frontends, self._departures.__contains__
+        )
+        self._scheduler, self._frontends = self._vital.begin(self._cannot_go_on)
         self._vigil = Vigil(self.later)
         self.calls: Final = Calls(self.send)
         self._live = LiveSettings(settings, http, grpc, self._broadcast, self._tell_frontends)
@@ -92,6 +91,7 @@ class Supervisor:
         self.models.on_settled = self._models_settled
         self._loader = Loader(self, settings, self.models, self._publication)
         serve_model_control(self.calls, self._loader, settings)
+        self._polling = Polling(settings, self._loader, self.models, self.later)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
         self._started = False
@@ -112,7 +112,8 @@ class Supervisor:
         self._scheduler.start()
         self._vigil.begin(time.monotonic(), time.monotonic)
         self._recycling.begin()
-        self._loader.load_all(self._settings.wanted_at_start)
+        self._loader.load_at_start()
+        self._polling.begin()
         for place in self._frontends:
             place.start()
         self._loop.run(self._on_control)
@@ -167,30 +168,13 @@ class Supervisor:
         self._vigil.told_to_end(peer)
         self._hub.send(peer, m.Stop())
 
-    @property
-    def model_load_timeout_s(self) -> float:
-        """How long an instance may take to load, unless its model says; 0 for any time."""
-        return self._settings.model_load_timeout_s
-
     def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
         """Start a worker process."""
         return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
 
-    def prepare(self, spec: ModelSpec) -> None:
-        """Tell the scheduler of a load that is not in the table yet."""
-        self._hub.send(self._scheduler.peer, m.Prepare(spec))
-
-    def retire(self, load: int) -> None:
-        """Tell the scheduler that no request will name a load any more; it says when none is left."""
-        self._hub.send(self._scheduler.peer, m.Retire(load))
-
-    def retire_instance(self, peer: int) -> None:
-        """Tell the scheduler to give an instance nothing new; it says when that has nothing left."""
-        self._hub.send(self._scheduler.peer, m.RetireInstance(peer))
-
-    def instance_up(self, up: m.InstanceUp) -> None:
-        """Tell the scheduler that a worker takes batches."""
-        self._hub.send(self._scheduler.peer, up)
+    def tell_scheduler(self, message: m.Message) -> None:
+        """Send to the scheduler."""
+        self._hub.send(self._scheduler.peer, message)
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
@@ -239,8 +223,9 @@ class Supervisor:
         return holders & self._children.keys()
 
     def _forget(self, gone: int) -> None:
-        """Nobody reads what was a dead process's, nor what workers had lent to it."""
-        self._grants.reclaim(gone)
+        """Nobody reads what was a dead process's, nor what workers had lent to it: its pages go back to the machine."""
+        for grant in self._grants.reclaim(gone):
+            self._pool.punch(*grant)
         for version in self.models.versions:
             for each in version.peers_up():
                 self._hub.send(each, m.PeerForgotten(gone))
@@ -266,11 +251,7 @@ class Supervisor:
         elif isinstance(message, m.Up):
             self._on_up(message)
         elif isinstance(message, m.Loaded | m.LoadFailed):
-            version = self.models.of_peer(message.peer)
-            if version is not None and isinstance(message, m.Loaded):
-                version.loaded(message)
-            elif version is not None and isinstance(message, m.LoadFailed):
-                version.load_failed(message)
+            self.models.load_ended(message)
         elif isinstance(message, m.GrantRequest):
             grant = self._grants.grant(message.peer, message.size_bytes)
             self._hub.send(message.peer, m.GrantReply(grant))
@@ -294,9 +275,7 @@ class Supervisor:
             if leaving is not None:
                 leaving.retired(is_over=message.is_over)
         elif isinstance(message, m.InstanceRetired):
-            version = self.models.of_peer(message.instance)
-            if version is not None:
-                version.instance_retired(message.instance)
+            self.models.instance_retired(message.instance)
         elif isinstance(message, m.Drained):
             self._stopping.drained(message.peer)
 
@@ -341,7 +320,7 @@ class Supervisor:
 
     def _reintroduce_scheduler(self) -> None:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
-        self._loader.scheduler_began()
+        self._loader.unloader.scheduler_began()
         for version in self.models.versions:
             version.scheduler_began()
         for peer in self._children:
@@ -374,8 +353,9 @@ class Supervisor:
     # ---- reloading -------------------------------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """What may be taken anew while the server runs: the files of the log."""
+        """What may be taken anew while the server runs: the files of the log, and in poll mode the repositories."""
         self._live.reopen_logs()
+        self._polling.rescan()
 
     # ---- stopping: what the order of a stop asks for ---------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from itertools import count
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -61,15 +62,6 @@ class VersionHost(InstancesHost, Protocol):
     def send(self, peer: int, *messages: m.Message) -> None:
         """Send to one child."""
 
-    def prepare(self, spec: ModelSpec) -> None:
-        """Tell the scheduler of a load that is not in the table yet."""
-
-    def retire(self, load: int) -> None:
-        """Tell the scheduler that no request will name a load any more; it says when none is left."""
-
-    def instance_up(self, up: m.InstanceUp) -> None:
-        """Tell the scheduler that a worker takes batches."""
-
 
 class ModelVersion:
     """A version of a model that the server should serve."""
@@ -105,6 +97,11 @@ class ModelVersion:
         self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
+
+    @property
+    def path(self) -> Path:
+        """The model's directory."""
+        return self._definition.path
 
     @property
     def listed(self) -> bool:
@@ -147,7 +144,7 @@ class ModelVersion:
         """Finish what it has, then end; call back when all its processes have."""
         self.state, self.reason = State.UNLOADING, ""
         self._on_gone = gone
-        self._host.retire(self.load)
+        self._host.tell_scheduler(m.Retire(self.load))
 
     def retired(self, *, is_over: bool = True) -> None:
         """The scheduler has nothing left for it; or it still has, and says so once."""
@@ -162,7 +159,7 @@ class ModelVersion:
     def discard(self, gone: Callable[[], None]) -> None:
         """End at once: it never served."""
         self._on_gone = gone
-        self._host.retire(self.load)
+        self._host.tell_scheduler(m.Retire(self.load))
         self.stop()
 
     def _check_gone(self) -> None:
@@ -205,10 +202,6 @@ class ModelVersion:
         self.spec = msgspec.structs.replace(self.spec, instances=tuple(left))
         self.instances.remove(len(left), changed)
         self.on_settled()
-
-    def instance_retired(self, peer: int) -> None:
-        """The scheduler has nothing left for an instance that leaves."""
-        self.instances.retired(peer)
 
     @property
     def live(self) -> bool:
@@ -260,7 +253,7 @@ class ModelVersion:
                 model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
             )
             self.completed = True
-            self._host.prepare(self.spec)
+            self._host.tell_scheduler(m.Prepare(self.spec))
         self._host.send(message.peer, m.ServeModel(self.spec))
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
@@ -296,13 +289,14 @@ class ModelVersion:
         """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
         place = self.instances.find(peer)
         if place is not None and not place.spec.passive and not self.instances.is_leaving(place):
-            up = m.InstanceUp(peer, self.name, self.version, place.number, self.load, warmups, place.spec)
-            self._host.instance_up(up)
+            self._host.tell_scheduler(
+                m.InstanceUp(peer, self.name, self.version, place.number, self.load, warmups, place.spec)
+            )
 
     def scheduler_began(self) -> None:
         """A scheduler has begun: it learns of the version, and of the instances that are up."""
         if self.completed:
-            self._host.prepare(self.spec)
+            self._host.tell_scheduler(m.Prepare(self.spec))
         for peer in self.peers_up():
             self.introduce(peer)
         self.instances.scheduler_began()

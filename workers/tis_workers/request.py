@@ -122,9 +122,9 @@ class WorkRequest:
         return [output.name for output in self.wanted]
 
     def copy_foreign_inputs(self) -> None:
-        """Put copies in place of inputs that lie in a client's own memory, for a model that may write to its inputs."""
+        """Put copies in place of inputs that a client or another model may read, for a model that may write to its inputs."""
         for ref in self._body.inputs:
-            if ref.region:
+            if ref.region or ref.shared:
                 name = self.spec.inputs[ref.index].name
                 self.inputs[name] = self.inputs[name].copy()
 

@@ -8,7 +8,6 @@ import pytest
 from tis.config.resolve import Surroundings, resolved
 from tis.config.spec import model_spec
 from tis.contracts.model_spec import ModelSignature, TensorSignature
-from tis.errors import Code, TisError
 from tis.repository.definition import read_definition
 from tis.repository.layout import find
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason=f"no example model
 def signature_of(path: Path) -> ModelSignature:
     """What an ONNX file declares."""
     onnx = pytest.importorskip("onnx")
-    names = {1: "FP32", 3: "INT8", 6: "INT32", 8: "BYTES"}
+    names = {1: "FP32", 3: "INT8", 6: "INT32", 8: "BYTES", 13: "UINT64"}
 
     def tensors(values: list[object]) -> tuple[TensorSignature, ...]:
         found = []
@@ -45,8 +44,14 @@ def test_an_example_loads_and_agrees_with_its_model(name: str) -> None:
     assert (spec.max_batch_size, spec.batcher, len(spec.instances)) == (8, None, 2)
 
 
-@pytest.mark.parametrize("name", ["simple_sequence", "simple_dyna_sequence"])
-def test_a_sequence_example_is_refused_by_name_of_the_field(name: str) -> None:
-    with pytest.raises(TisError, match="'sequence_batching' is not supported") as caught:
-        read_definition(find([EXAMPLES], name))
-    assert caught.value.code is Code.UNSUPPORTED
+@pytest.mark.parametrize(("name", "oldest"), [("simple_sequence", False), ("simple_dyna_sequence", True)])
+def test_a_sequence_example_loads_with_its_controls(name: str, *, oldest: bool) -> None:
+    definition = read_definition(find([EXAMPLES], name))
+    assert definition.unacted == ()
+    (version,) = definition.selection.versions
+    config = resolved(definition.config, Surroundings(), signature=signature_of(definition.model_file(version)))
+    spec = model_spec(config, version=version, model_path=definition.path)
+    assert [tensor.name for tensor in spec.inputs] == ["INPUT"]
+    assert spec.sequences is not None
+    assert spec.sequences.oldest is oldest
+    assert {"START", "READY"} <= {control.kind for control in spec.sequences.controls}

@@ -16,6 +16,8 @@ class TensorRef(Message):
     region: int = 0
     #: Which of the request's blocks holds the tensor: an ensemble's step may read what several steps wrote.
     block: int = 0
+    #: True where others may read it at the same time: a model that writes to its inputs needs a copy.
+    shared: bool = False
 
 
 class OutputPlacement(Message):

@@ -170,6 +170,8 @@ class EnsembleRun:
             values[tensor.name] = Value(
                 tensor.datatype, shape, ref.start, ref.size_bytes, ref.region, held, infer.batch_size
             )
+            if held is not None:
+                held.uses += len(self._pruning.readers.get(tensor.name, ()))
         return values
 
     def _take(self, step: StepRun, reply: m.Reply, decisions: list[Decision], now_ns: int) -> None:

@@ -1,5 +1,6 @@
 """The request of one step: made from the tensors that it reads, and checked against the step's model."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -60,7 +61,7 @@ class StepRequest:
         self.batch_key = batch_key(model, tensors)
         #: The blocks that it reads, each once for every tensor of the ensemble.
         self.held = [value.held for value in _once(step, frame) if value.held is not None]
-        blocks, refs = _placed(model, tensors, values, origin)
+        blocks, refs = _placed(model, tensors, values, origin, Counter(self.held))
         body = m.WorkBody(origin.client_id, blocks, refs, outputs, placements, origin.parameters)
         self.body = m.encode_body(body)
 
@@ -108,7 +109,11 @@ def _once(step: EnsembleStepSpec, frame: Frame) -> list[Value]:
 
 
 def _placed(
-    model: ModelSpec, tensors: list[InputTensor], values: list[Value], origin: m.WorkBody
+    model: ModelSpec,
+    tensors: list[InputTensor],
+    values: list[Value],
+    origin: m.WorkBody,
+    own_uses: Mapping[Held, int],
 ) -> tuple[tuple[m.BlockRef, ...], tuple[m.TensorRef, ...]]:
     """The blocks that the tensors lie in, and where in them."""
     numbers: dict[Held, int] = {}
@@ -116,8 +121,11 @@ def _placed(
     positions = model.input_positions
     for tensor, value in zip(tensors, values, strict=True):
         block = numbers.setdefault(value.held, len(numbers)) if value.held is not None else 0
+        shared = value.held is not None and value.held.uses > own_uses[value.held]
         refs.append(
-            m.TensorRef(positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes, tensor.region, block)
+            m.TensorRef(
+                positions[tensor.name], tensor.shape, tensor.start, tensor.size_bytes, tensor.region, block, shared
+            )
         )
     # A tensor without bytes lies nowhere: any block will do.
     return tuple(held.block for held in numbers) or origin.blocks[:1], tuple(refs)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import io
 import os
@@ -15,6 +16,8 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _IOLBF: Final = 1
+#: A child that gets this signal writes the stacks of all its threads to its standard error, whatever it is doing.
+STACK_SIGNAL: Final = signal.SIGUSR2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ def begin_child(title: str) -> ChildArguments:
         # The parent died before the line above could tie us to it.
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.stderr is not None:
+        faulthandler.register(STACK_SIGNAL, all_threads=True)
     for fd in (arguments.pool_fd, arguments.log_fd):
         if fd >= 0:
             with contextlib.suppress(OSError):

@@ -78,6 +78,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     model_load_thread_count: int = 4
     #: How often a load that failed is tried again.
     model_load_retry_count: int = 0
+    #: How many seconds an instance may take to load, unless its model says; 0: any number.
+    model_load_timeout_s: int = 0
     auto_complete_config: bool = True
     strict_readiness: bool = True
 

@@ -19,6 +19,8 @@ class ServedModel:
 
     spec: ModelSpec
     ready: bool
+    #: False while no instance is up: requests are taken, and wait until one is started again.
+    live: bool = True
     #: False once another load has taken its place, or none: then its name must be looked up anew.
     is_current: bool = True
     _config: Any = None
@@ -58,10 +60,11 @@ class ModelTable:
             versions = self._models.setdefault(entry.spec.name, {})
             model = before.get(entry.spec.key)
             if model is None or model.spec != entry.spec:
-                model = ServedModel(entry.spec, entry.ready)
+                model = ServedModel(entry.spec, entry.ready, entry.live)
             else:
                 del before[entry.spec.key]
                 model.ready = entry.ready
+                model.live = entry.live
             versions[entry.spec.version] = model
         for model in before.values():
             model.is_current = False
@@ -118,6 +121,12 @@ class ModelTable:
             return name in self._newest_ready
         model = self._models.get(name, {}).get(version)
         return model is not None and model.ready
+
+    def is_live(self, name: str, version: int | None) -> bool:
+        """True where requests for this version (None: for any version) would be run now: an instance is up."""
+        if version is None:
+            return any(model.ready and model.live for model in self._models.get(name, {}).values())
+        return self.is_ready(name, version) and self._models[name][version].live
 
 
 def parse_version(text: str) -> int | None:

@@ -7,10 +7,14 @@ from tis.config.extensions import (
     BOOLEANS,
     BUCKETS,
     COVERS,
+    EXECUTION_LIMIT,
     GOAL,
     KNOWN,
+    LOAD_LIMIT,
+    MEMORY_LIMIT,
     PAD_INPUTS,
     SLICED,
+    as_seconds,
     as_value,
     entries,
     given,
@@ -41,6 +45,16 @@ def check_extensions(config: Message) -> None:
         raise _fault(config, COVERS, "true or false", covers)
     if not is_number(texts.get(GOAL, "0")):
         raise _fault(config, GOAL, "a number of microseconds", texts[GOAL])
+    for key in (LOAD_LIMIT, EXECUTION_LIMIT):
+        if key in texts and as_seconds(texts[key]) is None:
+            raise _fault(config, key, "a number of seconds", texts[key])
+    if not is_number(texts.get(MEMORY_LIMIT, "0")):
+        raise _fault(config, MEMORY_LIMIT, "a number of bytes", texts[MEMORY_LIMIT])
+    for key in (LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT):
+        if key in texts and config.HasField("ensemble_scheduling"):
+            raise invalid(
+                f"parameter '{key}' of {config.name} cannot be used with an ensemble; give it to the models of its steps"
+            )
     if PAD_INPUTS in texts:
         _check_padding(config, texts)
         return

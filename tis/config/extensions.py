@@ -7,11 +7,16 @@
 `tis.sliced_outputs`            outputs whose first variable dimension has the inputs' length, to be cut back: `LOGITS`
 `tis.latency_goal_us`           how long a request may take; the batcher then learns how long it may wait for others
 `tis.timeout_covers_execution`  `true`: a request's `timeout` ends it while it runs, too
+`tis.load_limit_s`              how many seconds an instance may take to load, in place of `--model-load-timeout-secs`;
+                                0 for any number; decimals are allowed
+`tis.execution_limit_s`         how many seconds a batch may run; its instance is then killed and started anew
+`tis.memory_limit_bytes`        how much memory an instance may have, before a fresh one takes its place
 ==============================  =====================================================================================
 
 Reading forgives everything, since it is done of unfinished configs, too; `tis.config.check_extensions` says what is wrong.
 """
 
+import re
 from typing import Final
 
 from tis.config.proto import Message
@@ -24,7 +29,10 @@ BUCKETS: Final = "tis.length_buckets"
 SLICED: Final = "tis.sliced_outputs"
 GOAL: Final = "tis.latency_goal_us"
 COVERS: Final = "tis.timeout_covers_execution"
-KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS)
+LOAD_LIMIT: Final = "tis.load_limit_s"
+EXECUTION_LIMIT: Final = "tis.execution_limit_s"
+MEMORY_LIMIT: Final = "tis.memory_limit_bytes"
+KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT)
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 
@@ -40,7 +48,15 @@ def extensions(config: Message) -> ExtensionSpec:
         return ExtensionSpec()
     goal = texts.get(GOAL, "")
     covers = BOOLEANS.get(texts.get(COVERS, "").lower(), False)
-    return ExtensionSpec(_padding(texts), int(goal) if is_number(goal) else 0, covers)
+    memory = texts.get(MEMORY_LIMIT, "")
+    return ExtensionSpec(
+        _padding(texts),
+        int(goal) if is_number(goal) else 0,
+        covers,
+        as_seconds(texts.get(LOAD_LIMIT, "")),
+        as_seconds(texts.get(EXECUTION_LIMIT, "")) or 0.0,
+        int(memory) if is_number(memory) else 0,
+    )
 
 
 def pad_entries(text: str) -> list[tuple[str, str]]:
@@ -60,6 +76,11 @@ def entries(text: str) -> list[str]:
 def is_number(text: str) -> bool:
     """True for a whole number without sign, in plain digits."""
     return text.isascii() and text.isdigit()
+
+
+def as_seconds(text: str) -> float | None:
+    """The number of seconds that a text says in plain digits, perhaps with decimals; None for anything else."""
+    return float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII) else None
 
 
 def as_value(text: str) -> float | None:

@@ -170,3 +170,9 @@ class ExtensionSpec(msgspec.Struct, frozen=True):
     latency_goal_us: int = 0
     #: True: a request's `timeout` covers its execution, too.
     timeout_covers_execution: bool = False
+    #: How long an instance may take to load; 0: any time. None: as long as the server's settings say.
+    load_limit_s: float | None = None
+    #: How long a batch may run; an instance that takes longer is ended and started anew. 0: any time.
+    execution_limit_s: float = 0.0
+    #: How much memory an instance may have before another takes its place. 0: any amount.
+    memory_limit_bytes: int = 0

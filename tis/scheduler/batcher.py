@@ -157,6 +157,13 @@ class Batcher:
         """Every instance can run every request."""
         return []
 
+    def instance_retired(self, instance: Instance) -> None:
+        """Nothing here depends on it."""
+
+    def is_bound(self, instance: Instance) -> bool:  # noqa: ARG002 - the protocol's
+        """Every instance can run every request."""
+        return False
+
     # ---- when ------------------------------------------------------------------------------------------------------
 
     def _due(self, now_ns: int) -> int:

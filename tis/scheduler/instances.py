@@ -43,6 +43,8 @@ class Instance:
     scatter_ns: float = 0.0  # learnt distance of durations from that
     took_ns: int = 0  # how long the batch took that ended last
     gone: bool = False
+    #: It gets nothing new: only sequences that it has begun go on here.
+    retiring: bool = False
 
     def handover_ns(self) -> int | None:
         """When it can take a batch: 0 for at once, None while two are with it or its pace is unknown."""
@@ -117,6 +119,14 @@ class Instances:
             instance.gone = True
         return instance
 
+    def retire(self, peer: int) -> Instance | None:
+        """An instance gets nothing new from now on; it ends what it has."""
+        instance = self._by_peer.get(peer)
+        if instance is not None:
+            self._idle.pop(peer, None)
+            instance.retiring = True
+        return instance
+
     def get(self, peer: int) -> Instance | None:
         """The instance of a peer."""
         return self._by_peer.get(peer)
@@ -157,7 +167,7 @@ class Instances:
             return None
         if instance.batches:
             self._note(instance)
-        else:
+        elif not instance.retiring:
             self._idle[peer] = instance
         return instance, batch
 
@@ -175,7 +185,7 @@ class Instances:
         handovers = self._handovers
         while handovers:
             at_ns, _, instance = handovers[0]
-            if not instance.gone and instance.handover_ns() == at_ns:
+            if not instance.gone and not instance.retiring and instance.handover_ns() == at_ns:
                 return at_ns
             heappop(handovers)
         return None

@@ -50,6 +50,13 @@ class LimitedInstances(Instances):
                 self._limiter.unregister(self._spec.identity)
         return instance
 
+    def retire(self, peer: int) -> Instance | None:
+        """An instance gets nothing new from now on."""
+        instance = super().retire(peer)
+        if instance is not None:
+            self._idle_since.pop(instance, None)
+        return instance
+
     def free(self, now_ns: int) -> Instance | None:  # noqa: ARG002 - as above
         """The idle instance that has run least, if it is its turn."""
         least = self._least
@@ -67,14 +74,15 @@ class LimitedInstances(Instances):
     def begin(self, instance: Instance, batch: RunningBatch, now_ns: int) -> None:
         """Hand a batch to an instance that was free."""
         super().begin(instance, batch, now_ns)
-        del self._idle_since[instance]
+        self._idle_since.pop(instance, None)
         self._limiter.hold(self._turns[instance])
 
     def finish(self, peer: int, batch_id: int, start_ns: int, end_ns: int) -> tuple[Instance, RunningBatch] | None:
         """A batch has ended."""
         found = super().finish(peer, batch_id, start_ns, end_ns)
         if found is not None:
-            self._note_idle(found[0])
+            if not found[0].retiring:
+                self._note_idle(found[0])
             self._limiter.release(self._turns[found[0]])
         return found
 

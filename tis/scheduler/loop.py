@@ -112,7 +112,7 @@ class SchedulerLoop:
         self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
         used_bytes = self._caching.used_bytes if self._caching is not None else 0
         pending = self._desk.open_requests
-        self._control.send(m.Heartbeat(self._peer, used_bytes, pending))
+        self._control.send(m.Heartbeat(self._peer, used_bytes, pending, running=self._registry.running()))
         self._report_quiesced()
         return True
 
@@ -162,7 +162,7 @@ class SchedulerLoop:
                 self._desk.carry_out(model.close(now_ns), now_ns)
             self._control.send(m.TableSeen(self._peer, message.epoch))
         elif isinstance(message, m.InstanceUp):
-            model_up = self._registry.instance_up(message.load, message.peer, message.instance)
+            model_up = self._registry.instance_up(message.load, message.peer, message.instance, message.spec)
             if model_up is not None:
                 for warmup in message.warmups:
                     model_up.statistics.warmed_up(warmup)
@@ -173,6 +173,10 @@ class SchedulerLoop:
             if self._registry.of_load(message.load) is None:
                 self._control.send(m.Retired(self._peer, message.load))
             self._registry.retire(message.load)
+        elif isinstance(message, m.RetireInstance):
+            retiring = self._registry.retire_instance(message.instance)
+            if retiring is not None:
+                self._desk.changed.add(retiring)
         elif isinstance(message, m.PeerDown):
             self._outbox.forget(message.peer)
             self._desk.peer_down(message.peer, message.reason, now_ns)
@@ -204,6 +208,8 @@ class SchedulerLoop:
             if is_over:
                 self._wakeups.set(model, None)
             self._control.send(m.Retired(self._peer, model.spec.load, is_over))
+        for peer in self._registry.retired_instances():
+            self._control.send(m.InstanceRetired(self._peer, peer))
 
     def _wake(self, identity: tuple[str, int, int]) -> None:
         """Dispatch a model in this turn, if it is still there."""

@@ -9,7 +9,7 @@ from itertools import count
 
 from tis.contracts.messages import BatchDone, Cancel, Expired, Failure, Finished, ModelMetrics
 from tis.contracts.metrics import BACKEND, CANCELED, OTHER, REJECTED
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import Code, TisError, unavailable
 from tis.scheduler.adaptive_delay import AdaptiveDelay
 from tis.scheduler.batcher import Batcher, BatchPolicy
@@ -167,13 +167,34 @@ class ModelScheduler:
 
     # ---- instances -------------------------------------------------------------------------------------------------
 
-    def instance_up(self, peer: int, number: int = 0) -> None:
-        """An instance takes batches from now on; `number` is its place in the specification."""
+    def instance_up(self, peer: int, number: int = 0, spec: InstanceSpec | None = None) -> None:
+        """An instance takes batches from now on; `number` is its place in the specification, where that has it."""
         specs = self.spec.instances
         known = len(self.instances)
-        instance = self.instances.add(peer, specs[number]) if number < len(specs) else self.instances.add(peer)
+        spec = spec or (specs[number] if number < len(specs) else None)
+        instance = self.instances.add(peer, spec) if spec is not None else self.instances.add(peer)
         if len(self.instances) > known:
             self._queue.instance_added(instance)
+
+    def retire_instance(self, peer: int) -> None:
+        """An instance gets nothing new from now on; sequences that it has begun go on there."""
+        instance = self.instances.retire(peer)
+        if instance is not None:
+            self._queue.instance_retired(instance)
+
+    def is_instance_idle(self, peer: int) -> bool:
+        """True where an instance has nothing left, or is gone."""
+        instance = self.instances.get(peer)
+        if instance is None:
+            return True
+        answers = any(done.instance == peer for _, done in self._unfinished.values())
+        return not (instance.batches or answers or self._queue.is_bound(instance))
+
+    def running(self) -> list[tuple[int, int]]:
+        """Instances that have something to do, and since when their batch runs; 0 where they only have to answer."""
+        found = {done.instance: 0 for _, done in self._unfinished.values()}
+        found.update((each.peer, each.started_ns) for each in self.instances if each.batches)
+        return list(found.items())
 
     def done(self, done: BatchDone, now_ns: int) -> list[QueuedRequest]:
         """A batch has run; returns the requests that are finished with it."""

@@ -7,7 +7,7 @@ older one still reach it. Which of them new requests name is the frontends' affa
 from collections.abc import Callable, Iterator
 
 from tis.contracts.messages import Infer, Table
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import TisError, not_found, unavailable
 from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.scheduling import Scheduling
@@ -33,6 +33,8 @@ class Registry:
         #: Those that were so a turn ago.
         self._not_looked_at: set[int] = set()
         self._of_instance: dict[int, Scheduling] = {}
+        #: Instances that are given nothing new, until they have nothing left.
+        self._retiring_instances: set[int] = set()
 
     def __iter__(self) -> Iterator[Scheduling]:
         """Those that the table lists, by name and version."""
@@ -95,11 +97,11 @@ class Registry:
 
     # ---- instances -------------------------------------------------------------------------------------------------
 
-    def instance_up(self, load: int, peer: int, number: int) -> Scheduling | None:
+    def instance_up(self, load: int, peer: int, number: int, spec: InstanceSpec | None = None) -> Scheduling | None:
         """An instance of a load takes batches from now on."""
         model = self._loads.get(load)
         if model is not None:
-            model.instance_up(peer, number)
+            model.instance_up(peer, number, spec)
             self._of_instance[peer] = model
             if self._current.get(model.spec.key) is model:
                 self._failed.discard(model.spec.key)
@@ -112,6 +114,27 @@ class Registry:
     def forget_instance(self, peer: int) -> Scheduling | None:
         """An instance has gone; gives the scheduler that it worked for."""
         return self._of_instance.pop(peer, None)
+
+    def retire_instance(self, peer: int) -> Scheduling | None:
+        """An instance gets nothing new from now on; gives its scheduler."""
+        self._retiring_instances.add(peer)
+        model = self._of_instance.get(peer)
+        if model is not None:
+            model.retire_instance(peer)
+        return model
+
+    def retired_instances(self) -> list[int]:
+        """Retiring instances that have nothing left or are gone; each is told once."""
+        if not self._retiring_instances:
+            return []
+        models = {peer: self._of_instance.get(peer) for peer in self._retiring_instances}
+        over = [peer for peer, model in models.items() if model is None or model.is_instance_idle(peer)]
+        self._retiring_instances.difference_update(over)
+        return over
+
+    def running(self) -> tuple[tuple[int, int], ...]:
+        """Instances that have something to do, see `Heartbeat.running`."""
+        return tuple([each for model in self._loads.values() for each in model.running()])
 
     # ---- the end of a load -----------------------------------------------------------------------------------------
 

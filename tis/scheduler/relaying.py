@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tis.contracts.messages import BatchDone, Failure, Finished, ModelMetrics, Reply
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.scheduler.decisions import Answer, Ask, Decision, Withdraw, own_ids
 from tis.scheduler.queued import QueuedRequest
 from tis.scheduler.scheduling import Scheduling
@@ -123,13 +123,25 @@ class Relaying:
         """When to dispatch again."""
         return self._inner.wake_ns(now_ns)
 
-    def instance_up(self, peer: int, number: int) -> None:
+    def instance_up(self, peer: int, number: int, spec: InstanceSpec | None = None) -> None:
         """An instance takes batches from now on."""
-        self._inner.instance_up(peer, number)
+        self._inner.instance_up(peer, number, spec)
 
     def instance_gone(self, peer: int, reason: str, now_ns: int) -> Iterable[Decision]:
         """An instance has died."""
         return self._inner.instance_gone(peer, reason, now_ns)
+
+    def retire_instance(self, peer: int) -> None:
+        """An instance gets nothing new from now on."""
+        self._inner.retire_instance(peer)
+
+    def is_instance_idle(self, peer: int) -> bool:
+        """True where an instance has nothing left."""
+        return self._inner.is_instance_idle(peer)
+
+    def running(self) -> list[tuple[int, int]]:
+        """Instances that have something to do."""
+        return self._inner.running()
 
     def done(self, done: BatchDone, now_ns: int) -> list[QueuedRequest]:
         """A batch has run."""

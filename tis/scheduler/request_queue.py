@@ -43,5 +43,11 @@ class RequestQueue(Protocol):
     def instance_removed(self, instance: Instance, now_ns: int) -> list[Refusal]:
         """An instance has gone. Returns the waiting requests that only it could have run."""
 
+    def instance_retired(self, instance: Instance) -> None:
+        """An instance is given nothing new from now on, but what only it can run."""
+
+    def is_bound(self, instance: Instance) -> bool:
+        """True while there is, or may still come, something that only this instance can run."""
+
     def drain(self) -> list[QueuedRequest]:
         """Empty the queue: the model version is going away."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from tis.contracts.messages import BatchDone, Finished, ModelMetrics
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.scheduler.decisions import Decision
 from tis.scheduler.queued import QueuedRequest
 from tis.scheduler.statistics import Statistics
@@ -56,11 +56,20 @@ class Scheduling(Protocol):
     def wake_ns(self, now_ns: int) -> int | None:
         """When `dispatch` should be called again though nothing happens; None for never. Asked after `dispatch`."""
 
-    def instance_up(self, peer: int, number: int) -> None:
-        """An instance takes batches from now on; `number` is its place in the specification."""
+    def instance_up(self, peer: int, number: int, spec: InstanceSpec | None = None) -> None:
+        """An instance takes batches from now on; `number` is its place in the specification, `spec` what it is else."""
 
     def instance_gone(self, peer: int, reason: str, now_ns: int) -> Iterable[Decision]:
         """An instance has died."""
+
+    def retire_instance(self, peer: int) -> None:
+        """An instance gets nothing new from now on; it ends what it has."""
+
+    def is_instance_idle(self, peer: int) -> bool:
+        """True where an instance has nothing left, or is gone."""
+
+    def running(self) -> list[tuple[int, int]]:
+        """Instances that have something to do, and since when their batch runs, see `Heartbeat.running`."""
 
     def done(self, done: BatchDone, now_ns: int) -> list[QueuedRequest]:
         """A batch has run; returns the requests that are finished with it."""

@@ -1,5 +1,6 @@
 """One child process: how it is started, how its death is noticed, how its end is told. Decides nothing."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tis.process import ChildArguments
+from tis.process import STACK_SIGNAL, ChildArguments
+from tis.supervisor.limits import Limits
 
 
 class Child:
@@ -36,6 +38,12 @@ class Child:
         self.started_s: Final = time.monotonic()
         #: Peer id of the process that was in the same place before; 0 for none.
         self.replaces = 0
+        #: What it is called in the log.
+        self.title = module
+        self.limits = Limits()
+        #: Its end, where it was killed for a reason, is told by that; and where it is excused, does not count as a failure.
+        self.is_excused = False
+        self._end_text = ""
         # -P: the current directory is not on the path, so that nothing there can hide the server's own modules.
         try:
             self._process = subprocess.Popen(
@@ -72,11 +80,17 @@ class Child:
         """After its pidfd polled readable: collect it and say how it ended."""
         code = self._process.wait()
         os.close(self.pidfd)
-        return exit_text(code)
+        return self._end_text or exit_text(code)
 
-    def kill(self) -> None:
-        """End it at once."""
+    def kill(self, reason: str = "") -> None:
+        """End it at once; `reason` says how it ended then."""
+        self._end_text = reason
         self._process.kill()
+
+    def dump_stacks(self) -> None:
+        """Have it write what its threads do to its standard error, unless it cannot even do that."""
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self.pidfd, STACK_SIGNAL)
 
 
 def _pipe() -> tuple[int, int]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tis.contracts import messages as m
+from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.ensembles import follow_steps
 from tis.supervisor.served_model import ServedModel
 from tis.supervisor.version import UNLOADED, ModelVersion, State
@@ -57,11 +58,25 @@ class Models:
 
     def of_peer(self, peer: int) -> ModelVersion | None:
         """The version that a worker belongs to."""
-        return next((version for version in self.versions if version.place_of(peer) is not None), None)
+        return next((version for version in self.versions if version.instances.find(peer) is not None), None)
 
     def of_load(self, load: int) -> ModelVersion | None:
         """The version of a load."""
         return next((version for version in self.versions if version.load == load), None)
+
+    def load_ended(self, message: m.Loaded | m.LoadFailed) -> None:
+        """A worker has loaded its model, or cannot."""
+        version = self.of_peer(message.peer)
+        if version is not None and isinstance(message, m.Loaded):
+            version.loaded(message)
+        elif version is not None and isinstance(message, m.LoadFailed):
+            version.load_failed(message)
+
+    def instance_retired(self, peer: int) -> None:
+        """The scheduler has nothing left for an instance that leaves."""
+        version = self.of_peer(peer)
+        if version is not None:
+            version.instances.retired(peer)
 
     # ---- state -----------------------------------------------------------------------------------------------------
 
@@ -84,8 +99,8 @@ class Models:
     def instance_name(self, peer: int) -> str:
         """The instance that a worker is; empty for a process that is none."""
         version = self.of_peer(peer)
-        place = version.place_of(peer) if version is not None else None
-        return version.spec.instances[place].name if version is not None and place is not None else ""
+        place = version.instances.find(peer) if version is not None else None
+        return place.spec.name if place is not None else ""
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
@@ -124,13 +139,27 @@ class Models:
         for name in sorted(self._models):
             model = self._models[name]
             listed = [each for each in model.versions.values() if each.completed]
-            entries += [m.TableEntry(each.spec, each.state is State.READY) for each in listed]
+            entries += [m.TableEntry(each.spec, each.state is State.READY, self._is_live(each)) for each in listed]
             index += model.index_entries()
             if not listed and model.unread is None and index and index[-1].name == name and index[-1].version:
                 unavailable.append((name, index[-1].reason))
             elif not listed and model.failure and model.unread is None:
                 unavailable.append((name, model.failure))
         return m.Table(0, tuple(entries), tuple(unavailable), tuple(index))
+
+    def _is_live(self, version: ModelVersion, depth: int = 0) -> bool:
+        """False while a request would have to wait for an instance to be started again; of an ensemble, in some step."""
+        if not isinstance(version, EnsembleVersion):
+            return version.live
+        return depth > len(self._models) or all(
+            any(
+                self._is_live(each, depth + 1)
+                for each in self._models[name].versions.values()
+                if each.state is State.READY and required in (-1, each.version)
+            )
+            for name, required in version.steps
+            if name in self._models
+        )
 
     def load_times(self) -> list[tuple[str, int, float]]:
         """Name, version and seconds that loading took, of every version that serves."""

@@ -1,5 +1,6 @@
 """A place where a process should be running, and the keeping of one there."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -32,9 +33,12 @@ class Place:
         self._backoff = Backoff()
         self.title = title
         self.child: Child | None = None
-        #: True once the process in this place has said that it does its work.
-        self.up = False
+        self._up_s: float | None = None
         self.wanted = True
+        #: It died too often and is not started again.
+        self.given_up = False
+        #: Why the process here could not do its work, where it has said so before it ended.
+        self.last_words = ""
         self._last_peer = 0
         #: May the next process start, given the peer id of the one before?
         self.may_start: Callable[[int], bool] = lambda _previous: True
@@ -48,6 +52,19 @@ class Place:
         """Peer id of the process here; 0 for none."""
         return self.child.peer if self.child else 0
 
+    @property
+    def up(self) -> bool:
+        """True once the process in this place has said that it does its work."""
+        return self._up_s is not None
+
+    @up.setter
+    def up(self, up: bool) -> None:
+        self._up_s = time.monotonic() if up else None
+
+    def worked_s(self) -> float:
+        """How long the process here has done its work."""
+        return time.monotonic() - self._up_s if self._up_s is not None else 0.0
+
     def start(self) -> None:
         """Start the process."""
         if not self.wanted or self.child is not None:
@@ -56,6 +73,7 @@ class Place:
             self._host.later(0.05, self.start)
             return
         self.child = self._launch(self._host.new_peer())
+        self.child.title = self.title
         _log.debug("%s runs as process %d, peer %d", self.title, self.child.pid, self.child.peer)
         self.child.replaces = self._last_peer
         self._host.watch(self.child, self._died)
@@ -68,15 +86,22 @@ class Place:
         child = self.child
         if child is None:
             return
+        # Time spent on coming up does not count: a large model may load for minutes and then die at once, each time.
+        worked_s = self.worked_s()
         self.child = None
         self.up = False
         self._last_peer = child.peer
+        if self.last_words:
+            reason, self.last_words = f"{reason}: {self.last_words}", ""
         again = self.on_death(child.peer, reason)
         if not self.wanted or not again:
             return
         _log.error("%s (pid %d) %s", self.title, child.pid, reason)
-        delay_s = self._backoff.died(child.lived_s())
+        if child.is_excused:
+            self._backoff.forgive()
+        delay_s = self._backoff.died(worked_s)
         if delay_s is None:
+            self.given_up = True
             _log.error("%s died %d times in a row; it is not started again", self.title, self._backoff.deaths)
             self.on_give_up(reason)
         else:

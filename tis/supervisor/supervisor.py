@@ -1,6 +1,7 @@
 """The supervisor itself: which processes there are, what they tell it, and what it tells them."""
 
 import signal
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -27,13 +28,15 @@ from tis.supervisor.metrics import Metrics
 from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
 from tis.supervisor.output import Outputs
-from tis.supervisor.place import Place
 from tis.supervisor.polling import Polling
 from tis.supervisor.publication import Publication
+from tis.supervisor.recycling import Recycling
 from tis.supervisor.regions import ClientRegions
 from tis.supervisor.service import Service
 from tis.supervisor.stopping import Stopping
 from tis.supervisor.systemd import Systemd
+from tis.supervisor.vigil import Vigil
+from tis.supervisor.vital import VitalPlaces
 from tis_shm.pool import Pool
 
 _log = get_logger(__name__)
@@ -59,6 +62,7 @@ class Supervisor:
         self._grpc = grpc
         self._metrics = metrics
         self.machine: Final = this_machine()
+        self.model_load_timeout_s: Final = settings.model_load_timeout_s
         self._loop = Loop()
         self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
@@ -72,10 +76,11 @@ class Supervisor:
         self._observed = Metrics(settings, pool.data_bytes, self.later)
         self._grants = Grants(pool.data_bytes, frontends)
         self._departures = Departures(self._ask_scheduler_of, self._announce_death, self._forget)
-        self._scheduler = Place(self, "the scheduler", self._launch_scheduler)
-        self._scheduler.on_give_up = self._cannot_go_on
-        self._listening = [[port.listen() if port else None for port in (http, metrics)] for _ in range(frontends)]
-        self._frontends = [self._frontend_place(place) for place in range(frontends)]
+        self._vital = VitalPlaces(
+            self, runtime_dir.path, pool.fd, (http, metrics), frontends, self._departures.__contains__
+        )
+        self._scheduler, self._frontends = self._vital.begin(self._cannot_go_on)
+        self._vigil = Vigil(self.later)
         self.calls: Final = Calls(self.send)
         self._live = LiveSettings(settings, http, grpc, self._broadcast, self._tell_frontends)
         self._live.serve(self.calls)
@@ -88,6 +93,7 @@ class Supervisor:
         serve_model_control(self.calls, self._loader, settings)
         self._polling = Polling(settings, self._loader, self.models, self.later)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
+        self._recycling = Recycling(lambda: self.models.versions, self.later)
         self._started = False
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
@@ -104,6 +110,8 @@ class Supervisor:
         self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
         self._service.begin([self._scheduler, *self._frontends])
         self._scheduler.start()
+        self._vigil.begin(time.monotonic(), time.monotonic)
+        self._recycling.begin()
         self._loader.load_at_start()
         self._polling.begin()
         for place in self._frontends:
@@ -133,6 +141,7 @@ class Supervisor:
         self._children[child.peer] = child
         self._outputs.add(child, self.models.instance_name(child.peer) or child.module)
         self._observed.started(child, child.replaces)
+        self._vigil.watch(child)
 
         def ended() -> None:
             self._loop.remove_reader(child.pidfd)
@@ -140,6 +149,7 @@ class Supervisor:
             self._outputs.finish(child)
             self._on_control()
             reason = child.reap()
+            self._vigil.ended(child.peer)
             del self._children[child.peer]
             self._greeted.discard(child.peer)
             self._observed.ended(child.peer)
@@ -153,6 +163,11 @@ class Supervisor:
         """Send to one child."""
         self._hub.send(peer, *messages)
 
+    def end(self, peer: int) -> None:
+        """Tell a child to end; one that does not is killed after a while."""
+        self._vigil.told_to_end(peer)
+        self._hub.send(peer, m.Stop())
+
     def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
         """Start a worker process."""
         return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
@@ -162,23 +177,6 @@ class Supervisor:
         self._hub.send(self._scheduler.peer, message)
 
     # ---- processes -------------------------------------------------------------------------------------------------
-
-    def _launch_scheduler(self, peer: int) -> Child:
-        return Child("tis.scheduler", peer, self._runtime_dir, self._pool.fd)
-
-    def _frontend_place(self, index: int) -> Place:
-        http_fd, metrics_fd = [each.fileno() if each else -1 for each in self._listening[index]]
-        place = Place(
-            self,
-            f"frontend {index}",
-            lambda peer: Child(
-                "tis_frontend", peer, self._runtime_dir, self._pool.fd, http_fd=http_fd, metrics_fd=metrics_fd
-            ),
-        )
-        # A restarted frontend gets the range of the one before, which workers may still be reading.
-        place.may_start = lambda previous: previous not in self._departures
-        place.on_give_up = self._cannot_go_on
-        return place
 
     def _frontend_peers(self) -> list[int]:
         return [place.peer for place in self._frontends if place.peer]
@@ -253,11 +251,7 @@ class Supervisor:
         elif isinstance(message, m.Up):
             self._on_up(message)
         elif isinstance(message, m.Loaded | m.LoadFailed):
-            version = self.models.of_peer(message.peer)
-            if version is not None and isinstance(message, m.Loaded):
-                version.loaded(message)
-            elif version is not None and isinstance(message, m.LoadFailed):
-                version.load_failed(message)
+            self.models.load_ended(message)
         elif isinstance(message, m.GrantRequest):
             grant = self._grants.grant(message.peer, message.size_bytes)
             self._hub.send(message.peer, m.GrantReply(grant))
@@ -273,12 +267,15 @@ class Supervisor:
         elif isinstance(message, m.Heartbeat):
             self._observed.heard(message)
             self._service.heard(message.peer)
+            self._vigil.heard(message, time.monotonic_ns())
         elif isinstance(message, m.TableSeen):
             self._publication.seen(message.peer, message.epoch)
         elif isinstance(message, m.Retired):
             leaving = self.models.of_load(message.load)
             if leaving is not None:
                 leaving.retired(is_over=message.is_over)
+        elif isinstance(message, m.InstanceRetired):
+            self.models.instance_retired(message.instance)
         elif isinstance(message, m.Drained):
             self._stopping.drained(message.peer)
 
@@ -308,6 +305,7 @@ class Supervisor:
 
     def _on_up(self, up: m.Up) -> None:
         peer = up.peer
+        self._vigil.up(peer)
         if peer == self._scheduler.peer:
             self._scheduler.up = True
             self._reintroduce_scheduler()
@@ -324,10 +322,7 @@ class Supervisor:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
         self._loader.unloader.scheduler_began()
         for version in self.models.versions:
-            if version.completed:
-                self.tell_scheduler(m.Prepare(version.spec))
-            for peer in version.peers_up():
-                version.introduce(peer)
+            version.scheduler_began()
         for peer in self._children:
             if peer != self._scheduler.peer:
                 self._hub.send(peer, m.SchedulerChanged(self._scheduler.peer))
@@ -366,6 +361,7 @@ class Supervisor:
 
     def drain(self) -> set[int]:
         """Tell frontends to accept no more; gives those that will say when nothing is in flight."""
+        self._vigil.over = True
         self._service.stopping(self._settings.exit_timeout_s)
         self._publish_state()
         told = self._greeted.intersection(self._frontend_peers())

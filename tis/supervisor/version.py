@@ -18,14 +18,15 @@ from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
 from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
+from tis.supervisor.instances import Changed, InstancePlace, Instances, InstancesHost
+from tis.supervisor.limits import limits_of
 from tis.supervisor.machine import Machine
-from tis.supervisor.place import Host, Place
 
 #: Why a version that served is not there any more, by Triton's word.
 UNLOADED: Final = "unloaded"
@@ -44,21 +45,22 @@ class State(Enum):
     UNLOADING = auto()
 
 
-class VersionHost(Host, Protocol):
+class VersionHost(InstancesHost, Protocol):
     """What a version needs of the supervisor."""
 
     @property
     def machine(self) -> Machine:
         """Cores and GPUs."""
 
+    @property
+    def model_load_timeout_s(self) -> float:
+        """How long an instance may take to load, unless its model says; 0 for any time."""
+
     def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
         """Start a worker process."""
 
     def send(self, peer: int, *messages: m.Message) -> None:
         """Send to one child."""
-
-    def tell_scheduler(self, message: m.Message) -> None:
-        """Send to the scheduler."""
 
 
 class ModelVersion:
@@ -90,7 +92,9 @@ class ModelVersion:
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
         self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
-        self._places = [self._place(index) for index in range(len(self.spec.instances))]
+        #: Why the instance died that died last.
+        self._last_death = ""
+        self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
         cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
         self.threads = host.machine.threads_for(cpu_instances)
 
@@ -118,19 +122,12 @@ class ModelVersion:
         self._started_s = time.monotonic()
         # Before any worker reads them: what changes later is another model.
         self._files = fingerprint(self._definition.path / str(self.version))
-        for place in self._places:
+        for place in self.instances:
             place.start()
 
-    def place_of(self, peer: int) -> int | None:
-        """Which instance a process is, if it is one of this version's."""
-        for index, place in enumerate(self._places):
-            if place.peer == peer:
-                return index
-        return None
-
     def peers_up(self) -> list[int]:
-        """Peer ids of the instances that take batches."""
-        return [place.peer for place in self._places if place.up]
+        """Peer ids of the instances that take batches, or finish what they have."""
+        return [place.peer for place in self.instances.everywhere if place.up]
 
     def processes(self) -> list[tuple[int, str]]:
         """Peer id (0 for one that is dead) and name of each instance."""
@@ -139,7 +136,8 @@ class ModelVersion:
                 place.peer,
                 f"{self.name}/{self.version}/{spec.name}" + (f":{spec.device_id}" if spec.kind == "GPU" else ""),
             )
-            for place, spec in zip(self._places, self.spec.instances, strict=True)
+            for place in self.instances.everywhere
+            for spec in (place.spec,)
         ]
 
     def leave(self, gone: Callable[[], None]) -> None:
@@ -165,7 +163,7 @@ class ModelVersion:
         self.stop()
 
     def _check_gone(self) -> None:
-        if self._stopped and not any(place.child for place in self._places):
+        if self._stopped and not any(place.child for place in self.instances.everywhere):
             gone, self._on_gone = self._on_gone, None
             if gone is not None:
                 gone()
@@ -174,19 +172,67 @@ class ModelVersion:
         """End all instances in order."""
         self._stopped = True
         self._host.later(0, self._check_gone)
-        for place in self._places:
-            place.dismiss()
-            if place.child is not None:
-                self._host.send(place.peer, m.Stop())
+        self.instances.stop()
+
+    # ---- single instances ------------------------------------------------------------------------------------------
+
+    def replace_instance(self, number: int, changed: Changed) -> None:
+        """Start an instance beside the one of this number, which leaves when the new one is up. For a version that serves.
+
+        `changed` is told once: when the old one is given nothing more, or why everything stays as it is.
+        """
+        self.instances.add(number, changed)
+
+    def add_instance(self, spec: InstanceSpec, changed: Changed) -> None:
+        """Start a further instance, for a version that serves; `changed` is told when it is up, or why it cannot be."""
+        before = self.spec.instances
+        self.spec = msgspec.structs.replace(self.spec, instances=(*before, spec))
+
+        def done(failure: str) -> None:
+            if failure:
+                self.spec = msgspec.structs.replace(self.spec, instances=before)
+            self.on_settled()
+            changed(failure)
+
+        self.instances.add(len(before), done)
+
+    def remove_instance(self, changed: Changed) -> None:
+        """Take the last instance away, for a version that has several; `changed` is told when its process has ended."""
+        *left, _ = self.spec.instances
+        self.spec = msgspec.structs.replace(self.spec, instances=tuple(left))
+        self.instances.remove(len(left), changed)
+        self.on_settled()
+
+    @property
+    def live(self) -> bool:
+        """False while no instance is up that could run a request."""
+        active = self.instances.active
+        return not active or any(place.up for place in active)
+
+    def _tell_trouble(self) -> None:
+        """An instance of a version that serves has come or gone: let the index say what is wrong, and readiness be true."""
+        if self.state is not State.READY:
+            return
+        active = self.instances.active
+        given_up = [place for place in active if place.given_up]
+        self.reason = ""
+        if not self.live:
+            self.reason = f"no instance is up, the last one {self._last_death}; it is started again"
+        elif given_up:
+            self.reason = (
+                f"{len(given_up)} of {len(active)} instances keep dying and are not started again; the last one "
+                f"{self._last_death}"
+            )
+        self.on_settled()
 
     # ---- what instances say ----------------------------------------------------------------------------------------
 
     def hello(self, peer: int) -> None:
         """A worker of this version has begun: tell it what to load."""
-        index = self.place_of(peer)
-        if index is not None:
+        place = self.instances.find(peer)
+        if place is not None:
             complete = self._surroundings.auto_complete and not self.completed
-            self._host.send(peer, m.LoadModel(self.spec, index, complete))
+            self._host.send(peer, m.LoadModel(self.spec, place.number, complete))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -215,17 +261,25 @@ class ModelVersion:
         return msgspec.structs.replace(spec, fingerprint=self._files) if spec.response_cache else spec
 
     def load_failed(self, message: m.LoadFailed) -> None:
-        """A worker cannot load the model."""
-        self._fail(TisError(Code(message.code), message.text))
+        """A worker cannot load the model, and ends. Others that serve go on."""
+        error = TisError(Code(message.code), message.text)
+        place = self.instances.find(message.peer)
+        if place is not None:
+            place.last_words = f"{error.code.spoken}: {error.message}"
+        if self.state is State.LOADING:
+            self._fail(error)
 
     def up(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
         """A worker takes batches; it may have run samples before."""
-        index = self.place_of(peer)
-        if index is None:
+        place = self.instances.find(peer)
+        if place is None:
             return
-        self._places[index].up = True
+        then = self.instances.came_up(place)
         self.introduce(peer, warmups)
-        if self.state is State.LOADING and all(place.up for place in self._places):
+        then()
+        if self.state is State.READY:
+            self._tell_trouble()
+        if self.state is State.LOADING and all(place.up for place in self.instances):
             self.state, self.reason = State.READY, ""
             self.load_s = time.monotonic() - self._started_s
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
@@ -233,38 +287,55 @@ class ModelVersion:
 
     def introduce(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
         """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
-        index = self.place_of(peer)
-        if index is not None and not self.spec.instances[index].passive:
-            self._host.tell_scheduler(m.InstanceUp(peer, self.name, self.version, index, self.load, warmups))
+        place = self.instances.find(peer)
+        if place is not None and not place.spec.passive and not self.instances.is_leaving(place):
+            self._host.tell_scheduler(
+                m.InstanceUp(peer, self.name, self.version, place.number, self.load, warmups, place.spec)
+            )
+
+    def scheduler_began(self) -> None:
+        """A scheduler has begun: it learns of the version, and of the instances that are up."""
+        if self.completed:
+            self._host.tell_scheduler(m.Prepare(self.spec))
+        for peer in self.peers_up():
+            self.introduce(peer)
+        self.instances.scheduler_began()
 
     # ---- deaths ----------------------------------------------------------------------------------------------------
 
-    def _place(self, index: int) -> Place:
-        instance = self.spec.instances[index]
-        place = Place(
-            self._host,
-            f"instance '{instance.name}' of model '{self.name}' version {self.version}",
-            lambda peer: self._host.launch_worker(peer, self._host.machine.environment(instance, self.threads)),
-        )
-        place.on_death = self._instance_died
+    def _place(self, number: int) -> InstancePlace:
+        spec = self.spec.instances[number]
+
+        def launch(peer: int) -> Child:
+            child = self._host.launch_worker(peer, self._host.machine.environment(spec, self.threads))
+            child.limits = limits_of(self.spec.extensions, self._host.model_load_timeout_s)
+            return child
+
+        title = f"instance '{spec.name}' of model '{self.name}' version {self.version}"
+        place = InstancePlace(self._host, number, spec, title, launch)
         place.on_give_up = self._instance_lost
         return place
 
-    def _instance_died(self, _peer: int, reason: str) -> bool:
+    def _instance_died(self, place: InstancePlace, reason: str) -> bool:
         """True to start it again: a death after the version was ready once; a death while it loads is a failed load."""
         if self._stopped:
             self._check_gone()
             return False
         if self.state is State.LOADING:
             self._fail(internal(f"the process that loaded model '{self.name}' {reason}"))
+        if place in list(self.instances):
+            self._last_death = reason
+            self._tell_trouble()
         # One that leaves may still have requests to run.
         return self.state in (State.READY, State.UNLOADING)
 
     def _instance_lost(self, reason: str) -> None:
         """An instance dies again and again; without any other, the version is unavailable."""
-        active = [place for place, each in zip(self._places, self.spec.instances, strict=True) if not each.passive]
-        if not any(place.child for place in active or self._places):
+        places = self.instances.active or list(self.instances)
+        if all(place.given_up for place in places):
             self._fail(internal(f"every instance of model '{self.name}' keeps dying; the last one {reason}"))
+        else:
+            self._tell_trouble()
 
     def _fail(self, error: TisError) -> None:
         if self.state not in (State.LOADING, State.READY):

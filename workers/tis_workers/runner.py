@@ -25,6 +25,7 @@ from tis_workers.sequences import Sequences
 
 _HEARTBEAT_S: Final = 1.0
 _CATCH_UP_MS: Final = 50
+_LAST_WORDS_S: Final = 2.0
 _CANCELLED: Final = "Request was cancelled"
 
 _log = get_logger(__name__)
@@ -83,6 +84,7 @@ class Runner:
             self._control.send(m.Up(self._control.peer, warmups))
             while not self._stopping:
                 self._turn()
+            self._send_the_rest()
         self._backend.finalize()
         self._regions.close()
         self._mailbox.close()
@@ -104,6 +106,13 @@ class Runner:
         if self._waiting:
             self._execute(self._waiting.popleft())
             self._outbox.flush()
+
+    def _send_the_rest(self) -> None:
+        """What slow readers have not taken yet is not lost with this process."""
+        self._outbox.flush()
+        end_s = time.monotonic() + _LAST_WORDS_S
+        while self._outbox.blocked() and time.monotonic() < end_s:
+            self._poller.wait(end_s - time.monotonic())
 
     def _heartbeat(self) -> bool:
         """Beat once a second. True where something was sent, after which the control socket must be read."""

@@ -60,7 +60,7 @@ class InferenceService:
 
     async def _model_ready(self, data: bytes) -> bytes:
         request = parse(pb.ModelReadyRequest, data)
-        ready = self._server.table.is_ready(request.name, parse_version(request.version))
+        ready = self._server.table.is_live(request.name, parse_version(request.version))
         return serialized(pb.ModelReadyResponse(ready=ready))
 
     async def _server_metadata(self, _data: bytes) -> bytes:

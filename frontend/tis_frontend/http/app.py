@@ -94,7 +94,7 @@ async def _model_metadata(request: Request) -> Response:
 async def _model_ready(request: Request) -> Response:
     server = _server(request)
     server.check_running()
-    if server.table.is_ready(*_model_key(request)):
+    if server.table.is_live(*_model_key(request)):
         return plain_response()
     return error_response("Model version not ready", 400, plain=True)
 

@@ -71,6 +71,14 @@ OWN = FlagGroup(
             "at least one and at most four.",
         ),
         Flag(
+            name="model-load-timeout-secs",
+            action=Store("model_load_timeout_s", SECONDS),
+            default="0",
+            in_triton_2_51=False,
+            help="How many seconds an instance of a model may take to load, warm-up included, before the load has failed "
+            "and its process is killed; 0 for any number. A model's parameter tis.load_limit_s goes before it.",
+        ),
+        Flag(
             name="pool-byte-size",
             action=Store("pool_byte_size", BYTES),
             default="0",

@@ -46,6 +46,7 @@ from tis.contracts.messages.control import (
     Heartbeat,
     Hello,
     IndexEntry,
+    InstanceRetired,
     InstanceUp,
     Loaded,
     LoadFailed,
@@ -56,6 +57,7 @@ from tis.contracts.messages.control import (
     Quiesced,
     Retire,
     Retired,
+    RetireInstance,
     SchedulerChanged,
     ServeModel,
     ServerState,
@@ -125,6 +127,7 @@ __all__ = [
     "Hello",
     "IndexEntry",
     "Infer",
+    "InstanceRetired",
     "InstanceUp",
     "LoadFailed",
     "LoadModel",
@@ -150,6 +153,7 @@ __all__ = [
     "RepositoryLoad",
     "RepositoryUnload",
     "Retire",
+    "RetireInstance",
     "Retired",
     "SchedulerChanged",
     "ServeModel",
@@ -204,6 +208,8 @@ AnyMessage = (
     | LoadFailed
     | ServeModel
     | InstanceUp
+    | RetireInstance
+    | InstanceRetired
     | PeerDown
     | PeerForgotten
     | SchedulerChanged

@@ -1,7 +1,7 @@
 """Control: the life of processes and models, between the supervisor and everybody."""
 
 from tis.contracts.messages.base import PROTOCOL_VERSION, Message
-from tis.contracts.model_spec import ModelSignature, ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
 from tis.settings import ServerSettings
 
 
@@ -48,6 +48,8 @@ class TableEntry(Message):
 
     spec: ModelSpec
     ready: bool
+    #: False while a version that is ready has no instance up: its requests wait until one is started again.
+    live: bool = True
 
 
 class IndexEntry(Message):
@@ -147,6 +149,21 @@ class InstanceUp(Message, tag=29):
     instance: int = 0
     load: int = 0
     warmups: tuple[Warmup, ...] = ()
+    #: What it is, where that is not in the specification which the scheduler was told.
+    spec: InstanceSpec | None = None
+
+
+class RetireInstance(Message, tag=70):
+    """To the scheduler: give this instance nothing new; say when it has nothing left."""
+
+    instance: int
+
+
+class InstanceRetired(Message, tag=71):
+    """From the scheduler, once: an instance that it was told to retire has nothing left, or is not known here."""
+
+    peer: int
+    instance: int
 
 
 class PeerDown(Message, tag=30):
@@ -189,6 +206,9 @@ class Heartbeat(Message, tag=34):
     pending: int = 0
     #: From a frontend: answers that came for requests given up before, since it began.
     late_answers: int = 0
+    #: From the scheduler: instances that have something to do, and since when in nanoseconds they have run their batch; 0
+    #: where no batch of theirs runs and only requests of earlier ones are still to be answered.
+    running: tuple[tuple[int, int], ...] = ()
 
 
 class Quiesced(Message, tag=35):

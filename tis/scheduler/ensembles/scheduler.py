@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tis.contracts import messages as m
-from tis.contracts.model_spec import ModelSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import TisError
 from tis.scheduler.decisions import Answer, Decision
 from tis.scheduler.ensembles.graph import Graph
@@ -73,12 +73,23 @@ class EnsembleScheduler:
     def wake_ns(self, now_ns: int) -> None:
         """Never."""
 
-    def instance_up(self, peer: int, number: int) -> None:
+    def instance_up(self, peer: int, number: int, spec: InstanceSpec | None = None) -> None:
         """There are none."""
 
     def instance_gone(self, peer: int, reason: str, now_ns: int) -> tuple[()]:  # noqa: ARG002 - the protocol's
         """There are none."""
         return ()
+
+    def retire_instance(self, peer: int) -> None:
+        """There are none."""
+
+    def is_instance_idle(self, peer: int) -> bool:  # noqa: ARG002 - the protocol's
+        """There are none."""
+        return True
+
+    def running(self) -> list[tuple[int, int]]:
+        """There are none."""
+        return []
 
     def done(self, done: m.BatchDone, now_ns: int) -> list[QueuedRequest]:  # noqa: ARG002 - the protocol's
         """There are no batches."""

@@ -16,6 +16,8 @@ class Lane(ABC):
         self.number = number
         #: The sequence in each slot.
         self.occupants: list[Sequence | None] = [None] * slots
+        #: No further sequence gets a slot here.
+        self.closing = False
 
     @abstractmethod
     def arrived(self, sequence: Sequence, now_ns: int) -> None:

@@ -40,6 +40,8 @@ class SequenceQueue:
         #: Sequences that further requests may join, by correlation id.
         self._live: dict[int | str, Sequence] = {}
         self._free = FreeSlots()
+        #: Lanes whose instances are to go.
+        self._closing: set[Lane] = set()
         #: Sequences without a slot; the first to begin is the first to get one.
         self._backlog: OrderedDict[Sequence, None] = OrderedDict()
         #: The sequence of every request that waits or runs.
@@ -70,6 +72,11 @@ class SequenceQueue:
         self._identify(request)
         wishes = wishes_of(request)
         sequence = self._live.get(wishes.sequence_id)
+        if sequence is not None and wishes.sequence_start and sequence.lane is not None and sequence.lane.closing:
+            # What begins anew need not keep an instance that is to go.
+            self._close(sequence)
+            self._release_if_over(sequence, now_ns)
+            sequence = None
         if sequence is None:
             if not wishes.sequence_start:
                 raise refusals.no_start(name, wishes.sequence_id)
@@ -190,10 +197,10 @@ class SequenceQueue:
         self._release_if_over(sequence, now_ns)
 
     def wake_ns(self, instances: Instances, now_ns: int) -> int | None:  # noqa: ARG002 - lanes know their instances
-        """When a lane is due, a sequence has waited too long for its slot, or one whose slot others wait for has idled."""
+        """When a lane is due, a sequence has waited too long for its slot, or one that keeps others waiting has idled."""
         if self._refused:
             return now_ns
-        idling = self._idling.next_ns() if self._backlog else None
+        idling = self._idling.next_ns() if self._backlog or self._closing else None
         # Lanes are looked at by `next_batch`, which is not called while nothing waits.
         due = self._due.next_ns() if self._waiting else None
         moments = (due, self._deadlines.next_ns(), idling)
@@ -247,12 +254,26 @@ class SequenceQueue:
         lane = self._lanes[instance] = kind(instance, next(self._lane_numbers), self._spec, self._sequences)
         self._free.add_lane(lane)
 
+    def instance_retired(self, instance: Instance) -> None:
+        """Sequences that have a slot there keep it until they end; no other gets one."""
+        lane = self._lanes.get(instance)
+        if lane is not None:
+            lane.closing = True
+            self._closing.add(lane)
+            self._free.remove_lane(lane)
+
+    def is_bound(self, instance: Instance) -> bool:
+        """True while a sequence has a slot there."""
+        lane = self._lanes.get(instance)
+        return lane is not None and any(occupant is not None for occupant in lane.occupants)
+
     def instance_removed(self, instance: Instance, now_ns: int) -> list[Refusal]:
         """Sequences that it has begun end with it; others wait for another slot, before all that came later."""
         lane = self._lanes.pop(instance, None)
         if lane is None:
             return []
         self._free.remove_lane(lane)
+        self._closing.discard(lane)
         self._due.forget(lane)
         for batch in instance.batches:
             for request in batch.requests:
@@ -321,7 +342,8 @@ class SequenceQueue:
         if lane is None or not sequence.closed or sequence.requests or (self._sequences.iterative and sequence.running):
             return
         lane.occupants[sequence.slot] = None
-        self._free.free(lane, sequence.slot)
+        if not lane.closing:
+            self._free.free(lane, sequence.slot)
         sequence.lane, sequence.slot = None, -1
         self._place(now_ns)
 

@@ -18,6 +18,8 @@ from tis.config.extensions import (
     pad_entries,
 )
 from tis.config.proto import Message, enum_name
+from tis.config.spreading import PARAMETER as PLACEMENT
+from tis.config.spreading import WORDS as PLACEMENTS
 from tis.contracts.datatypes import ELEMENT_BYTES, from_config
 from tis.errors import TisError, invalid
 
@@ -41,6 +43,8 @@ def check_extensions(config: Message) -> None:
         raise _fault(config, COVERS, "true or false", covers)
     if not is_number(texts.get(GOAL, "0")):
         raise _fault(config, GOAL, "a number of microseconds", texts[GOAL])
+    if texts.get(PLACEMENT, "replicate") not in PLACEMENTS:
+        raise _fault(config, PLACEMENT, f"one of {', '.join(PLACEMENTS)}", texts[PLACEMENT])
     if PAD_INPUTS in texts:
         _check_padding(config, texts)
         return

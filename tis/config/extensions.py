@@ -7,6 +7,7 @@
 `tis.sliced_outputs`            outputs whose first variable dimension has the inputs' length, to be cut back: `LOGITS`
 `tis.latency_goal_us`           how long a request may take; the batcher then learns how long it may wait for others
 `tis.timeout_covers_execution`  `true`: a request's `timeout` ends it while it runs, too
+`tis.placement`                 `spread` or `pack`: instances on GPUs are counted in all, see `tis.config.spreading`
 ==============================  =====================================================================================
 
 Reading forgives everything, since it is done of unfinished configs, too; `tis.config.check_extensions` says what is wrong.
@@ -15,6 +16,7 @@ Reading forgives everything, since it is done of unfinished configs, too; `tis.c
 from typing import Final
 
 from tis.config.proto import Message
+from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.contracts.scheduling_spec import ExtensionSpec, PaddingSpec
 
 PREFIX: Final = "tis."
@@ -24,7 +26,7 @@ BUCKETS: Final = "tis.length_buckets"
 SLICED: Final = "tis.sliced_outputs"
 GOAL: Final = "tis.latency_goal_us"
 COVERS: Final = "tis.timeout_covers_execution"
-KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS)
+KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, PLACEMENT)
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 

@@ -23,12 +23,13 @@ from tis.supervisor.grants import Grants
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loader import Loader
 from tis.supervisor.loop import Loop
-from tis.supervisor.machine import this_machine
+from tis.supervisor.machine import machine_under
 from tis.supervisor.metrics import Metrics
 from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
 from tis.supervisor.output import Outputs
 from tis.supervisor.place import Place
+from tis.supervisor.placement import Placement
 from tis.supervisor.publication import Publication
 from tis.supervisor.regions import ClientRegions
 from tis.supervisor.service import Service
@@ -58,7 +59,7 @@ class Supervisor:
         self._http = http
         self._grpc = grpc
         self._metrics = metrics
-        self.machine: Final = this_machine()
+        self.machine: Final = machine_under(settings)
         self._loop = Loop()
         self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
@@ -151,9 +152,9 @@ class Supervisor:
         """Send to one child."""
         self._hub.send(peer, *messages)
 
-    def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
+    def launch_worker(self, peer: int, environment: dict[str, str], where: Placement) -> Child:
         """Start a worker process."""
-        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
+        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment, placement=where)
 
     def prepare(self, spec: ModelSpec) -> None:
         """Tell the scheduler of a load that is not in the table yet."""
@@ -308,7 +309,7 @@ class Supervisor:
                 return
         version = self.models.of_peer(peer)
         if version is not None:
-            self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads), self._regions.table())
+            self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads(peer)), self._regions.table())
             version.hello(peer)
 
     def _on_up(self, up: m.Up) -> None:

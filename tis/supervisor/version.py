@@ -25,6 +25,7 @@ from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
 from tis.supervisor.machine import Machine
 from tis.supervisor.place import Host, Place
+from tis.supervisor.placement import Placement
 
 #: Why a version that served is not there any more, by Triton's word.
 UNLOADED: Final = "unloaded"
@@ -50,7 +51,7 @@ class VersionHost(Host, Protocol):
     def machine(self) -> Machine:
         """Cores and GPUs."""
 
-    def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
+    def launch_worker(self, peer: int, environment: dict[str, str], where: Placement) -> Child:
         """Start a worker process."""
 
     def send(self, peer: int, *messages: m.Message) -> None:
@@ -96,8 +97,8 @@ class ModelVersion:
         #: The draft from the config file, then the completed specification.
         self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
         self._places = [self._place(index) for index in range(len(self.spec.instances))]
-        cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
-        self.threads = host.machine.threads_for(cpu_instances)
+        #: Where each instance runs, once it has begun to load.
+        self._placements: tuple[Placement, ...] = ()
 
     @property
     def listed(self) -> bool:
@@ -118,6 +119,12 @@ class ModelVersion:
         self._started_s = time.monotonic()
         # Before any worker reads them: what changes later is another model.
         self._files = fingerprint(self._definition.path / str(self.version))
+        try:
+            self._placements = self._host.machine.place(self.spec.instances)
+            self._host.machine.check_room(self._placements)
+        except TisError as error:
+            self._fail(error)
+            return
         for place in self._places:
             place.start()
 
@@ -127,6 +134,11 @@ class ModelVersion:
             if place.peer == peer:
                 return index
         return None
+
+    def threads(self, peer: int) -> int:
+        """How many threads an instance should use."""
+        index = self.place_of(peer)
+        return 1 if index is None else self._placements[index].threads
 
     def peers_up(self) -> list[int]:
         """Peer ids of the instances that take batches."""
@@ -244,11 +256,15 @@ class ModelVersion:
         place = Place(
             self._host,
             f"instance '{instance.name}' of model '{self.name}' version {self.version}",
-            lambda peer: self._host.launch_worker(peer, self._host.machine.environment(instance, self.threads)),
+            lambda peer: self._launch(peer, self._placements[index]),
         )
         place.on_death = self._instance_died
         place.on_give_up = self._instance_lost
         return place
+
+    def _launch(self, peer: int, placement: Placement) -> Child:
+        environment = self._host.machine.environment(placement.instance, placement.threads)
+        return self._host.launch_worker(peer, environment, placement)
 
     def _instance_died(self, _peer: int, reason: str) -> bool:
         """True to start it again: a death after the version was ready once; a death while it loads is a failed load."""

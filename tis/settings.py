@@ -160,6 +160,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: (name, count, device) in the order given; device -1 for each of them. Empty: as much as the neediest instance needs.
     rate_limit_resources: tuple[tuple[str, int, int], ...] = ()
 
+    #: (policy, setting, value) in the order given, see `tis.supervisor.host_policy`.
+    host_policies: tuple[tuple[str, str, str], ...] = ()
+    #: (GPU, fraction) in the order given: no model is loaded onto a GPU of whose memory more than this is in use.
+    model_load_gpu_limits: tuple[tuple[int, float], ...] = ()
+    #: As 7.5; GPUs below it are not used. 0: all are.
+    min_supported_compute_capability: float = 0.0
+
     #: Whether clients may have their own memory registered, for tensors that travel by name.
     allow_client_shm: bool = True
 

@@ -81,6 +81,12 @@ def _config(argv: Sequence[str]) -> int:
     return config(argv)
 
 
+def _placement(argv: Sequence[str]) -> int:
+    from tis.cli.placement_command import placement
+
+    return placement(argv)
+
+
 def _version(argv: Sequence[str]) -> int:
     if argv:
         print(f"tis version: unexpected argument '{argv[0]}'", file=sys.stderr)
@@ -101,5 +107,6 @@ COMMANDS: dict[str, Command] = {
     "check": Command("Say what is wrong with the models of a repository, without serving them.", _check),
     "models": Command("Show the models of a running server.", _models),
     "config": Command("Show the completed config of a model, or turn a config into another form.", _config),
+    "placement": Command("Show on which GPU and cores each instance of a repository would run.", _placement),
     "version": Command("Show this server's version and the Triton version that it behaves as.", _version),
 }

@@ -11,6 +11,8 @@ import msgspec
 INT32_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
 
+HOST_POLICY_SETTINGS = ("numa-node", "cpu-cores")
+
 _TRUE = frozenset({"true", "on", "1"})
 _FALSE = frozenset({"false", "off", "0"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,40}", re.ASCII)
@@ -144,6 +146,36 @@ def rate_limit_resource(flag: str, value: str) -> tuple[str, int, int]:
     return name, count, integer(numbers[1], 0, INT32_MAX) if len(numbers) > 1 else -1
 
 
+def host_policy(flag: str, value: str) -> tuple[str, str, str]:
+    """`<policy>,<setting>=<value>`. What the value says is read when an instance needs it, as in Triton."""
+    policy, comma, rest = value.partition(",")
+    setting, equals, content = rest.partition("=")
+    if not (policy and comma and setting and equals and content):
+        raise ValueRefusedError(f"--{flag} option format is '<policy name>,<setting>=<value>'. Got {value}")
+    if setting not in HOST_POLICY_SETTINGS:
+        known = ", ".join(f"'{each}'" for each in HOST_POLICY_SETTINGS)
+        raise ValueRefusedError(
+            f"Unsupported host policy setting '{setting}' is specified, supported settings are {known}"
+        )
+    return policy, setting, content
+
+
+def gpu_limit(_flag: str, value: str) -> tuple[int, float]:
+    """`<gpu>:<fraction>`."""
+    gpu, colon, fraction = value.partition(":")
+    if not colon or ":" in fraction:
+        raise ValueRefusedError(
+            "Cannot parse pair option due to incorrect number of inputs."
+            f"--<pair option> argument requires format <first>:<second>. Found: {value}"
+        )
+    index, limit = integer(gpu, -INT32_MAX - 1, INT32_MAX), number("", fraction)
+    if index < 0:
+        raise ValueRefusedError(f"expects device ID >= 0, got {index}")
+    if not 0.0 <= limit <= 1.0:
+        raise ValueRefusedError(f"expects limit fraction to be in range [0.0, 1.0], got {limit:f}")
+    return index, limit
+
+
 def one_of(*values: str, fold: bool = True) -> Reader:
     """A reader of one word among several; where `fold`, in any case, and the answer is in lower case."""
 
@@ -186,4 +218,6 @@ PATTERN = Reader("string", pattern)
 DEVICE_BYTES = Reader("<integer>:<integer>", device_amount)
 CACHE_SETTING = Reader("<string>,<string>=<string>", cache_setting)
 RATE_LIMIT_RESOURCE = Reader("<string>:<integer>:<integer>", rate_limit_resource)
+HOST_POLICY = Reader("<string>,<string>=<string>", host_policy)
+GPU_LIMIT = Reader("<integer>:<float>", gpu_limit)
 BACKEND_SETTING = Reader("<string>,<string>=<string>", backend_setting)

@@ -55,17 +55,33 @@ def _faults(config: Message) -> Iterator[TisError]:
 
 
 def check_instance_groups(
-    config: Message, *, gpu_count: int, backend_uses_gpu: bool, report: Report = raise_it
+    config: Message,
+    *,
+    gpu_count: int,
+    backend_uses_gpu: bool,
+    unsupported: frozenset[int] = frozenset(),
+    minimum: float = 0.0,
+    report: Report = raise_it,
 ) -> None:
     """Rejects instance groups that this machine cannot hold. Expects groups completed by `with_instance_groups`.
+
+    Args:
+        config: the config.
+        gpu_count: GPUs of the server, numbered from 0.
+        backend_uses_gpu: False for a backend that only knows CPUs.
+        unsupported: those GPUs whose compute capability is below the minimum.
+        minimum: that minimum, for the error.
+        report: what is done with faults.
 
     Raises:
         TisError: INVALID_ARG, naming the group; the first, unless `report` keeps them.
     """
-    tell(_instance_group_faults(config, gpu_count, backend_uses_gpu), report)
+    usable = [gpu for gpu in range(gpu_count) if gpu not in unsupported]
+    which = f"GPUs with at least the minimum required CUDA compatibility of {minimum:f}" if unsupported else ""
+    tell(_instance_group_faults(config, usable, which or "GPUs of this server", backend_uses_gpu), report)
 
 
-def _instance_group_faults(config: Message, gpu_count: int, backend_uses_gpu: bool) -> Faults:
+def _instance_group_faults(config: Message, usable: list[int], which: str, backend_uses_gpu: bool) -> Faults:
     if config.HasField("ensemble_scheduling"):
         return
     if not config.instance_group:
@@ -75,7 +91,7 @@ def _instance_group_faults(config: Message, gpu_count: int, backend_uses_gpu: bo
         where = f"instance group {group.name} of model {config.name}"
         kind = enum_name(group, "kind")
         if group.kind == ModelInstanceGroup.KIND_GPU:
-            yield from _gpu_faults(at, group, where, gpu_count, config.backend if not backend_uses_gpu else None)
+            yield from _gpu_faults(at, group, where, usable, which, None if backend_uses_gpu else config.backend)
         elif group.kind not in (ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_MODEL):
             yield ConfigFault(f"{at}.kind", f"{where} has unexpected kind {kind}", expected="KIND_CPU or KIND_MODEL")
         elif group.gpus:
@@ -181,9 +197,11 @@ def _priority_faults(name: str, batching: Message) -> Faults:
             )
 
 
-def _gpu_faults(at: str, group: Message, where: str, gpu_count: int, gpuless_backend: str | None) -> Faults:
+def _gpu_faults(
+    at: str, group: Message, where: str, usable: list[int], which: str, gpuless_backend: str | None
+) -> Faults:
     kind = f"{at}.kind"
-    if gpu_count == 0:
+    if not usable:
         text = f"{where} has kind KIND_GPU but no GPUs are available; use KIND_CPU or KIND_AUTO"
         yield ConfigFault(kind, text, expected="KIND_CPU or KIND_AUTO")
         return
@@ -193,10 +211,10 @@ def _gpu_faults(at: str, group: Message, where: str, gpu_count: int, gpuless_bac
     if not group.gpus:
         yield ConfigFault(f"{at}.gpus", f"{where} has kind KIND_GPU but specifies no GPUs", expected="numbers of GPUs")
     for index, gpu in enumerate(group.gpus):
-        if not 0 <= gpu < gpu_count:
-            present = ", ".join(str(number) for number in range(gpu_count))
+        if gpu not in usable:
+            present = ", ".join(str(number) for number in usable)
             yield ConfigFault(
                 f"{at}.gpus[{index}]",
-                f"{where} specifies invalid or unsupported gpu id {gpu}; GPUs of this server are: {present}",
+                f"{where} specifies invalid or unsupported gpu id {gpu}; {which} are: {present}",
                 expected=f"one of {present}",
             )

@@ -22,6 +22,8 @@ from tis.config.extensions import (
     pad_entries,
 )
 from tis.config.proto import Message, enum_name
+from tis.config.spreading import PARAMETER as PLACEMENT
+from tis.config.spreading import WORDS as PLACEMENTS
 from tis.contracts.datatypes import ELEMENT_BYTES, from_config
 from tis.errors import TisError, invalid
 
@@ -55,6 +57,8 @@ def check_extensions(config: Message) -> None:
             raise invalid(
                 f"parameter '{key}' of {config.name} cannot be used with an ensemble; give it to the models of its steps"
             )
+    if texts.get(PLACEMENT, "replicate") not in PLACEMENTS:
+        raise _fault(config, PLACEMENT, f"one of {', '.join(PLACEMENTS)}", texts[PLACEMENT])
     if PAD_INPUTS in texts:
         _check_padding(config, texts)
         return

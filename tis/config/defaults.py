@@ -38,15 +38,19 @@ def normalized(config: Message) -> Message:
     return config
 
 
-def with_instance_groups(config: Message, *, gpu_count: int, backend_uses_gpu: bool) -> Message:
+def with_instance_groups(
+    config: Message, *, gpu_count: int, backend_uses_gpu: bool, unsupported: frozenset[int] = frozenset()
+) -> Message:
     """A copy whose instance groups all have a name, a kind other than KIND_AUTO, a count and, for KIND_GPU, their GPUs.
 
     Args:
         config: an ensemble's config comes back as it is: it has no instances.
         gpu_count: GPUs that the server may use, numbered from 0.
         backend_uses_gpu: False for a backend that only knows CPUs: KIND_AUTO then means KIND_CPU.
+        unsupported: those of the GPUs that the server may not use after all.
     """
     config = copy_of(config)
+    usable = [gpu for gpu in range(gpu_count) if gpu not in unsupported]
     if config.HasField("ensemble_scheduling"):
         return config
     if not config.instance_group:
@@ -54,13 +58,12 @@ def with_instance_groups(config: Message, *, gpu_count: int, backend_uses_gpu: b
     for index, group in enumerate(config.instance_group):
         group.name = group.name or f"{config.name}_{index}"
         if group.kind == ModelInstanceGroup.KIND_AUTO:
-            every_gpu_present = all(0 <= gpu < gpu_count for gpu in group.gpus)
-            on_gpu = backend_uses_gpu and gpu_count > 0 and every_gpu_present
+            on_gpu = backend_uses_gpu and bool(usable) and set(group.gpus) <= set(usable)
             group.kind = ModelInstanceGroup.KIND_GPU if on_gpu else ModelInstanceGroup.KIND_CPU
         if group.count < 1:
             group.count = _default_count(group.kind, config.backend)
         if group.kind == ModelInstanceGroup.KIND_GPU and not group.gpus:
-            group.gpus.extend(range(gpu_count))
+            group.gpus.extend(usable)
     return config
 
 

@@ -11,6 +11,7 @@
                                 0 for any number; decimals are allowed
 `tis.execution_limit_s`         how many seconds a batch may run; its instance is then killed and started anew
 `tis.memory_limit_bytes`        how much memory an instance may have, before a fresh one takes its place
+`tis.placement`                 `spread` or `pack`: instances on GPUs are counted in all, see `tis.config.spreading`
 ==============================  =====================================================================================
 
 Reading forgives everything, since it is done of unfinished configs, too; `tis.config.check_extensions` says what is wrong.
@@ -20,6 +21,7 @@ import re
 from typing import Final
 
 from tis.config.proto import Message
+from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.contracts.scheduling_spec import ExtensionSpec, PaddingSpec
 
 PREFIX: Final = "tis."
@@ -32,7 +34,7 @@ COVERS: Final = "tis.timeout_covers_execution"
 LOAD_LIMIT: Final = "tis.load_limit_s"
 EXECUTION_LIMIT: Final = "tis.execution_limit_s"
 MEMORY_LIMIT: Final = "tis.memory_limit_bytes"
-KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT)
+KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, PLACEMENT)
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 

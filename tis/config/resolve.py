@@ -15,6 +15,7 @@ from tis.config.defaults import with_instance_groups
 from tis.config.fault import Report, raise_it, raised, tell
 from tis.config.proto import Message
 from tis.config.refused import check_supported
+from tis.config.spreading import GpuRoom, spread, wants_spreading
 from tis.contracts.model_spec import ModelSignature
 from tis.errors import TisError, not_found
 
@@ -25,6 +26,12 @@ class Surroundings:
 
     #: GPUs that the server may use.
     gpu_count: int = 0
+    #: Those of them that are older than the operator wants.
+    unsupported_gpus: frozenset[int] = frozenset()
+    #: What that minimum is; for errors.
+    min_compute_capability: float = 0.0
+    #: How much room each GPU has; empty: as much as any other.
+    gpu_rooms: tuple[GpuRoom, ...] = ()
     #: False for a backend that runs on CPUs only.
     backend_uses_gpu: bool = True
     #: False after `--disable-auto-complete-config`.
@@ -38,9 +45,18 @@ def with_placement(config: Message, surroundings: Surroundings, report: Report =
     Raises:
         TisError: INVALID_ARG for groups that this machine cannot hold.
     """
-    gpus, uses = surroundings.gpu_count, surroundings.backend_uses_gpu
-    config = with_instance_groups(config, gpu_count=gpus, backend_uses_gpu=uses)
-    check_instance_groups(config, gpu_count=gpus, backend_uses_gpu=uses, report=report)
+    gpus, uses, old = surroundings.gpu_count, surroundings.backend_uses_gpu, surroundings.unsupported_gpus
+    config = with_instance_groups(config, gpu_count=gpus, backend_uses_gpu=uses, unsupported=old)
+    check_instance_groups(
+        config,
+        gpu_count=gpus,
+        backend_uses_gpu=uses,
+        unsupported=old,
+        minimum=surroundings.min_compute_capability,
+        report=report,
+    )
+    if wants_spreading(config):
+        spread(config, surroundings.gpu_rooms)
     return config
 
 

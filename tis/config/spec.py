@@ -27,6 +27,7 @@ def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
                 device_id=device,
                 rate_limit=scheduling.rate_limit(group),
                 passive=group.passive,
+                host_policy=group.host_policy,
             )
             for number in range(group.count)
             for device in devices

@@ -19,7 +19,6 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "optimization.eager_batching",
         "instance_group.secondary_devices",
         "instance_group.profile",
-        "instance_group.host_policy",
         "cc_model_filenames",
         "model_operations",
     }

@@ -52,6 +52,8 @@ class InstanceSpec(msgspec.Struct, frozen=True):
     rate_limit: RateLimitSpec = RateLimitSpec()
     #: A passive instance is loaded and never given anything to run.
     passive: bool = False
+    #: The host policy that the group names; empty: the one named after its kind.
+    host_policy: str = ""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, dict=True):

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tis.pinned import core_list
 from tis.process import STACK_SIGNAL, ChildArguments
 from tis.supervisor.limits import Limits
+from tis.supervisor.placement import Placement
 
 
 class Child:
@@ -27,6 +29,7 @@ class Child:
         http_fd: int = -1,
         metrics_fd: int = -1,
         environment: Mapping[str, str] | None = None,
+        placement: Placement | None = None,
     ) -> None:
         #: Where what it logs and prints is read; closing them is up to who reads.
         self.log_fd, log_end = _pipe()
@@ -47,7 +50,7 @@ class Child:
         # -P: the current directory is not on the path, so that nothing there can hide the server's own modules.
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, *arguments.as_argv()],
+                [sys.executable, "-P", "-m", *_pins(placement), module, *arguments.as_argv()],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout_end,
                 stderr=stderr_end,
@@ -91,6 +94,16 @@ class Child:
         """Have it write what its threads do to its standard error, unless it cannot even do that."""
         with contextlib.suppress(OSError):
             signal.pidfd_send_signal(self.pidfd, STACK_SIGNAL)
+
+
+def _pins(placement: Placement | None) -> list[str]:
+    """The words before a module's name that pin its process; none where it may run anywhere."""
+    pins: list[str] = []
+    if placement is not None and placement.cores is not None:
+        pins.append(f"--cores={core_list(placement.cores)}")
+    if placement is not None and placement.node is not None:
+        pins.append(f"--node={placement.node}")
+    return ["tis.pinned", *pins] if pins else []
 
 
 def _pipe() -> tuple[int, int]:

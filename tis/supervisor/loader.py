@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
+from tis.config.proto import Message
 from tis.config.resolve import Surroundings
+from tis.config.spreading import GpuRoom, wants_spreading
 from tis.contracts.resources import check_resources
 from tis.errors import TisError, internal, invalid, unavailable
 from tis.log import get_logger
@@ -29,7 +31,8 @@ from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.served_model import ServedModel
 from tis.supervisor.unloader import Unloader
-from tis.supervisor.version import ModelVersion, State, VersionHost
+from tis.supervisor.version import ModelVersion, State
+from tis.supervisor.version_host import VersionHost
 
 #: Called when a load has ended; with why it failed, where it did.
 Done = Callable[[TisError | None], None]
@@ -157,7 +160,7 @@ class Loader:
         order: LoadOrder,
         done: Done,
     ) -> None:
-        surroundings = self._surroundings(str(definition.config.backend))
+        surroundings = self._surroundings(definition.config)
         is_ensemble = definition.config.HasField("ensemble_scheduling")
         kind = EnsembleVersion if is_ensemble else ModelVersion
         try:
@@ -275,9 +278,17 @@ class Loader:
         while model.afterwards and not model.busy:
             model.afterwards.popleft()()
 
-    def _surroundings(self, backend: str) -> Surroundings:
+    def _surroundings(self, config: Message) -> Surroundings:
+        backend, machine = str(config.backend), self._host.machine
+        rooms: tuple[GpuRoom, ...] = ()
+        if wants_spreading(config) and len(machine.gpus) > 1:
+            there = [each for each in self._models.versions if each.state is not State.UNAVAILABLE]
+            rooms = machine.rooms([instance for each in there for instance in each.spec.instances])
         return Surroundings(
-            gpu_count=len(self._host.machine.gpus),
+            gpu_count=len(machine.gpus),
+            unsupported_gpus=machine.unsupported_gpus,
+            min_compute_capability=self._settings.min_supported_compute_capability,
+            gpu_rooms=rooms,
             backend_uses_gpu=backend_uses_gpu(backend),
             auto_complete=self._settings.auto_complete_config,
             default_max_batch_size=_default_max_batch_size(self._settings, backend),

@@ -12,7 +12,7 @@ from tis.supervisor.activation import inherited_ports
 from tis.supervisor.addresses import Port, ReservedPort
 from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
-from tis.supervisor.machine import this_machine
+from tis.supervisor.machine import usable_cores
 from tis.supervisor.supervisor import Supervisor
 from tis.supervisor.systemd import Systemd
 from tis_shm.limits import choose_pool_bytes, memory_limit_bytes
@@ -33,7 +33,7 @@ def run(settings: ServerSettings) -> int:
         if settings.access_log not in ("", "-"):
             # Frontends write it; one that cannot be written is told of now.
             FileOutput(settings.access_log).close()
-        passed = inherited_ports(systemd, settings, settings.frontend_count(this_machine().cores))
+        passed = inherited_ports(systemd, settings, settings.frontend_count(usable_cores()))
         ports += passed.values()
         http: Port | None = passed.get("http")
         if http is None:

@@ -23,11 +23,12 @@ from tis.supervisor.grants import Grants
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loader import Loader
 from tis.supervisor.loop import Loop
-from tis.supervisor.machine import this_machine
+from tis.supervisor.machine import machine_under
 from tis.supervisor.metrics import Metrics
 from tis.supervisor.model_control import serve_model_control
 from tis.supervisor.models import Models
 from tis.supervisor.output import Outputs
+from tis.supervisor.placement import Placement
 from tis.supervisor.polling import Polling
 from tis.supervisor.publication import Publication
 from tis.supervisor.recycling import Recycling
@@ -61,7 +62,7 @@ class Supervisor:
         self._http = http
         self._grpc = grpc
         self._metrics = metrics
-        self.machine: Final = this_machine()
+        self.machine: Final = machine_under(settings)
         self.model_load_timeout_s: Final = settings.model_load_timeout_s
         self._loop = Loop()
         self._outputs = Outputs(self._loop)
@@ -168,9 +169,9 @@ class Supervisor:
         self._vigil.told_to_end(peer)
         self._hub.send(peer, m.Stop())
 
-    def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
+    def launch_worker(self, peer: int, environment: dict[str, str], where: Placement) -> Child:
         """Start a worker process."""
-        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment)
+        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment, placement=where)
 
     def tell_scheduler(self, message: m.Message) -> None:
         """Send to the scheduler."""
@@ -300,7 +301,7 @@ class Supervisor:
                 return
         version = self.models.of_peer(peer)
         if version is not None:
-            self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads), self._regions.table())
+            self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads(peer)), self._regions.table())
             version.hello(peer)
 
     def _on_up(self, up: m.Up) -> None:

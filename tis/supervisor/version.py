@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from itertools import count
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -24,9 +24,10 @@ from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
 from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
-from tis.supervisor.instances import Changed, InstancePlace, Instances, InstancesHost
+from tis.supervisor.instances import Changed, InstancePlace, Instances
 from tis.supervisor.limits import limits_of
-from tis.supervisor.machine import Machine
+from tis.supervisor.placement import Placement
+from tis.supervisor.version_host import VersionHost
 
 #: Why a version that served is not there any more, by Triton's word.
 UNLOADED: Final = "unloaded"
@@ -43,24 +44,6 @@ class State(Enum):
     READY = auto()
     UNAVAILABLE = auto()
     UNLOADING = auto()
-
-
-class VersionHost(InstancesHost, Protocol):
-    """What a version needs of the supervisor."""
-
-    @property
-    def machine(self) -> Machine:
-        """Cores and GPUs."""
-
-    @property
-    def model_load_timeout_s(self) -> float:
-        """How long an instance may take to load, unless its model says; 0 for any time."""
-
-    def launch_worker(self, peer: int, environment: dict[str, str]) -> Child:
-        """Start a worker process."""
-
-    def send(self, peer: int, *messages: m.Message) -> None:
-        """Send to one child."""
 
 
 class ModelVersion:
@@ -92,11 +75,11 @@ class ModelVersion:
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
         self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
+        #: Where each instance runs, once it has begun to load.
+        self._placements: tuple[Placement, ...] = ()
         #: Why the instance died that died last.
         self._last_death = ""
         self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
-        cpu_instances = sum(1 for instance in self.spec.instances if instance.kind != "GPU")
-        self.threads = host.machine.threads_for(cpu_instances)
 
     @property
     def path(self) -> Path:
@@ -122,8 +105,19 @@ class ModelVersion:
         self._started_s = time.monotonic()
         # Before any worker reads them: what changes later is another model.
         self._files = fingerprint(self._definition.path / str(self.version))
+        try:
+            self._placements = self._host.machine.place(self.spec.instances)
+            self._host.machine.check_room(self._placements)
+        except TisError as error:
+            self._fail(error)
+            return
         for place in self.instances:
             place.start()
+
+    def threads(self, peer: int) -> int:
+        """How many threads an instance should use."""
+        place = self.instances.find(peer)
+        return 1 if place is None else self._placements[place.number].threads
 
     def peers_up(self) -> list[int]:
         """Peer ids of the instances that take batches, or finish what they have."""
@@ -307,7 +301,9 @@ class ModelVersion:
         spec = self.spec.instances[number]
 
         def launch(peer: int) -> Child:
-            child = self._host.launch_worker(peer, self._host.machine.environment(spec, self.threads))
+            where = self._placements[number]
+            environment = self._host.machine.environment(where.instance, where.threads)
+            child = self._host.launch_worker(peer, environment, where)
             child.limits = limits_of(self.spec.extensions, self._host.model_load_timeout_s)
             return child
 

@@ -43,7 +43,7 @@ SETTLED_LATER = {
     "response_cache_bytes",
 }
 
-#: A good value that asks for something else than what the server does anyway, for each flag that does not exist yet.
+#: A good value, where it is of no common kind.
 ASKED_FOR = {
     "cuda-memory-pool-byte-size": "0:67108864",
     "cuda-virtual-address-size": "0:1",
@@ -109,10 +109,9 @@ def _accepts(flag: Flag) -> tuple[object, ...]:
 
 
 _HARMLESS = """
-    --model-namespacing=false --enable-peer-access=false
+    --model-namespacing=false
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
-    --cuda-memory-pool-byte-size=0:0
 """
 HARMLESS = _HARMLESS.split()
 

@@ -54,6 +54,7 @@ ACTED = {
     "instance_group.count",
     "instance_group.gpus",
     "instance_group.passive",
+    "instance_group.host_policy",
     "default_model_filename",
     "parameters",
     "metric_tags",

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tis.contracts.model_spec import InstanceSpec
-from tis.supervisor.machine import Machine, backend_uses_gpu, this_machine
+from tis.nvml import GpuFacts
+from tis.supervisor.machine import Machine, backend_uses_gpu
+from tis.supervisor.machine import this_machine as any_machine
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -15,6 +17,11 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*THREADS, "CUDA_DEVICE_ORDER"):
         monkeypatch.delenv(name, raising=False)
+
+
+def this_machine(environment: dict[str, str] | None = None, folder: Path = Path("/dev")) -> Machine:
+    """This machine without NVIDIA's library, whether or not it has that."""
+    return any_machine(environment or {}, folder, tuple)
 
 
 def devices(tmp_path: Path, *names: str) -> Path:
@@ -57,6 +64,19 @@ def test_a_server_told_to_use_no_gpu_uses_none(tmp_path: Path) -> None:
     assert this_machine({"TRITON_SERVER_CPU_ONLY": "1"}, devices(tmp_path, "nvidia0")).gpus == ()
 
 
+def test_gpus_have_their_uuids_where_the_library_tells_them(tmp_path: Path) -> None:
+    folder = devices(tmp_path, "nvidia0", "nvidia1")
+    facts = (GpuFacts("GPU-a", 1, (9, 0)), GpuFacts("GPU-b", 0, (8, 6)))
+    machine = any_machine({"CUDA_VISIBLE_DEVICES": "1,0"}, folder, lambda: facts)
+    assert (machine.gpus, machine.gpu_nodes, machine.gpu_capabilities) == (
+        ("GPU-b", "GPU-a"),
+        (0, 1),
+        ((8, 6), (9, 0)),
+    )
+    fastest = {"CUDA_VISIBLE_DEVICES": "1,0", "CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
+    assert any_machine(fastest, folder, lambda: facts).gpus == ("1", "0")
+
+
 # ---- a worker's environment ----------------------------------------------------------------------------------------
 
 MACHINE = Machine(8, ("3", "GPU-abc"))
@@ -96,7 +116,8 @@ def test_instances_share_the_cores(cores: int, instances: int, threads: int) -> 
 
 
 def test_this_machine_has_the_cores_that_this_process_may_use() -> None:
-    assert this_machine().cores == len(os.sched_getaffinity(0))
+    assert this_machine().allowed == os.sched_getaffinity(0)
+    assert 1 <= this_machine().cores <= len(os.sched_getaffinity(0))
 
 
 def test_a_backend_that_nobody_knows_or_that_is_not_installed_uses_no_gpu() -> None:

@@ -1,6 +1,6 @@
 """Flags of the model repository: where it is, what is loaded from it, and when."""
 
-from tis.cli.flag import Append, Flag, FlagGroup, Mark, NotYet, Store
+from tis.cli.flag import Append, Flag, FlagGroup, Mark, Moot, NotYet, Store
 from tis.cli.values import BOOLEAN, CONFIG_NAME, SECONDS, TEXT, at_least, one_of
 
 MODEL_REPOSITORY = FlagGroup(
@@ -79,7 +79,7 @@ MODEL_REPOSITORY = FlagGroup(
         ),
         Flag(
             name="enable-peer-access",
-            action=NotYet(BOOLEAN, "this server does not set up access between GPUs", accepts=(False,)),
+            action=Moot(BOOLEAN, "this server runs each instance in a process that sees its own GPU only"),
             default="true",
             help="Whether GPUs may read each other's memory.",
         ),

@@ -7,6 +7,8 @@ from tis.cli.values import (
     BYTES,
     CACHE_SETTING,
     DEVICE_BYTES,
+    GPU_LIMIT,
+    HOST_POLICY,
     INTEGER,
     NUMBER,
     RATE_LIMIT_RESOURCE,
@@ -14,7 +16,7 @@ from tis.cli.values import (
     one_of,
 )
 
-_NO_GPU_POOLS = "this server keeps no GPU memory of its own"
+_NO_GPU_POOLS = "this server sets no GPU memory aside; frameworks do that themselves"
 
 BACKEND = FlagGroup(
     "Backend",
@@ -93,20 +95,23 @@ MEMORY = FlagGroup(
         ),
         Flag(
             name="cuda-memory-pool-byte-size",
-            action=NotYet(DEVICE_BYTES, _NO_GPU_POOLS, accepts=(0,)),
+            action=Moot(DEVICE_BYTES, _NO_GPU_POOLS),
             default="67108864 for each GPU",
             help="<gpu>:<bytes>: how much memory of a GPU is set aside. Give the flag once for each GPU.",
         ),
         Flag(
             name="cuda-virtual-address-size",
-            action=NotYet(DEVICE_BYTES, _NO_GPU_POOLS),
+            action=Moot(
+                DEVICE_BYTES, "this server keeps states of sequences in the machine's memory, where they may grow"
+            ),
             default="1073741824 for each GPU",
             help="<gpu>:<bytes>: how far a model's state may grow on a GPU. Give the flag once for each GPU.",
         ),
         Flag(
             name="min-supported-compute-capability",
-            action=NotYet(NUMBER, "this server uses every GPU that a model's framework can use"),
-            help="The oldest kind of GPU to use.",
+            action=Store("min_supported_compute_capability", NUMBER),
+            default="0",
+            help="The lowest CUDA compute capability that a GPU must have to be used, such as 7.5. Needs the extra `gpu`.",
         ),
         Flag(
             name="buffer-manager-thread-count",
@@ -116,13 +121,16 @@ MEMORY = FlagGroup(
         ),
         Flag(
             name="host-policy",
-            action=NotYet(TEXT, "this server does not bind models to processors"),
-            help="<policy>,numa-node=<node> or <policy>,cpu-cores=<cores>: where instances with that policy run.",
+            action=Append("host_policies", HOST_POLICY),
+            help="<policy>,numa-node=<node> or <policy>,cpu-cores=<cores>: where instances run whose group names that "
+            "`host_policy`, or none and has the kind of this name: `cpu`, `model`, `gpu_0`, `gpu_1`, … Cores are numbers and "
+            "ranges, such as 0-3,8. Give the flag once for each setting.",
         ),
         Flag(
             name="model-load-gpu-limit",
-            action=NotYet(TEXT, "this server loads a model whatever GPU memory is in use"),
-            help="<gpu>:<fraction>: refuse to load a model while more of the GPU's memory than this is in use.",
+            action=Append("model_load_gpu_limits", GPU_LIMIT),
+            help="<gpu>:<fraction>: refuse to load a model while more of the GPU's memory than this is in use. Needs "
+            "the extra `gpu`. Give the flag once for each GPU.",
         ),
         Flag(
             name="allow-client-shm",

@@ -41,6 +41,8 @@ class InstancePlace(Place):
         self.spec: Final = spec
         #: What its process needed when it was just up, and how long it took until then.
         self.first_memory_bytes = 0
+        #: What its process ran to warm the model up. A scheduler that begins later than it is told, too.
+        self.warmups: tuple[m.Warmup, ...] = ()
         self.took_s = 0.0
 
     def note_up(self) -> None:

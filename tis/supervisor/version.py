@@ -269,7 +269,8 @@ class ModelVersion:
         if place is None:
             return
         then = self.instances.came_up(place)
-        self.introduce(peer, warmups)
+        place.warmups = warmups
+        self.introduce(peer)
         then()
         if self.state is State.READY:
             self._tell_trouble()
@@ -279,12 +280,12 @@ class ModelVersion:
             _log.info("successfully loaded '%s' version %d", self.name, self.version)
             self.on_settled()
 
-    def introduce(self, peer: int, warmups: tuple[m.Warmup, ...] = ()) -> None:
+    def introduce(self, peer: int) -> None:
         """Tell the scheduler of an instance that is up, unless it is passive: such a one is never given anything to run."""
         place = self.instances.find(peer)
         if place is not None and not place.spec.passive and not self.instances.is_leaving(place):
             self._host.tell_scheduler(
-                m.InstanceUp(peer, self.name, self.version, place.number, self.load, warmups, place.spec)
+                m.InstanceUp(peer, self.name, self.version, place.number, self.load, place.warmups, place.spec)
             )
 
     def scheduler_began(self) -> None:

@@ -70,6 +70,9 @@ class SchedulerLoop:
 
     def run(self) -> None:
         """Work until told to stop."""
+        # The table comes with the first message: no request is to be looked at before.
+        for message in self._control.receive():
+            self._on_control(message)
         self._control.send(m.Up(self._peer))
         while not self._stopping:
             control = self._heartbeat()

@@ -4,8 +4,11 @@ import socket
 from typing import Final, Protocol
 
 from tis.errors import TisError, unavailable
+from tis.log import get_logger
 
 _BACKLOG: Final = 2048
+
+_log = get_logger(__name__)
 
 
 class Port(Protocol):
@@ -77,3 +80,10 @@ def _in_use(service: str, address: str, port: int, error: OSError) -> TisError:
         f"Socket '{address}:{port}' of the {service} service cannot be used: {error.strerror}. Stop the program that uses "
         "it or choose another port"
     )
+
+
+def log_services(grpc: Port | None, http: Port | None, metrics: Port | None) -> None:
+    """Say where the server serves, as Triton does."""
+    for service, port in (("GRPCInferenceService", grpc), ("HTTPService", http), ("Metrics Service", metrics)):
+        if port is not None:
+            _log.info("Started %s at %s:%d", service, port.address, port.port)

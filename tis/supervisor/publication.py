@@ -59,13 +59,21 @@ class Publication:
             self._frontends[peer] = max(epoch, self._frontends[peer])
         self._settle()
 
+    @property
+    def is_everywhere(self) -> bool:
+        """True where everybody acts by the newest table."""
+        return self._everywhere() >= self._table.epoch
+
+    def _everywhere(self) -> int:
+        return min([self._scheduler_epoch if self._scheduler else 0, *self._frontends.values()])
+
     def when_everywhere(self, callback: Callable[[], None]) -> None:
         """Call back once everybody acts by the newest table of now, or a newer one."""
         self._waiting.append((self._table.epoch, callback))
         self._settle()
 
     def _settle(self) -> None:
-        everywhere = min([self._scheduler_epoch if self._scheduler else 0, *self._frontends.values()])
+        everywhere = self._everywhere()
         due = [callback for epoch, callback in self._waiting if epoch <= everywhere]
         self._waiting = [(epoch, callback) for epoch, callback in self._waiting if epoch > everywhere]
         for callback in due:

@@ -13,7 +13,7 @@ from tis.errors import TisError, internal
 from tis.log import get_logger, log_block
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
-from tis.supervisor.addresses import Port
+from tis.supervisor.addresses import Port, log_services
 from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
@@ -96,6 +96,7 @@ class Supervisor:
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
         self._started = False
+        self._tables_hold = False  # until all models have settled and everybody has heard so
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
         self._failure: TisError | None = None
@@ -198,7 +199,7 @@ class Supervisor:
     def _ready(self) -> bool:
         everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
         models_ready = self.models.all_ready or not self._settings.strict_readiness
-        return everybody_up and self.models.settled and models_ready and not self._stopping.begun
+        return everybody_up and self._tables_hold and self.models.settled and models_ready and not self._stopping.begun
 
     def _publish_regions(self, table: m.Regions) -> set[int]:
         """Tell frontends and workers the clients' regions; gives the frontends that have been told."""
@@ -331,13 +332,18 @@ class Supervisor:
     # ---- starting --------------------------------------------------------------------------------------------------
 
     def _models_settled(self) -> None:
+        self._publication.when_everywhere(self._table_holds)
+
+    def _table_holds(self) -> None:
+        """Everybody acts by the table."""
+        self._tables_hold = self._tables_hold or self.models.settled
         self._publish_state()
         self._announce()
 
     def _announce(self) -> None:
         """Say once that the server serves; or give up, where a model failed and the operator wants that."""
         everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
-        if self._started or self._stopping.begun or not self.models.settled or not everybody_up:
+        if self._started or self._stopping.begun or not self._tables_hold or not everybody_up:
             return
         self._started = True
         log_block(_log, "", self.models.log_table())
@@ -345,10 +351,7 @@ class Supervisor:
             self._failure = internal("failed to load all models")
             self._stopping.begin()
             return
-        services = {"GRPCInferenceService": self._grpc, "HTTPService": self._http, "Metrics Service": self._metrics}
-        for service, port in services.items():
-            if port is not None:
-                _log.info("Started %s at %s:%d", service, port.address, port.port)
+        log_services(self._grpc, self._http, self._metrics)
         self._service.started()
 
     # ---- reloading -------------------------------------------------------------------------------------------------

@@ -272,7 +272,7 @@ class Core:
 
     def _refuse(self, messages: list[m.Message], error: TisError) -> None:
         for message in messages:
-            if isinstance(message, m.Infer):
+            if isinstance(message, m.Infer) and message.request_id in self._pending:
                 self._answer(m.Failure(message.request_id, error.code, error.message))
             elif isinstance(message, m.StatisticsQuery | m.MetricsQuery):
                 query = self._queries.pop(message.request_id, None)

@@ -75,7 +75,8 @@ class SchedulerLink:
             if self._socket.blocked:
                 self._loop.add_writer(self._fd, self._resume)
         except TisError as error:
-            self._refused(outgoing, error)
+            # Later: whoever posts the last message of a packet does not expect its answer before `post` returns.
+            self._loop.call_soon(self._refused, outgoing, error)
 
     def _hear(self) -> None:
         try:

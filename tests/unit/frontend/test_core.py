@@ -267,6 +267,19 @@ def test_without_a_scheduler_a_request_is_refused_at_once(bench: Bench) -> None:
     assert bench.core.used_bytes == 0
 
 
+def test_without_a_scheduler_no_request_is_answered_before_it_is_submitted(bench: Bench) -> None:
+    """Not even the one that fills a packet, which leaves at once: its block is its caller's until `submit` has returned."""
+    bench.stop_scheduler()
+    bench.turn()
+    for _ in range(20):
+        bench.submit()
+        assert not bench.answers
+    bench.turn()
+    assert len(bench.answers) == 20
+    assert bench.core.used_bytes == 0
+    assert not bench.core.late_answers
+
+
 def test_a_query_that_failed_before_it_could_leave_does_not_keep_others_from_their_answers(bench: Bench) -> None:
     bench.stop_scheduler()
     bench.turn()

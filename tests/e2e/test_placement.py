@@ -151,14 +151,19 @@ def test_placement_shows_where_instances_would_run_on_another_machine(tmp_path: 
 
 def test_placement_shows_this_machine_and_what_cannot_be_placed(tmp_path: Path) -> None:
     write_identity(tmp_path, "here", one=False, extra=group())
-    write_identity(tmp_path, "there", one=False, extra="instance_group [ { gpus: 0 }, { kind: KIND_GPU gpus: 3 } ]\n")
+    write_identity(
+        tmp_path,
+        "there",
+        one=False,
+        extra="instance_group [ { kind: KIND_GPU gpus: 0 }, { kind: KIND_GPU gpus: 3 } ]\n",
+    )
     done = show(tmp_path, "--json")
     said = json.loads(done.stdout)
     assert done.returncode == 1
     assert [(row["instance"], row["kind"], row["cores"], row["gpu"]) for row in said["instances"]] == [
         ("here_0_0", "CPU", "", None)
     ]
-    assert said["errors"][0].startswith("there: instance group there_1 of model there has kind KIND_GPU but no GPUs")
+    assert said["errors"][0].startswith("there: instance group there_0 of model there has kind KIND_GPU but no GPUs")
     done = show(tmp_path, "--gpus=2")
     assert (
         "there_1 of model there specifies invalid or unsupported gpu id 3; GPUs of this server are: 0, 1" in done.stderr

@@ -15,7 +15,7 @@ from tis.nvml import GpuFacts, GpuMemory, read_gpus, read_memory
 from tis.pinned import may_bind_memory
 from tis.settings import ServerSettings
 from tis.supervisor.host_policy import by_name
-from tis.supervisor.placement import Placement, check_gpu_limits, place
+from tis.supervisor.placement import Placement, check_gpu_limits, place, visible_to
 from tis.supervisor.topology import Gpu, core_quota, numa_nodes, too_old, visible_gpus
 
 _CUDA_DISTRIBUTIONS: Final = {"onnxruntime": "onnxruntime-gpu", "pytorch": "torch", "tensorflow": "tensorflow"}
@@ -112,9 +112,7 @@ class Machine:
         # ONNX Runtime writes usage data below the home directory and can send them, unless told before it is imported.
         environment["ORT_DISABLE_TELEMETRY"] = "1"
         environment["CUDA_DEVICE_ORDER"] = os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        environment["CUDA_VISIBLE_DEVICES"] = self.gpus[instance.device_id] if instance.kind == "GPU" else ""
-        if instance.kind == "MODEL":
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
+        environment["CUDA_VISIBLE_DEVICES"] = visible_to(self.gpus, instance)
         return environment
 
 

@@ -54,7 +54,9 @@ def place(
     counted = [instance.kind != "GPU" or wish != HostPolicy() for instance, wish in zip(instances, wishes, strict=True)]
     threads = _threads(machine, pinned, counted)
     return tuple(
-        Placement(instance, _visible(machine, instance), cores, wish.node if machine.binds_memory else None, share)
+        Placement(
+            instance, visible_to(machine.gpus, instance), cores, wish.node if machine.binds_memory else None, share
+        )
         for instance, wish, cores, share in zip(instances, wishes, pinned, threads, strict=True)
     )
 
@@ -86,11 +88,11 @@ def check_gpu_limits(
             )
 
 
-def _visible(machine: "Machine", instance: InstanceSpec) -> str:
-    """A GPU instance sees its GPU and no other, one that places itself sees all, a CPU instance none."""
+def visible_to(gpus: Sequence[str], instance: InstanceSpec) -> str:
+    """What CUDA_VISIBLE_DEVICES says: a GPU instance sees its GPU and no other, one that places itself all, others none."""
     if instance.kind == "GPU":
-        return machine.gpus[instance.device_id]
-    return ",".join(machine.gpus) if instance.kind == "MODEL" else ""
+        return gpus[instance.device_id]
+    return ",".join(gpus) if instance.kind == "MODEL" else ""
 
 
 def _cores(machine: "Machine", instance: InstanceSpec, wish: HostPolicy, name: str) -> frozenset[int] | None:

@@ -1,13 +1,16 @@
 """Workers see their share of the machine only: invented machines, real environments."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
+from tis.config.spreading import GpuRoom
 from tis.contracts.model_spec import InstanceSpec
-from tis.nvml import GpuFacts
-from tis.supervisor.machine import Machine, backend_uses_gpu
+from tis.nvml import GpuFacts, GpuMemory
+from tis.settings import ServerSettings
+from tis.supervisor.machine import Machine, backend_uses_gpu, invented_machine, machine_under
 from tis.supervisor.machine import this_machine as any_machine
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -75,6 +78,31 @@ def test_gpus_have_their_uuids_where_the_library_tells_them(tmp_path: Path) -> N
     )
     fastest = {"CUDA_VISIBLE_DEVICES": "1,0", "CUDA_DEVICE_ORDER": "FASTEST_FIRST"}
     assert any_machine(fastest, folder, lambda: facts).gpus == ("1", "0")
+
+
+def test_what_the_machine_cannot_do_for_the_operator_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ServerSettings(host_policies=(("a", "numa-node", "0"),), min_supported_compute_capability=7.5)
+    unknown = dataclasses.replace(invented_machine(cores=4, gpus=2), binds_memory=False)
+    monkeypatch.setattr("tis.supervisor.machine.this_machine", lambda: unknown)
+    machine_under(settings)
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "--host-policy",
+        "--min-supported-compute-capability",
+    ]
+    caplog.clear()
+    machine_under(ServerSettings())
+    known = dataclasses.replace(unknown, binds_memory=True, gpu_capabilities=((7, 0), (9, 0)))
+    monkeypatch.setattr("tis.supervisor.machine.this_machine", lambda: known)
+    assert machine_under(settings).unsupported_gpus == {0}
+    assert not caplog.records
+
+
+def test_room_on_a_gpu_is_what_instances_and_others_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    instances = [InstanceSpec("m_0", "GPU", 1), InstanceSpec("m_1", "GPU", 1), InstanceSpec("m_2", "CPU", 0)]
+    monkeypatch.setattr("tis.supervisor.machine.read_memory", lambda _names: (GpuMemory(25, 100), None))
+    assert invented_machine(cores=1, gpus=2).rooms(instances) == (GpuRoom(0, 0.75), GpuRoom(2, None))
 
 
 # ---- a worker's environment ----------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_a_policy_that_nobody_defined_asks_for_nothing() -> None:
 def test_policies_have_tritons_names_where_the_group_names_none(instance: InstanceSpec, policy: str) -> None:
     settings = ServerSettings(host_policies=((policy, "cpu-cores", "2-2"), ("other", "cpu-cores", "0-0")))
     (placed,) = invented_machine(cores=4, gpus=2).under(settings).place([instance])
-    assert placed.cores == {2}
+    assert placed.cores == frozenset({2})
 
 
 def test_a_node_without_cores_named_means_the_cores_of_that_node() -> None:
@@ -135,7 +135,7 @@ def test_a_machine_of_several_nodes_of_which_one_is_allowed_is_like_one_of_one_n
 
 def test_cores_that_the_server_may_not_use_are_left_out_of_a_policy() -> None:
     machine = invented_machine(cores=4).under(ServerSettings(host_policies=(("cpu", "cpu-cores", "2-70"),)))
-    assert machine.place([InstanceSpec("m_0", "CPU")])[0].cores == {2, 3}
+    assert machine.place([InstanceSpec("m_0", "CPU")])[0].cores == frozenset({2, 3})
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_policy_that_cannot_be_kept_fails_the_instances_that_bear_it(
 def test_of_settings_of_a_policy_the_last_one_counts() -> None:
     settings = ServerSettings(host_policies=(("cpu", "cpu-cores", "1-1"), ("cpu", "cpu-cores", "0-0,2")))
     (placed,) = invented_machine(cores=4).under(settings).place([InstanceSpec("m_0", "CPU")])
-    assert placed.cores == {0, 2}
+    assert placed.cores == frozenset({0, 2})
 
 
 # ---- --model-load-gpu-limit ----------------------------------------------------------------------------------------

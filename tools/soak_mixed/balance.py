@@ -46,7 +46,10 @@ class Counted:
         return cls(
             inference["success"]["count"],
             inference["fail"]["count"],
-            {each: int(seen.value("nv_inference_request_failure", model=name, reason=each)) for each in FAILURE_REASONS},
+            {
+                each: int(seen.value("nv_inference_request_failure", model=name, reason=each))
+                for each in FAILURE_REASONS
+            },
             stats["inference_count"],
             stats["execution_count"],
             inference["cache_hit"]["count"],

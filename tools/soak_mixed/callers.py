@@ -46,13 +46,14 @@ class Caller(Protocol):
 
 
 class HttpCaller:
-    """A connection that lives as long as it can; giving a request up closes it."""
+    """A connection that lives as long as it can; giving a request up closes it. See `Caller`."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address: Final = (host, port)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, ask: Ask, request_id: str) -> Told:
+        """As `Caller` says."""
         whole = False
         try:
             if self._streams is None:
@@ -80,6 +81,7 @@ class HttpCaller:
         return Told(_by_name(outputs), request_id=document.get("id", ""))
 
     async def close(self) -> None:
+        """Close the connection; the next call opens another."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
@@ -95,6 +97,7 @@ class GrpcCaller:
         self._stream: Final = self._channel.stream_stream(f"{_SERVICE}/ModelStreamInfer")
 
     async def call(self, ask: Ask, request_id: str) -> Told:
+        """As `Caller` says."""
         try:
             data: bytes = await self._infer(message(ask, request_id).SerializeToString())
         except grpc.aio.AioRpcError as error:
@@ -124,6 +127,7 @@ class GrpcCaller:
             call.cancel()
 
     async def close(self) -> None:
+        """Close the channel."""
         await self._channel.close()
 
 
@@ -155,9 +159,13 @@ def _http_request(ask: Ask, request_id: str) -> bytes:
     document = {"inputs": [entry], "parameters": {"binary_data_output": True, **ask.parameters}}
     head = json.dumps(({"id": request_id} if request_id else {}) | document).encode()
     return (
-        f"POST /v2/models/{ask.model}/infer HTTP/1.1\r\nHost: soak\r\n"
-        f"Content-Length: {len(head) + len(ask.data)}\r\n{HEADER_LENGTH}: {len(head)}\r\n\r\n"
-    ).encode() + head + ask.data
+        (
+            f"POST /v2/models/{ask.model}/infer HTTP/1.1\r\nHost: soak\r\n"
+            f"Content-Length: {len(head) + len(ask.data)}\r\n{HEADER_LENGTH}: {len(head)}\r\n\r\n"
+        ).encode()
+        + head
+        + ask.data
+    )
 
 
 def _told(response: Any) -> Told:

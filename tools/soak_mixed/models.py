@@ -178,9 +178,7 @@ def write_models(folder: Path) -> Path:
     _write_python(
         folder, "ordered", _ORDERED, _limited(3) + "max_batch_size: 4\ndynamic_batching { preserve_ordering: true }\n"
     )
-    write_sequence(
-        accumulator(), folder, "summing", _idle() + START + SUM_STATE % "", max_batch_size=SUMMING_SLOTS
-    )
+    write_sequence(accumulator(), folder, "summing", _idle() + START + SUM_STATE % "", max_batch_size=SUMMING_SLOTS)
     oldest = f"oldest {{ max_candidate_sequences: {REMEMBERING_SLOTS // 2} max_queue_delay_microseconds: 500 }}"
     sequences = f"max_batch_size: 4\nsequence_batching {{ {_idle()} {oldest} {_CONTROLS} }}\n"
     _write_python(folder, "remembering", _REMEMBERING, _limited(2) + sequences)

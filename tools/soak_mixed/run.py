@@ -33,6 +33,8 @@ _MOST_DESCRIPTORS: Final = 6
 _TURN_S: Final = 0.1
 _NEWS_S: Final = 10.0
 _SLOT_TRIES: Final = 3
+#: Ids of sequences that no client has.
+_FIRST_OF_TURN: Final = 10**9
 _MIB: Final = 1 << 20
 
 
@@ -61,7 +63,8 @@ class Report:
             f"sequences  {outcomes.sequences_whole} whole, {outcomes.sequences_broken} broken off",
             f"kills      {', '.join(f'{count} x {name}' for name, count in self.kills.items()) or 'none'}",
             f"reloads    {self.reloads}",
-            f"memory     {self.warm.memory_bytes / _MIB:.1f} MiB when warm, {self.end.memory_bytes / _MIB:.1f} MiB at the end",
+            f"memory     {self.warm.memory_bytes / _MIB:.1f} MiB when warm, "
+            f"{self.end.memory_bytes / _MIB:.1f} MiB at the end",
             f"{'':12} {'sent':>8} {'right':>8} {'errors':>7} {'given up':>8} {'lost':>5}   success    fail  by reason",
         ]
         for model, counted in self.balance.counted.items():
@@ -175,23 +178,29 @@ async def _slots(server: Server) -> list[str]:
     """Sequences that would fill every slot begin at once: each has to get one before any of them can have idled."""
     problems = []
     for model, slots in (("summing", SUMMING_SLOTS), ("remembering", REMEMBERING_SLOTS)):
-        for turn in range(_SLOT_TRIES):
-            first = 10**9 + turn * slots
-            callers = [HttpCaller(HOST, server.http_port) for _ in range(slots)]
-            asks = [
-                in_sequence(model, first + number, 1, 1, start=True, end=False) for number in range(len(callers))
-            ]
-            began_s = time.monotonic()
-            told = await asyncio.gather(*(each.call(ask, "") for each, ask in zip(callers, asks, strict=True)))
-            took_s = time.monotonic() - began_s
-            wrong = [each.error for each, ask in zip(told, asks, strict=True) if each.outputs != ask.expected]
-            ends = [in_sequence(model, first + number, 1, 2, start=False, end=True) for number in range(len(callers))]
-            await asyncio.gather(*(each.call(ask, "") for each, ask in zip(callers, ends, strict=True)))
-            for each in callers:
-                await each.close()
-            if not wrong and took_s < IDLE_S / 2:
+        for turn in range(1, _SLOT_TRIES + 1):
+            problem = await _fill(server, model, slots, turn)
+            if not problem:
                 break
             await asyncio.sleep(IDLE_S)
-        else:
-            problems.append(f"{model}: its {slots} slots took {took_s:.1f} s to be filled; {wrong}")
+            if turn == _SLOT_TRIES:
+                problems.append(f"{model}: {problem}")
     return problems
+
+
+async def _fill(server: Server, model: str, slots: int, turn: int) -> str:
+    """Begin and end so many sequences; what was wrong with that."""
+    sequences = range(_FIRST_OF_TURN * turn, _FIRST_OF_TURN * turn + slots)
+    callers = [HttpCaller(HOST, server.http_port) for _ in sequences]
+    starts = [in_sequence(model, each, 1, 1, start=True, end=False) for each in sequences]
+    ends = [in_sequence(model, each, 1, 2, start=False, end=True) for each in sequences]
+    began_s = time.monotonic()
+    told = await asyncio.gather(*(each.call(ask, "") for each, ask in zip(callers, starts, strict=True)))
+    took_s = time.monotonic() - began_s
+    await asyncio.gather(*(each.call(ask, "") for each, ask in zip(callers, ends, strict=True)))
+    for each in callers:
+        await each.close()
+    wrong = [each.error for each, ask in zip(told, starts, strict=True) if each.outputs != ask.expected]
+    if not wrong and took_s < IDLE_S / 2:
+        return ""
+    return f"its {slots} slots took {took_s:.1f} s to be filled; errors: {wrong}"

@@ -44,6 +44,8 @@ class ControlLink:
         self._socket.setsockopt(zmq.LINGER, 200)
         self._socket.connect(control_address(runtime_dir))
         self._early: list[messages.AnyMessage] = []
+        #: True where something may have arrived that the descriptor does not tell of: after a send, and after `wait_for`.
+        self.must_read = False
         self.send(messages.Hello(peer, os.getpid()))
 
     @property
@@ -54,6 +56,7 @@ class ControlLink:
     def send(self, *what: messages.Message) -> None:
         """Send messages as one packet."""
         self._socket.send(messages.encode(list(what)), zmq.DONTWAIT)
+        self.must_read = True
 
     def receive(self) -> list[messages.AnyMessage]:
         """Everything that has arrived. Call it until it is empty: the socket's descriptor signals changes, not states.
@@ -68,6 +71,7 @@ class ControlLink:
 
     def _collect(self) -> list[messages.AnyMessage]:
         arrived, self._early = self._early, []
+        self.must_read = False
         while True:
             try:
                 packet = self._socket.recv(zmq.DONTWAIT)
@@ -103,6 +107,7 @@ class ControlLink:
             for position, message in enumerate(arrived):
                 if isinstance(message, kinds):
                     self._early = passed + arrived[position + 1 :]
+                    self.must_read = True
                     return message
                 passed.append(message)
             left_s = end_s - time.monotonic()

@@ -75,7 +75,8 @@ class SchedulerLoop:
             self._on_control(message)
         self._control.send(m.Up(self._peer))
         while not self._stopping:
-            control = self._heartbeat()
+            self._heartbeat()
+            control = False
             for fd in self._poller.wait(self._timeout_s()):
                 if fd == self._mailbox_fd:
                     for message in self._mailbox.receive():
@@ -89,8 +90,9 @@ class SchedulerLoop:
                     self._desk.carry_out(self._caching.completed(now_ns), now_ns)
                 else:
                     self._receive_requests(fd)
-            if control:
+            while control or self._control.must_read:
                 # A ZeroMQ descriptor signals changes: it is read to the end after every signal, and after every send.
+                control = False
                 for message in self._control.receive():
                     self._on_control(message)
             self._dispatch()
@@ -100,24 +102,23 @@ class SchedulerLoop:
     # ---- waiting ---------------------------------------------------------------------------------------------------
 
     def _timeout_s(self) -> float:
-        if self._registry.must_look_again:
+        if self._registry.must_look_again or self._control.must_read:
             return 0.0
         wake_ns = self._wakeups.next_ns()
         if wake_ns is None or wake_ns > self._next_heartbeat_ns:
             wake_ns = self._next_heartbeat_ns
         return max(wake_ns - time.monotonic_ns(), 0) / 1e9
 
-    def _heartbeat(self) -> bool:
-        """Beat once a second. True where something was sent, after which the socket must be read: see its descriptor."""
+    def _heartbeat(self) -> None:
+        """Beat once a second."""
         now_ns = time.monotonic_ns()
         if now_ns < self._next_heartbeat_ns:
-            return False
+            return
         self._next_heartbeat_ns = now_ns + _HEARTBEAT_NS
         used_bytes = self._caching.used_bytes if self._caching is not None else 0
         pending = self._desk.open_requests
         self._control.send(m.Heartbeat(self._peer, used_bytes, pending, running=self._registry.running()))
         self._report_quiesced()
-        return True
 
     # ---- from frontends --------------------------------------------------------------------------------------------
 

@@ -92,10 +92,12 @@ class Runner:
         self._poller.close()
 
     def _turn(self) -> None:
-        control = self._heartbeat()
-        timeout_s = 0.0 if self._waiting else max(self._next_heartbeat_s - time.monotonic(), 0.0)
+        self._heartbeat()
+        timeout_s = (
+            0.0 if self._waiting or self._control.must_read else max(self._next_heartbeat_s - time.monotonic(), 0.0)
+        )
         readable = self._poller.wait(timeout_s)
-        if control or self._control_fd in readable:
+        if self._control_fd in readable or self._control.must_read:
             self._receive_control()
         if self._mailbox_fd in readable:
             self._receive()
@@ -114,16 +116,15 @@ class Runner:
         while self._outbox.blocked() and time.monotonic() < end_s:
             self._poller.wait(end_s - time.monotonic())
 
-    def _heartbeat(self) -> bool:
-        """Beat once a second. True where something was sent, after which the control socket must be read."""
+    def _heartbeat(self) -> None:
+        """Beat once a second."""
         now_s = time.monotonic()
         if now_s < self._next_heartbeat_s:
-            return False
+            return
         self._next_heartbeat_s = now_s + _HEARTBEAT_S
         self._writer.collect()
         self._regions.tidy()
         self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
-        return True
 
     def _catch_up_regions(self) -> None:
         """A request names a region that is not known here: the news may be on its way. All other news wait."""

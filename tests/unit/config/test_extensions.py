@@ -43,10 +43,13 @@ def test_all_extensions_are_read() -> None:
         sliced_outputs="LOGITS",
         latency_goal_us="2500",
         timeout_covers_execution="True",
+        load_limit_s="0",
+        execution_limit_s="2.5",
+        memory_limit_bytes="1048576",
     )
     check_extensions(made)
     padding = PaddingSpec({"IDS": 0.0, "MASK": 0.0, "HALF": float("-inf")}, (32, 64, 128), ("LOGITS",))
-    assert extensions(made) == ExtensionSpec(padding, 2500, True)
+    assert extensions(made) == ExtensionSpec(padding, 2500, True, 0.0, 2.5, 1048576)
     assert list(padding.inputs) == ["IDS", "MASK", "HALF"]
 
 
@@ -79,6 +82,9 @@ def test_a_draft_without_tensors_is_read_and_its_faults_are_left_for_later() -> 
         ),
         ({"latency_goal_us": "soon"}, "'tis.latency_goal_us' of m must hold a number of microseconds; got 'soon'"),
         ({"latency_goal_us": "²"}, "'tis.latency_goal_us' of m must hold a number of microseconds"),
+        ({"load_limit_s": "-1"}, "'tis.load_limit_s' of m must hold a number of seconds; got '-1'"),
+        ({"execution_limit_s": "1e3"}, "'tis.execution_limit_s' of m must hold a number of seconds; got '1e3'"),
+        ({"memory_limit_bytes": "2G"}, "'tis.memory_limit_bytes' of m must hold a number of bytes; got '2G'"),
         ({"timeout_covers_execution": "perhaps"}, "must hold true or false; got 'perhaps'"),
         ({"length_buckets": "8"}, "parameter 'tis.length_buckets' of m needs 'tis.pad_inputs', which is not given"),
         ({"sliced_outputs": "LOGITS"}, "parameter 'tis.sliced_outputs' of m needs 'tis.pad_inputs'"),

@@ -43,6 +43,13 @@ def test_processes_that_die_together_do_not_start_together() -> None:
     assert len({Backoff().died(0.0) for _ in range(20)}) > 1
 
 
-@pytest.mark.parametrize("lived_s", [0.0, STABLE_AFTER_S, 1e9])
-def test_the_first_death_is_always_followed_by_a_start(lived_s: float) -> None:
-    assert Backoff().died(lived_s) is not None
+@pytest.mark.parametrize("worked_s", [0.0, STABLE_AFTER_S, 1e9])
+def test_the_first_death_is_always_followed_by_a_start(worked_s: float) -> None:
+    assert Backoff().died(worked_s) is not None
+
+
+def test_what_is_forgiven_counts_no_more() -> None:
+    backoff = Backoff()
+    for _ in range(10 * MOST_DEATHS):
+        backoff.forgive()
+        assert backoff.died(0.0) is not None

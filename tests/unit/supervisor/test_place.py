@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from tis.supervisor.backoff import MOST_DEATHS
+from tis.supervisor.backoff import MOST_DEATHS, STABLE_AFTER_S
 from tis.supervisor.child import Child, exit_text
 from tis.supervisor.place import Place
 
@@ -14,11 +14,9 @@ class FakeChild:
     def __init__(self, peer: int) -> None:
         self.peer = peer
         self.pid = 1000 + peer
-        self.lived = 0.0
         self.replaces = 0
-
-    def lived_s(self) -> float:
-        return self.lived
+        self.title = ""
+        self.is_excused = False
 
 
 class FakeHost:
@@ -55,8 +53,7 @@ class Bench:
         self.launched.append(FakeChild(peer))
         return cast("Child", self.launched[-1])
 
-    def die(self, reason: str = "exited with code 1", *, lived_s: float = 0.0) -> None:
-        self.launched[-1].lived = lived_s
+    def die(self, reason: str = "exited with code 1") -> None:
         assert self.host.died is not None
         self.host.died(reason)
 
@@ -128,6 +125,57 @@ def test_delays_grow_and_after_too_many_deaths_it_is_given_up(bench: Bench) -> N
     bench.die("was killed by SIGSEGV")
     assert given_up == ["was killed by SIGSEGV"]
     assert bench.host.waiting == []
+
+
+def test_a_death_that_is_excused_does_not_count(bench: Bench) -> None:
+    bench.place.start()
+    for _ in range(3 * MOST_DEATHS):
+        bench.launched[-1].is_excused = True
+        bench.die("was killed: a batch ran too long")
+        bench.host.pass_time()
+    assert bench.place.peer
+    assert not bench.place.given_up
+
+
+def test_what_a_process_said_before_it_ended_is_why(bench: Bench) -> None:
+    told: list[str] = []
+
+    def on_death(_peer: int, reason: str) -> bool:
+        told.append(reason)
+        return True
+
+    bench.place.on_death = on_death
+    bench.place.start()
+    bench.place.last_words = "Internal: no such file"
+    bench.die("exited with code 3")
+    bench.host.pass_time()
+    bench.die("was killed by SIGKILL")
+    assert told == ["exited with code 3: Internal: no such file", "was killed by SIGKILL"]
+
+
+def test_only_time_at_work_makes_up_for_deaths(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("tis.supervisor.place.time.monotonic", lambda: now_s)
+    given_up: list[str] = []
+    bench.place.on_give_up = given_up.append
+    bench.place.start()
+    for _ in range(MOST_DEATHS):
+        # It loads for a minute, and dies as soon as it is up.
+        now_s += 60
+        bench.place.up = True
+        now_s += 1
+        bench.die()
+        bench.host.pass_time()
+    bench.place.up = True
+    now_s += STABLE_AFTER_S
+    bench.die()
+    bench.host.pass_time()
+    assert given_up == []
+    for _ in range(MOST_DEATHS):
+        now_s += 60
+        bench.die()
+        bench.host.pass_time()
+    assert given_up
 
 
 def test_the_next_process_waits_until_nobody_reads_the_memory_of_the_one_before(bench: Bench) -> None:

@@ -4,7 +4,6 @@ from typing import Final
 
 from tests.harness.python_models import PythonModel
 
-#: `tis.` parameters are written with these names; the model answers INPUT0, or loops for ever on a negative number.
 _IO: Final = (
     'input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]\n'
     'output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]\n'
@@ -13,7 +12,7 @@ _HEAD: Final = "import os, time\nimport triton_python_backend_utils as pb\n"
 _ANSWER: Final = """\
     def answer(self, request):
         given = pb.get_input_tensor_by_name(request, "INPUT0").as_numpy()
-        while given[0] < 0:
+        while given[0] < 0 and not os.path.exists(os.path.join(os.path.dirname(__file__), "..", "go")):
             pass
         return pb.InferenceResponse([pb.Tensor("OUTPUT0", given)])
 
@@ -30,7 +29,7 @@ def parameters(**values: float) -> str:
 
 
 def loops_in_execute(**limits: float) -> PythonModel:
-    """Runs for ever when it is given a negative number; else it answers with it."""
+    """Runs for ever on a negative number while there is no file `go` in its directory; else it answers with it."""
     return PythonModel(f"{_HEAD}class TritonPythonModel:\n{_ANSWER}", _IO + parameters(**limits))
 
 

@@ -78,7 +78,8 @@ class Vigil:
 
     def watch(self, child: Child) -> None:
         """A process has been started."""
-        self._watched[child.peer] = _Watched(child, is_worker=child.module == "tis_workers")
+        since_s = self._since_look_s(child.started_s)
+        self._watched[child.peer] = _Watched(child, child.module == "tis_workers", age_s=-since_s, silent_s=-since_s)
 
     def up(self, peer: int) -> None:
         """It does its work from now on."""
@@ -103,11 +104,15 @@ class Vigil:
         if watched is None:
             return
         watched.heard = True
-        watched.silent_s = 0.0
+        watched.silent_s = -self._since_look_s(now_ns / 1e9)
         watched.stopped_s = 0.0
         watched.is_unknown = watched.was_silent = False
         if watched.child.module == "tis.scheduler":
             self._reported(beat, now_ns)
+
+    def _since_look_s(self, now_s: float) -> float:
+        """The part of the time until the next look that does not count for what happens now."""
+        return min(max(now_s - self._looked_s, 0.0), LONGEST_LOOK_S)
 
     def _reported(self, beat: m.Heartbeat, now_ns: int) -> None:
         """The scheduler says which workers have something to do."""

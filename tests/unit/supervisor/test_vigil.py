@@ -41,7 +41,15 @@ class World:
 
     def start(self, peer: int, module: str, limits: Limits) -> None:
         child: Any = FakeChild(
-            peer=peer, pid=peer + 1000, module=module, title=module, limits=limits, dumps=0, killed=[], is_excused=False
+            peer=peer,
+            pid=peer + 1000,
+            module=module,
+            title=module,
+            limits=limits,
+            started_s=self.now_s,
+            dumps=0,
+            killed=[],
+            is_excused=False,
         )
         self.children[peer] = child
         self.vigil.watch(child)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from tests.harness.faces import FACES, Call, Face, GrpcFace, HttpFace, refusal
 from tests.harness.models import add_sub, gather, identity, slow
 from tests.harness.observing import settled, statistics, wait_pool_empty
 from tests.harness.pace import rounds
-from tests.harness.processes import cpu_ticks
 from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.region_client import RegionClient
 from tests.harness.repository import BATCHING, one_cpu
@@ -121,19 +121,18 @@ def test_steps_that_only_other_outputs_need_do_not_run(own: Server) -> None:
 
 
 def test_steps_that_do_not_depend_on_each_other_run_at_the_same_time(own: Server) -> None:
-    pids = [own.worker_of(name).pid for name in ("slow", "slow_too")]
-
-    def both_compute() -> None:
-        # More ticks than heartbeats explain.
-        before = [cpu_ticks(pid) for pid in pids]
-        eventually(lambda: all(cpu_ticks(pid) > ticks + 5 for pid, ticks in zip(pids, before, strict=True)), "both do")
-
-    with Connection(own) as connection:
-        connection.send(infer_post("both", binary_body({"I": np.array([[rounds(1500)]])})))
-        both_compute()
-        # One that had run first would be done by now.
-        both_compute()
-        assert connection.response().status == 200
+    for stopped, other in (("slow", "slow_too"), ("slow_too", "slow")):
+        worker = own.worker_of(stopped)
+        before = statistics(own, other)["execution_count"]
+        with Connection(own) as connection:
+            worker.kill(signal.SIGSTOP)
+            try:
+                connection.send(infer_post("both", binary_body({"I": np.array([[rounds(1)]])})))
+                # Whichever of the two stands still, the other one does not wait for it.
+                eventually(lambda: statistics(own, other)["execution_count"] > before, f"{other} runs")  # noqa: B023
+            finally:
+                worker.kill(signal.SIGCONT)
+            assert connection.response().status == 200
 
 
 def test_a_row_goes_through_a_model_without_batching_and_a_batch_does_not(client: Face) -> None:

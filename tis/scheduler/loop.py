@@ -166,9 +166,11 @@ class SchedulerLoop:
                 self._desk.carry_out(model.close(now_ns), now_ns)
             self._control.send(m.TableSeen(self._peer, message.epoch))
         elif isinstance(message, m.InstanceUp):
+            # An instance that was up before this process is told of twice.
+            is_new = self._registry.of_instance(message.peer) is None
             model_up = self._registry.instance_up(message.load, message.peer, message.instance, message.spec)
             if model_up is not None:
-                for warmup in message.warmups:
+                for warmup in message.warmups if is_new else ():
                     model_up.statistics.warmed_up(warmup)
                 self._desk.changed.add(model_up)
         elif isinstance(message, m.Prepare):

@@ -150,3 +150,13 @@ def test_what_a_dead_frontend_had_sent_before_is_not_run(bench: Bench) -> None:
 def test_a_peer_that_held_nothing_is_quiesced_at_once(bench: Bench) -> None:
     bench.control(m.PeerDown(OTHER_FRONTEND))
     assert bench.said(m.Quiesced) == m.Quiesced(SCHEDULER, OTHER_FRONTEND)
+
+
+def test_an_instance_that_is_told_of_twice_has_warmed_up_once(bench: Bench) -> None:
+    up = m.InstanceUp(WORKER, "m", 1, load=7, warmups=(m.Warmup(2, 0, 1, 2, 3),))
+    bench.control(table(SPEC), up, up)
+    bench.loop._on_statistics(m.StatisticsQuery(5, FRONTEND, "m", 1))
+    bench.turn()
+    [reply] = bench.boxes[FRONTEND].receive()
+    assert isinstance(reply, m.StatisticsReply)
+    assert (reply.models[0].execution_count, reply.models[0].inference_count) == (1, 2)

@@ -95,8 +95,9 @@ class Loader:
             scanned = scan(self.repositories, config_name=self.config_name)
             for name in scanned.duplicates:
                 self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
-            for directory in scanned.models.values():
-                self._load(self._models.at(directory.name), directory, LoadOrder(directory.name), _told)
+            for name in scanned.models:
+                # An ensemble before it may have brought it along: then this waits, and finds nothing changed.
+                self.load(LoadOrder(name), _told)
 
     def load(self, order: LoadOrder, done: Done) -> None:
         """Load a model, or load it anew where it has changed; `done` is called once, perhaps at once."""

@@ -66,6 +66,9 @@ class Frontend:
         """Serve until told to stop."""
         serving: asyncio.Task[None] | None = None
         settings = self._server.settings
+        # The model table has come with the boot: whoever connects must find it.
+        self._server.core.connect()
+        self._on_control()
         if settings.allow_http:
             self._http = self._build_http()
             listening = socket.socket(fileno=self._arguments.http_fd)
@@ -78,7 +81,6 @@ class Frontend:
             asyncio.ensure_future(serving_metrics)  # noqa: RUF006 - it ends before the process does
         if settings.allow_grpc:
             self._grpc = await start_grpc(InferenceService(self._server), settings, self._access)
-        self._server.core.connect()
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))
         settle()

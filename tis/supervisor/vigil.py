@@ -69,6 +69,7 @@ class Vigil:
         self._later = later
         self._is_stopped = is_stopped or process_is_stopped
         self._watched: dict[int, _Watched] = {}
+        #: The scheduler that may have given something to workers: the first one, until another one reports.
         self._scheduler = 0
         self._looked_s = 0.0
         #: A stop of the server has limits of its own.
@@ -80,6 +81,8 @@ class Vigil:
         """A process has been started."""
         since_s = self._since_look_s(child.started_s)
         self._watched[child.peer] = _Watched(child, child.module == "tis_workers", age_s=-since_s, silent_s=-since_s)
+        if child.module == "tis.scheduler" and not self._scheduler:
+            self._scheduler = child.peer
 
     def up(self, peer: int) -> None:
         """It does its work from now on."""

@@ -134,6 +134,15 @@ def test_a_worker_without_work_that_is_silent_hangs(world: World) -> None:
     assert world.killed(WORKER) == ["was killed: no sign of life for 10 s"]
 
 
+def test_a_worker_that_falls_silent_before_the_first_scheduler_has_reported_hangs() -> None:
+    world = World()
+    world.vigil.up(WORKER)
+    world.vigil.heard(Heartbeat(WORKER), 0)
+    world.up(SCHEDULER, FRONTEND)
+    world.run(SILENCE_S + 1 + DUMP_WAIT_S)
+    assert world.killed(WORKER) == ["was killed: no sign of life for 10 s"]
+
+
 def test_a_worker_that_executes_may_take_any_time(world: World) -> None:
     world.beating.discard(WORKER)
     world.running[WORKER] = int(world.now_s * _S)

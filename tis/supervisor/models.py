@@ -64,6 +64,10 @@ class Models:
         """The version of a load."""
         return next((version for version in self.versions if version.load == load), None)
 
+    def peers_up(self) -> list[int]:
+        """Workers that do their work."""
+        return [peer for version in self.versions for peer in version.peers_up()]
+
     def load_ended(self, message: m.Loaded | m.LoadFailed) -> None:
         """A worker has loaded its model, or cannot."""
         version = self.of_peer(message.peer)

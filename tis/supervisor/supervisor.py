@@ -4,13 +4,13 @@ import signal
 import time
 from collections.abc import Callable
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import zmq
 
 from tis.contracts import messages as m
-from tis.errors import TisError, internal
-from tis.log import get_logger, log_block
+from tis.errors import TisError
+from tis.log import get_logger
 from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.addresses import Port, log_services
@@ -18,7 +18,6 @@ from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
-from tis.supervisor.departures import Departures
 from tis.supervisor.grants import Grants
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loader import Loader
@@ -30,10 +29,13 @@ from tis.supervisor.models import Models
 from tis.supervisor.output import Outputs
 from tis.supervisor.placement import Placement
 from tis.supervisor.polling import Polling
+from tis.supervisor.processes import Processes
 from tis.supervisor.publication import Publication
+from tis.supervisor.reclaiming import Reclaiming
 from tis.supervisor.recycling import Recycling
 from tis.supervisor.regions import ClientRegions
 from tis.supervisor.service import Service
+from tis.supervisor.starting import Starting
 from tis.supervisor.stopping import Stopping
 from tis.supervisor.systemd import Systemd
 from tis.supervisor.vigil import Vigil
@@ -70,36 +72,38 @@ class Supervisor:
         self._hub = ControlHub(self._context, runtime_dir.path)
         self._loop.add_reader(self._hub.fileno(), self._on_control)
         self._peers = count(1)
-        self._children: dict[int, Child] = {}
-        #: Children that have said hello: what is sent to others is lost.
-        self._greeted: set[int] = set()
+        self._processes = Processes(self._hub)
         frontends = settings.frontend_count(self.machine.cores)
         self._observed = Metrics(settings, pool.data_bytes, self.later)
         self._grants = Grants(pool.data_bytes, frontends)
-        self._departures = Departures(self._ask_scheduler_of, self._announce_death, self._forget)
+        self._reclaiming = Reclaiming(self._processes, self._grants, pool)
         self._vital = VitalPlaces(
-            self, runtime_dir.path, pool.fd, (http, metrics), frontends, self._departures.__contains__
+            self, runtime_dir.path, pool.fd, (http, metrics), frontends, self._reclaiming.__contains__
         )
         self._scheduler, self._frontends = self._vital.begin(self._cannot_go_on)
+        self._processes.settle(self._scheduler, self._frontends)
         self._vigil = Vigil(self.later)
         self.calls: Final = Calls(self.send)
-        self._live = LiveSettings(settings, http, grpc, self._broadcast, self._tell_frontends)
+        self._live = LiveSettings(settings, http, grpc, self._processes.tell_all, self._processes.tell_frontends)
         self._live.serve(self.calls)
         self._regions = ClientRegions(self.machine.gpus, self._publish_regions, self.send)
         self._regions.serve(self.calls)
         self._publication = Publication(self.send)
         self.models: Final = Models(self._publication.publish)
-        self.models.on_settled = self._models_settled
+        self._processes.workers_up = self.models.peers_up
         self._loader = Loader(self, settings, self.models, self._publication)
         serve_model_control(self.calls, self._loader, settings)
         self._polling = Polling(settings, self._loader, self.models, self.later)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
-        self._started = False
-        self._tables_hold = False  # until all models have settled and everybody has heard so
+        self._starting = Starting(
+            self, self._processes, self.models, self._publication, self._serves, exit_on_error=settings.exit_on_error
+        )
+        self.models.on_settled = self._starting.models_settled
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
         self._failure: TisError | None = None
+        self._handlers = self._handler_of_each()
 
     def run(self) -> int:
         """Serve until a signal says stop; returns the exit code.
@@ -140,7 +144,7 @@ class Supervisor:
 
     def watch(self, child: Child, died: Callable[[str], None]) -> None:
         """Call back when the child has ended, after everybody has been told."""
-        self._children[child.peer] = child
+        self._processes.children[child.peer] = child
         self._outputs.add(child, self.models.instance_name(child.peer) or child.module)
         self._observed.started(child, child.replaces)
         self._vigil.watch(child)
@@ -152,8 +156,7 @@ class Supervisor:
             self._on_control()
             reason = child.reap()
             self._vigil.ended(child.peer)
-            del self._children[child.peer]
-            self._greeted.discard(child.peer)
+            self._processes.gone(child.peer)
             self._observed.ended(child.peer)
             self._peer_down(child.peer, reason)
             died(reason)
@@ -176,64 +179,38 @@ class Supervisor:
 
     def tell_scheduler(self, message: m.Message) -> None:
         """Send to the scheduler."""
-        self._hub.send(self._scheduler.peer, message)
+        self._processes.tell_scheduler(message)
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
-    def _frontend_peers(self) -> list[int]:
-        return [place.peer for place in self._frontends if place.peer]
-
-    def _publish_state(self) -> None:
-        self._tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping.begun))
+    def state_changed(self) -> None:
+        """Readiness may be another one: tell those who are asked for it."""
+        self._processes.tell_frontends(m.ServerState(ready=self._ready, stopping=self._stopping.begun))
         self._service.changed()
-
-    def _tell_frontends(self, message: m.Message) -> None:
-        for peer in self._frontend_peers():
-            self._hub.send(peer, message)
-
-    def _broadcast(self, message: m.Message) -> None:
-        for peer in self._greeted:
-            self._hub.send(peer, message)
 
     @property
     def _ready(self) -> bool:
-        everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
         models_ready = self.models.all_ready or not self._settings.strict_readiness
-        return everybody_up and self._tables_hold and self.models.settled and models_ready and not self._stopping.begun
+        return (
+            self._processes.vital_are_up
+            and self._starting.tables_hold
+            and self.models.settled
+            and models_ready
+            and not self._stopping.begun
+        )
 
     def _publish_regions(self, table: m.Regions) -> set[int]:
         """Tell frontends and workers the clients' regions; gives the frontends that have been told."""
-        for peer in self._greeted - {self._scheduler.peer}:
-            self._hub.send(peer, table)
-        return self._greeted.intersection(self._frontend_peers())
+        self._processes.tell_others(table)
+        return self._processes.frontends()
 
     def _peer_down(self, peer: int, reason: str) -> None:
         self._regions.peer_down(peer)
         self._publication.gone(peer)
-        self._departures.died(peer, reason, scheduler_lives=self._scheduler.peer in self._greeted)
-
-    def _ask_scheduler_of(self, gone: int, reason: str) -> None:
-        self._hub.send(self._scheduler.peer, m.PeerDown(gone, reason))
-
-    def _announce_death(self, gone: int, reason: str) -> set[int]:
-        for each in self._children:
-            if each != self._scheduler.peer:
-                self._hub.send(each, m.PeerDown(gone, reason))
-        # Only these can hold anything of the dead one: a worker that still loads has not seen a request yet.
-        holders = {place.peer for place in self._frontends if place.peer in self._greeted}
-        holders.update(each for version in self.models.versions for each in version.peers_up())
-        return holders & self._children.keys()
-
-    def _forget(self, gone: int) -> None:
-        """Nobody reads what was a dead process's, nor what workers had lent to it: its pages go back to the machine."""
-        for grant in self._grants.reclaim(gone):
-            self._pool.punch(*grant)
-        for version in self.models.versions:
-            for each in version.peers_up():
-                self._hub.send(each, m.PeerForgotten(gone))
+        self._reclaiming.died(peer, reason)
 
     def _after_death(self) -> None:
-        self._publish_state()
+        self.state_changed()
         self._stopping.process_ended()
 
     def _cannot_go_on(self, reason: str) -> None:
@@ -248,58 +225,64 @@ class Supervisor:
             self._on_message(message)
 
     def _on_message(self, message: m.AnyMessage) -> None:
-        if isinstance(message, m.Hello):
-            self._on_hello(message)
-        elif isinstance(message, m.Up):
-            self._on_up(message)
-        elif isinstance(message, m.Loaded | m.LoadFailed):
-            self.models.load_ended(message)
-        elif isinstance(message, m.GrantRequest):
-            grant = self._grants.grant(message.peer, message.size_bytes)
-            self._hub.send(message.peer, m.GrantReply(grant))
-        elif self.calls.take(message):
-            return
-        elif isinstance(message, m.Quiesced):
-            if message.peer == self._scheduler.peer:
-                self._departures.scheduler_quiesced(message.gone)
-            else:
-                self._departures.quiesced(message.peer, message.gone)
-        elif isinstance(message, m.ServerQuery):
-            self._hub.send(message.peer, self._observed.message(self._frontends, self.models, self._grants))
-        elif isinstance(message, m.Heartbeat):
-            self._observed.heard(message)
-            self._service.heard(message.peer)
-            self._vigil.heard(message, time.monotonic_ns())
-        elif isinstance(message, m.TableSeen):
-            self._publication.seen(message.peer, message.epoch)
-        elif isinstance(message, m.Retired):
-            leaving = self.models.of_load(message.load)
-            if leaving is not None:
-                leaving.retired(is_over=message.is_over)
-        elif isinstance(message, m.InstanceRetired):
-            self.models.instance_retired(message.instance)
-        elif isinstance(message, m.Drained):
-            self._stopping.drained(message.peer)
+        handler = self._handlers.get(type(message))
+        if handler is not None:
+            handler(message)
+        else:
+            self.calls.take(message)
+
+    def _handler_of_each(self) -> dict[type[m.Message], Callable[[Any], None]]:
+        """Who takes what children say, calls of clients excepted."""
+        return {
+            m.Hello: self._on_hello,
+            m.Up: self._on_up,
+            m.Loaded: self.models.load_ended,
+            m.LoadFailed: self.models.load_ended,
+            m.GrantRequest: self._on_grant_request,
+            m.Quiesced: self._reclaiming.quiesced,
+            m.ServerQuery: self._on_query,
+            m.Heartbeat: self._on_heartbeat,
+            m.TableSeen: lambda seen: self._publication.seen(seen.peer, seen.epoch),
+            m.Retired: self._on_retired,
+            m.InstanceRetired: lambda retired: self.models.instance_retired(retired.instance),
+            m.Drained: lambda drained: self._stopping.drained(drained.peer),
+        }
+
+    def _on_grant_request(self, request: m.GrantRequest) -> None:
+        self._hub.send(request.peer, m.GrantReply(self._grants.grant(request.peer, request.size_bytes)))
+
+    def _on_retired(self, retired: m.Retired) -> None:
+        leaving = self.models.of_load(retired.load)
+        if leaving is not None:
+            leaving.retired(is_over=retired.is_over)
+
+    def _on_query(self, query: m.ServerQuery) -> None:
+        self._hub.send(query.peer, self._observed.message(self._frontends, self.models, self._grants))
+
+    def _on_heartbeat(self, beat: m.Heartbeat) -> None:
+        self._observed.heard(beat)
+        self._service.heard(beat.peer)
+        self._vigil.heard(beat, time.monotonic_ns())
 
     def _on_hello(self, hello: m.Hello) -> None:
         peer = hello.peer
         if hello.protocol_version != m.PROTOCOL_VERSION:
             _log.error("process %d speaks another version of the server's protocol", hello.pid)
             return
-        self._greeted.add(peer)
+        self._processes.greeted.add(peer)
         scheduler = self._scheduler.peer
         if peer == scheduler:
             grants = scheduler_grants(self._settings, self._grants, peer)
             self._publication.scheduler_began(peer)
             self._hub.send(peer, m.Boot(self._live.now(), grants), self._publication.table)
             return
-        for index, place in enumerate(self._frontends):
-            if place.peer == peer:
-                boot = m.Boot(self._live.now(), (self._grants.frontend_range(index),), scheduler)
-                state = m.ServerState(ready=self._ready, stopping=self._stopping.begun)
-                self._publication.frontend_began(peer)
-                self._hub.send(peer, boot, self._publication.table, state, self._live.trace(), self._regions.table())
-                return
+        frontend = self._processes.frontend_of(peer)
+        if frontend is not None:
+            boot = m.Boot(self._live.now(), (self._grants.frontend_range(frontend),), scheduler)
+            state = m.ServerState(ready=self._ready, stopping=self._stopping.begun)
+            self._publication.frontend_began(peer)
+            self._hub.send(peer, boot, self._publication.table, state, self._live.trace(), self._regions.table())
+            return
         version = self.models.of_peer(peer)
         if version is not None:
             self._hub.send(peer, m.Boot(self._live.now(), (), scheduler, version.threads(peer)), self._regions.table())
@@ -317,40 +300,29 @@ class Supervisor:
         version = self.models.of_peer(peer)
         if version is not None:
             version.up(peer, up.warmups)
-        self._publish_state()
-        self._announce()
+        self.state_changed()
+        self._starting.look()
 
     def _reintroduce_scheduler(self) -> None:
         """A scheduler has begun: it learns of the instances that are up, and everybody of it."""
         self._loader.unloader.scheduler_began()
         for version in self.models.versions:
             version.scheduler_began()
-        for peer in self._children:
-            if peer != self._scheduler.peer:
-                self._hub.send(peer, m.SchedulerChanged(self._scheduler.peer))
+        self._processes.tell_others(m.SchedulerChanged(self._scheduler.peer))
 
     # ---- starting --------------------------------------------------------------------------------------------------
 
-    def _models_settled(self) -> None:
-        self._publication.when_everywhere(self._table_holds)
+    @property
+    def stop_has_begun(self) -> bool:
+        """Whether the server is on its way out."""
+        return self._stopping.begun
 
-    def _table_holds(self) -> None:
-        """Everybody acts by the table."""
-        self._tables_hold = self._tables_hold or self.models.settled
-        self._publish_state()
-        self._announce()
+    def give_up(self, failure: TisError) -> None:
+        """Stop, and end with this error."""
+        self._failure = failure
+        self._stopping.begin()
 
-    def _announce(self) -> None:
-        """Say once that the server serves; or give up, where a model failed and the operator wants that."""
-        everybody_up = self._scheduler.up and all(place.up for place in self._frontends)
-        if self._started or self._stopping.begun or not self._tables_hold or not everybody_up:
-            return
-        self._started = True
-        log_block(_log, "", self.models.log_table())
-        if self._settings.exit_on_error and not self.models.all_ready:
-            self._failure = internal("failed to load all models")
-            self._stopping.begin()
-            return
+    def _serves(self) -> None:
         log_services(self._grpc, self._http, self._metrics)
         self._service.started()
 
@@ -367,8 +339,8 @@ class Supervisor:
         """Tell frontends to accept no more; gives those that will say when nothing is in flight."""
         self._vigil.over = True
         self._service.stopping(self._settings.exit_timeout_s)
-        self._publish_state()
-        told = self._greeted.intersection(self._frontend_peers())
+        self.state_changed()
+        told = self._processes.frontends()
         for peer in told:
             self._hub.send(peer, m.Drain())
         return told
@@ -379,19 +351,19 @@ class Supervisor:
             place.dismiss()
         for version in self.models.versions:
             version.stop()
-        for peer, child in self._children.items():
-            if peer in self._greeted:
+        for peer, child in self._processes.children.items():
+            if peer in self._processes.greeted:
                 self._hub.send(peer, m.Stop())
             else:
                 child.kill()
 
     def living(self) -> set[int]:
         """The processes that have not ended."""
-        return set(self._children)
+        return set(self._processes.children)
 
     def kill_all(self) -> None:
         """End what has not ended by itself."""
-        for child in self._children.values():
+        for child in self._processes.children.values():
             _log.error("process %d (%s) did not stop in time and is killed", child.pid, child.module)
             child.kill()
 

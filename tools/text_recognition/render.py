@@ -65,7 +65,7 @@ def load_font(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 def render(text: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> Image.Image:
     """Draw one text with everything about it, save the font, left to chance."""
-    mask = _letters(text, font, rng)
+    mask = draw_letters(text, font, rng)
     mask = _slant(mask, rng)
     mask = _crop(mask, font, rng)
     shades = np.asarray(mask, dtype=np.float32) / 255.0
@@ -79,7 +79,7 @@ def render(text: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) ->
     return picture
 
 
-def _letters(text: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> Image.Image:
+def draw_letters(text: str, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> Image.Image:
     """Draw white letters on black, at times set wider or tighter, at times a little bolder."""
     size = font.size
     spread = rng.uniform(-0.04, 0.18) * size if rng.random() < 0.5 else 0.0

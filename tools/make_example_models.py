@@ -4,7 +4,7 @@ Run it from the root of the repository; it needs the `onnx` package:
 
     python tools/make_example_models.py
 
-The text recognition example is trained instead, by `python -m tools.text_recognition.train`.
+The examples that read text are trained instead, by `tools.text_detection.train` and `tools.text_recognition.train`.
 """
 
 import argparse

@@ -14,8 +14,10 @@ THRESHOLD = 0.5
 FEWEST = 3
 #: `text_recognition` takes no more in one batch.
 MOST_WORDS = 64
-#: So many cells are looked at, the surest ones: a bound on the time that a picture full of texture takes.
+#: So many cells are looked at, the surest ones, and so many words tried: bounds on the time that a picture full of
+#: texture takes.
 _MOST_CELLS = 20_000
+_MOST_TRIES = 4 * MOST_WORDS
 
 Floats = npt.NDArray[np.float32]
 
@@ -40,12 +42,13 @@ def find_boxes(scores: Floats, geometry: Floats) -> Floats:
     sides = geometry[cells[:, 0], cells[:, 1]].astype(np.float64)
 
     found: list[tuple[float, Floats]] = []
-    left = np.ones(len(cells), bool)
-    while left.any():
-        chosen = _same_word(places, sides, left)
-        left &= ~chosen
+    for _ in range(_MOST_TRIES):
+        if not len(weights):
+            break
+        chosen = _same_word(places, sides)
         if np.count_nonzero(chosen) >= FEWEST:
             found.append((float(weights[chosen].sum()), _together(places[chosen], sides[chosen], weights[chosen])))
+        places, sides, weights = places[~chosen], sides[~chosen], weights[~chosen]
     found.sort(key=lambda each: -each[0])
     kept: list[Floats] = []
     for _, box in found:
@@ -60,16 +63,13 @@ def _axes(angle: npt.NDArray[np.float64] | np.float64) -> tuple[npt.NDArray[np.f
     return np.stack([cos, -sin], axis=-1), np.stack([sin, cos], axis=-1)
 
 
-def _same_word(
-    places: npt.NDArray[np.float64], sides: npt.NDArray[np.float64], left: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Of the cells that are left, those of the same word as the first, which is the surest."""
-    first = int(np.argmax(left))
-    along, down = _axes(sides[first, 4])
-    top, right, bottom, left_side = sides[first, :4]
-    offset = places - places[first]
+def _same_word(places: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which cells are of the same word as the first, the surest."""
+    along, down = _axes(sides[0, 4])
+    top, right, bottom, left = sides[0, :4]
+    offset = places - places[0]
     x, y = offset @ along, offset @ down
-    within = (x >= -left_side) & (x <= right) & (y >= -top) & (y <= bottom)
+    within = (x >= -left) & (x <= right) & (y >= -top) & (y <= bottom)
     # A cell beyond the box belongs to the word, too, if it puts the middle of its own box into the middle of this one.
     each_along, each_down = _axes(sides[:, 4])
     middles = (
@@ -77,11 +77,11 @@ def _same_word(
         + each_along * (sides[:, 1] - sides[:, 3])[:, np.newaxis] / 2
         + each_down * (sides[:, 2] - sides[:, 0])[:, np.newaxis] / 2
     )
-    apart = middles - middles[first]
-    width, height = right + left_side, top + bottom
+    apart = middles - middles[0]
+    width, height = right + left, top + bottom
     means_it = (np.abs(apart @ along) < width / 4) & (np.abs(apart @ down) < height / 4)
-    chosen: npt.NDArray[np.bool_] = left & (within | means_it)
-    chosen[first] = True
+    chosen: npt.NDArray[np.bool_] = within | means_it
+    chosen[0] = True
     return chosen
 
 
@@ -89,8 +89,13 @@ def _together(
     places: npt.NDArray[np.float64], sides: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
 ) -> Floats:
     """One box from the cells of one word: corners, float32 [4, 2]."""
+    # What the cells say of the angle is rough; how the middles of their boxes rise along the word tells it better.
     angle = np.float64(np.average(sides[:, 4], weights=weights))
     along, down = _axes(angle)
+    middles = places + down * (sides[:, 2] - sides[:, 0])[:, np.newaxis] / 2
+    offset = middles - np.average(middles, axis=0, weights=weights)
+    x, y = offset @ along, offset @ down
+    along, down = _axes(angle - np.arctan(np.sum(weights * x * y) / np.sum(weights * (x * x + STRIDE**2))))
     x, y = places @ along, places @ down
 
     def side(positions: npt.NDArray[np.float64], distances: npt.NDArray[np.float64]) -> float:

@@ -11,9 +11,14 @@ from tools.client_example import add_and_subtract, read_word
 from tools.demo.options import Options
 from tools.demo.place import CannotStartError, Place, find_place
 from tools.demo.server import Server, ServerEndedError, interruptible
-from tools.environment import ROOT
+from tools.environment import ROOT, VENV
+from tools.ocr.drawing import draw_found
+from tools.ocr.reading import read_by_ensemble
 
+SCENE = ROOT / "tools" / "ocr" / "sample.jpg"
 SAMPLE = ROOT / "tools" / "text_recognition" / "sample.png"
+#: Where the scene is written with the words' boxes. Nothing but this folder is written to.
+DRAWN = VENV / "words_found.png"
 
 
 def run(options: Options) -> int:
@@ -62,6 +67,16 @@ def _ask(place: Place) -> None:
     """Show what the example models answer, where they are served."""
     say("")
     with httpclient.InferenceServerClient(place.http) as client:
+        if place.is_of_examples:
+            data = SCENE.read_bytes()
+            began = time.perf_counter()
+            found = read_by_ensemble(client, data)
+            took_ms = (time.perf_counter() - began) * 1000
+            say(
+                f"ensemble_model reads on {_short(SCENE)}: {' '.join(each.text for each in found)}    ({took_ms:.0f} ms)"
+            )
+            draw_found(data, found, DRAWN)
+            say(f"  where the words are: {_short(DRAWN)}")
         if "text_recognition" in place.models:
             began = time.perf_counter()
             word = read_word(client, SAMPLE)
@@ -78,7 +93,9 @@ def _tell_where(place: Place) -> None:
     say(f"\nHTTP  http://{place.http}/v2")
     if place.grpc:
         say(f"gRPC  {place.grpc}")
-    if "text_recognition" in place.models:
+    if place.is_of_examples:
+        say(f"Try   .venv/bin/python tools/ocr_client.py --url {place.http} {_short(SCENE)}")
+    elif "text_recognition" in place.models:
         say(f"Try   .venv/bin/python tools/client_example.py --url {place.http} {_short(SAMPLE)}")
     say("Ctrl+C stops the server.")
 

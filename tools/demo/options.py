@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _DESCRIPTION = """\
-Serve the example models in model_repository/, read the word on a picture with NVIDIA's client, show the answer, and go on
+Serve the example models in model_repository/, read the words on a picture with NVIDIA's client, show the answer, and go on
 serving until Ctrl+C. The first start makes the environment in .venv.
 """
 _EPILOG = """\

@@ -29,6 +29,11 @@ class Place:
     grpc: str
     models: tuple[str, ...]
 
+    @property
+    def is_of_examples(self) -> bool:
+        """Whether our own models are served, not somebody's that may go by the same names."""
+        return f"--model-repository={EXAMPLES}" in self.flags
+
 
 def find_place(given: Sequence[str]) -> Place:
     """The place that the server's flags lead to.

@@ -37,7 +37,8 @@ def test_flags_that_are_not_its_own_go_to_the_server(arguments: list[str], once:
 def test_without_flags_the_examples_are_served_on_the_ports_chosen() -> None:
     place = find_place(["--http-port=0", "--grpc-port=0", "--metrics-port=0"])
     assert place.flags[0] == f"--model-repository={EXAMPLES}"
-    assert {"simple", "text_recognition"} <= set(place.models)
+    assert {"simple", "text_recognition", "ensemble_model", "ocr_bls"} <= set(place.models)
+    assert place.is_of_examples
     assert not place.http.endswith(":0")
     assert f"--http-port={place.http.removeprefix('localhost:')}" in place.flags
 
@@ -49,7 +50,7 @@ def test_a_repository_of_ones_own_takes_the_place_of_the_examples(tmp_path: Path
     )
     assert place.models == ("mine",)
     assert place.grpc == ""
-    assert f"--model-repository={EXAMPLES}" not in place.flags
+    assert not place.is_of_examples
 
 
 def test_a_taken_port_is_named_together_with_the_flag_for_another(taken_port: int) -> None:

@@ -73,6 +73,16 @@ def test_cells_that_disagree_make_one_box_by_those_next_to_each_side() -> None:
     np.testing.assert_allclose(box, only.corners, atol=2.0)
 
 
+@pytest.mark.parametrize("error", [-0.1, 0.05])
+def test_a_box_lies_along_its_word_where_all_cells_misjudge_the_angle(error: float) -> None:
+    only = word(160, 120, 160, 24, 6.0)
+    scores, geometry = maps(only)
+    geometry[..., 4] += error
+    (box,) = find_boxes(scores, geometry)
+    along = box[1] - box[0]
+    assert -math.degrees(math.atan2(along[1], along[0])) == pytest.approx(6.0, abs=0.6)
+
+
 def test_a_picture_without_words_has_no_boxes() -> None:
     assert find_boxes(*maps()).shape == (0, 4, 2)
 

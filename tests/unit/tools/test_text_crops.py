@@ -34,7 +34,9 @@ def slope(degrees: float) -> tuple[Floats, Floats]:
 def test_a_turned_word_stands_upright(degrees: float) -> None:
     along, down = slope(degrees)
     for grey, axis in ((along, 1), (down, 0)):
-        ((crop,),) = crop_words(picture(128 + grey / 2), box(150, 100, 140, 40, degrees)[np.newaxis])
+        ((crop,),) = crop_words(
+            picture((128 + grey / 2).astype(np.float32)), box(150, 100, 140, 40, degrees)[np.newaxis]
+        )
         assert crop.shape == (HEIGHT, WIDTH)
         # The picture gets lighter along the word, or down from it, and not at all across.
         assert (np.diff(crop, axis=axis) > 0).all()

@@ -117,12 +117,13 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
         self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
         self._service.begin([self._scheduler, *self._frontends])
+        # What changes after this is told later, if its load has not seen it.
+        self._polling.begin()
+        # Before any process is there: it may find that there is nothing to serve from.
+        self._loader.load_at_start()
         self._scheduler.start()
         self._vigil.begin(time.monotonic(), time.monotonic)
         self._recycling.begin()
-        # What changes after this is told later, if its load has not seen it.
-        self._polling.begin()
-        self._loader.load_at_start()
         for place in self._frontends:
             place.start()
         self._loop.run(self._on_control)

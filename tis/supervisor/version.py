@@ -22,7 +22,6 @@ from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
-from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
 from tis.supervisor.instances import Changed, InstancePlace, Instances
 from tis.supervisor.limits import limits_of
@@ -50,7 +49,12 @@ class ModelVersion:
     """A version of a model that the server should serve."""
 
     def __init__(
-        self, host: VersionHost, definition: ModelDefinition, version: int, surroundings: Surroundings
+        self,
+        host: VersionHost,
+        definition: ModelDefinition,
+        version: int,
+        surroundings: Surroundings,
+        files: str = "",
     ) -> None:
         self._host = host
         self._definition = definition
@@ -63,7 +67,8 @@ class ModelVersion:
         self.reason = ""
         self.completed = False
         self._started_s = 0.0
-        self._files = ""
+        #: Its files, as a digest: what it answers is what it answered while they were the same.
+        self._files: Final = files
         self._stopped = False
         #: It was told to finish what it has, and still has something.
         self.is_busy = False
@@ -103,8 +108,6 @@ class ModelVersion:
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
-        # Before any worker reads them: what changes later is another model.
-        self._files = fingerprint(self._definition.path / str(self.version))
         try:
             self._placements = self._host.machine.place(self.spec.instances)
             self._host.machine.check_room(self._placements)

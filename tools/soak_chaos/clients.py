@@ -105,7 +105,7 @@ class Crowd:
             (CHANGING, partial(asks.changing, generations), 0.0),
             (LARGE, asks.large, _LARGE_PAUSE_S),
         )
-        self.clients: Final[list[AnyClient]] = []
+        self.clients: list[AnyClient] = []
         for _ in range(times):
             for caller in (self._http, self._grpc):
                 self.clients += [OneModelClient(*maker, *self._common(caller())) for maker in makers]

@@ -13,6 +13,7 @@ from tools.soak_mixed.measures import descriptors
 
 _SHM_PATH: Final = re.compile(r"/dev/shm/\S+")
 
+
 @dataclass(frozen=True)
 class Holdings:
     """By kind of process: how many there are, their memory together (shared pages divided), and the most descriptors."""

@@ -14,6 +14,7 @@ _AFTER_S: Final = 2.0
 _NUMBER: Final = re.compile(r"\d{2,}")
 _WITHOUT_ID: Final = re.compile(r"\[request id: [^\]]*\] ")
 _UNAVAILABLE: Final = ("503", "UNAVAILABLE")
+_NONE: Final[tuple[str, ...]] = ("",)
 _INVALID: Final = ("400", "INVALID_ARGUMENT")
 _ANY: Final = frozenset(plan.PROCESSES)
 
@@ -60,7 +61,7 @@ def _why_not(each: Exceptional, incidents: Sequence[Incident]) -> str:
     if each.how is How.WRONG:
         return "which must never be"
     if each.how is How.LOST:
-        causes, codes = frozenset({plan.FRONTEND}), ("",)
+        codes, causes = _NONE, frozenset({plan.FRONTEND})
     else:
         found = next(((codes, causes) for part, codes, causes in _EXPLAINED if part in each.text), None)
         if found is None:

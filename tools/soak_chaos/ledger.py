@@ -77,9 +77,7 @@ class Ledger(Outcomes):
         if not incident.missing:
             incident.recovered_s = now_s
 
-    def open(
-        self, kind: str, detail: str = "", struck: Iterable[object] = (), victims: Iterable[str] = ()
-    ) -> Incident:
+    def open(self, kind: str, detail: str = "", struck: Iterable[object] = (), victims: Iterable[str] = ()) -> Incident:
         """An incident begins now."""
         incident = Incident(kind, time.monotonic(), detail, set(struck), victims=frozenset(victims))
         self.incidents.append(incident)

@@ -130,5 +130,3 @@ class ChangingFiles:
 def _content(generation: int) -> bytes:
     content: bytes = _adding(generation).proto().SerializeToString()
     return content
-
-

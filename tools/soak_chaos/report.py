@@ -68,7 +68,9 @@ def _row(kind: str, incidents: list[Incident]) -> str:
 
 
 def _held(part: Part) -> list[str]:
-    lines = [f"mode {part.mode}: {part.ended_s - part.began_s:.0f} s; {part.lost_lines} lines of the log lost and counted"]
+    lines = [
+        f"mode {part.mode}: {part.ended_s - part.began_s:.0f} s; {part.lost_lines} lines of the log lost and counted"
+    ]
     lines.append(f"{'':12} {'processes':>14} {'memory (PSS), MiB':>22} {'most descriptors':>20}")
     for kind in sorted(part.before.processes | part.after.processes):
         before, after = part.before, part.after

@@ -22,6 +22,8 @@ _DISK_FULL_S: Final = (2.0, 4.0)
 _BURST: Final = 24
 _VANISHING: Final = 6
 _LOST_LINES: Final = " lines of the log were lost before this one"
+#: Of a model that cannot be loaded, and of one whose config cannot be read.
+_LOAD_REFUSED: Final = (400, 500)
 _LOAD_TRIES: Final = 20
 
 
@@ -122,12 +124,13 @@ class Troubles:
         status, text = await asyncio.to_thread(scene.control, f"{model}/load")
         if status == 200:
             scene.problem(f"{what} was loaded")
-        elif status != 400 and not self._died_meanwhile():
+        elif status not in _LOAD_REFUSED and not self._died_meanwhile():
             scene.problem(f"the load of {what} ended with {status} {text}")
 
     async def _call(self, path: str) -> bool:
         """Call until it succeeds. Only what a death may bring about is tried again."""
         scene = self._scene
+        status, text = 0, ""
         for _ in range(_LOAD_TRIES):
             status, text = await asyncio.to_thread(scene.control, path)
             if status == 200:

@@ -93,8 +93,9 @@ class GrpcCaller:
     """A channel of its own."""
 
     def __init__(self, host: str, port: int) -> None:
-        # Without these options all channels to one address would share a connection.
-        self._channel: Final = grpc.aio.insecure_channel(f"{host}:{port}", [("grpc.use_local_subchannel_pool", 1)])
+        # Without the first all channels to one address would share a connection.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+        self._channel: Final = grpc.aio.insecure_channel(f"{host}:{port}", options)
         self._infer: Final = self._channel.unary_unary(f"{_SERVICE}/ModelInfer")
         self._stream: Final = self._channel.stream_stream(f"{_SERVICE}/ModelStreamInfer")
 

@@ -9,7 +9,7 @@ from typing import Final
 from tests.harness.processes import ServerProcess
 from tools.soak_chaos import asks, plan
 from tools.soak_chaos.clients import AnyClient, Open
-from tools.soak_chaos.ledger import Incident
+from tools.soak_chaos.ledger import BESIDE, Incident
 from tools.soak_chaos.models import INSTANCES, PYTHON
 from tools.soak_chaos.scene import Scene
 
@@ -109,7 +109,7 @@ class Deaths:
         if not model:
             return None
         others = INSTANCES.get(model, 1) - 1
-        what = f"{model}, beside another instance" if others else model
+        what = f"{model}, {BESIDE}" if others else model
         return Victim(kind, process, what, list(scene.crowd.of(model)))
 
 

@@ -1,4 +1,4 @@
-"""Whether every request that was not answered may have gone unanswered: by its error, its code, and what happened just then."""
+"""Whether every request that was not answered may have gone unanswered: by its error, its code, and what happened then."""
 
 import re
 from collections import Counter

@@ -12,6 +12,8 @@ from typing import Final
 from tools.soak_mixed.tally import End, How, Outcomes
 
 _LONGEST_TEXT: Final = 2000
+#: Said of a worker whose model has another.
+BESIDE: Final = "beside another instance"
 
 
 @dataclass(eq=False)

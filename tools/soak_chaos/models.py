@@ -61,7 +61,9 @@ def write_models(folder: Path) -> Path:
         Step(PYTHON, {"INPUT0": "between"}, {"OUTPUT0": "OUTPUT0"}),
     )
     Ensemble({"INPUT0": ("INT64", "2")}, {"OUTPUT0": ("INT64", "2")}, chain).write(folder, ENSEMBLE)
-    write_sequence(accumulator(), folder, SEQUENCES, START + SUM_STATE % "", max_batch_size=8)
+    # Longer than anybody is stopped: a client that was held up by that goes on with its sequence.
+    idle = "max_sequence_idle_microseconds: 40000000 "
+    write_sequence(accumulator(), folder, SEQUENCES, idle + START + SUM_STATE % "", max_batch_size=16)
     _adding(0).write(folder, CHANGING, max_batch_size=8, extra=one_cpu() + BATCHING)
     return folder
 

@@ -11,7 +11,7 @@ SCHEDULER: Final = "scheduler"
 FRONTEND: Final = "frontend"
 PROCESSES: Final = (WORKER, SCHEDULER, FRONTEND)
 
-#: What is done to processes: SIGKILL; SIGSTOP for ever, which the server's own watch has to end; SIGSTOP and, in time, SIGCONT.
+#: What is done to processes: SIGKILL; SIGSTOP for ever, which the server's own watch has to end; SIGSTOP and SIGCONT in time.
 KILL: Final = "kill"
 STOP: Final = "stop"
 PAUSE: Final = "pause"

@@ -7,7 +7,7 @@ from typing import Final
 from tools.soak_chaos import plan
 from tools.soak_chaos.holdings import Holdings
 from tools.soak_chaos.judge import forms
-from tools.soak_chaos.ledger import Incident, Ledger
+from tools.soak_chaos.ledger import BESIDE, Incident, Ledger
 from tools.soak_mixed.tally import How
 
 _MIB: Final = 1 << 20
@@ -51,10 +51,16 @@ class Report:
             f"wrong      {ledger.count(How.WRONG)}",
             f"unaccounted {ledger.sent - ledger.done}",
             f"sequences  {ledger.sequences_whole} whole, {ledger.sequences_broken} broken off",
-            f"{'':28} {'times':>6} {'until all were answered again, s':>34}",
-            f"{'':28} {'':6} {'median':>22} {'longest':>11}",
+            f"{'':44} {'times':>6} {'until all were answered again, s':>34}",
+            f"{'':44} {'':6} {'median':>22} {'longest':>11}",
         ]
-        lines += [_row(kind, [each for each in ledger.incidents if each.kind == kind]) for kind in plan.KINDS]
+        for kind in plan.KINDS:
+            found = [each for each in ledger.incidents if each.kind == kind]
+            alone = [each for each in found if not each.detail.endswith(BESIDE)]
+            lines += [_row(kind, alone)] if alone or not found else []
+            lines += (
+                [_row(f"{kind}, {BESIDE}", [each for each in found if each not in alone])] if alone != found else []
+            )
         for part in self.parts:
             lines += _held(part)
         lines += [f"PROBLEM    {problem}" for problem in self.problems]
@@ -64,7 +70,7 @@ class Report:
 def _row(kind: str, incidents: list[Incident]) -> str:
     found = [each.recovery_s for each in incidents if each.recovery_s is not None]
     times = f"{statistics.median(found):22.2f} {max(found):11.2f}" if found else ""
-    return f"{kind:28} {len(incidents):6} {times}".rstrip()
+    return f"{kind:44} {len(incidents):6} {times}".rstrip()
 
 
 def _held(part: Part) -> list[str]:

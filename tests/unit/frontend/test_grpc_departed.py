@@ -9,11 +9,13 @@ from tis_frontend.grpc.departed import keep_departed_out_of_log
 
 
 @pytest.mark.parametrize(("error", "kept"), [(cygrpc.ExecuteBatchError("gone"), False), (ValueError("other"), True)])
-def test_only_the_departure_of_a_client_is_kept_out_of_grpcios_log(error: Exception, kept: bool) -> None:
+def test_only_the_departure_of_a_client_is_kept_out_of_grpcios_log(
+    error: Exception, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep_departed_out_of_log()
     seen: list[logging.LogRecord] = []
     handler = logging.Handler()
-    handler.emit = seen.append  # type: ignore[method-assign]
+    monkeypatch.setattr(handler, "emit", seen.append)
     logger = logging.getLogger(cygrpc.__name__)
     logger.addHandler(handler)
     try:

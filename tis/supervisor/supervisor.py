@@ -243,6 +243,7 @@ class Supervisor:
             m.Loaded: self.models.load_ended,
             m.LoadFailed: self.models.load_ended,
             m.GrantRequest: self._on_grant_request,
+            m.GrantReturn: self._reclaiming.given_back,
             m.Quiesced: self._reclaiming.quiesced,
             m.ServerQuery: self._on_query,
             m.Heartbeat: self._on_heartbeat,

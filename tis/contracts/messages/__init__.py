@@ -43,6 +43,7 @@ from tis.contracts.messages.control import (
     Drained,
     GrantReply,
     GrantRequest,
+    GrantReturn,
     Heartbeat,
     Hello,
     IndexEntry,
@@ -123,6 +124,7 @@ __all__ = [
     "Finished",
     "GrantReply",
     "GrantRequest",
+    "GrantReturn",
     "Heartbeat",
     "Hello",
     "IndexEntry",
@@ -215,6 +217,7 @@ AnyMessage = (
     | SchedulerChanged
     | GrantRequest
     | GrantReply
+    | GrantReturn
     | Heartbeat
     | Quiesced
     | Drain

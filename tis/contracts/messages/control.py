@@ -198,6 +198,13 @@ class GrantReply(Message, tag=33):
     grant: tuple[int, int] | None
 
 
+class GrantReturn(Message, tag=64):
+    """From a worker: ranges of the pool in which nothing of it is taken any more, and which it no longer uses."""
+
+    peer: int
+    grants: tuple[tuple[int, int], ...]
+
+
 class Heartbeat(Message, tag=34):
     """From the working loop of a child, not from a side thread: it turns, and this much of its slab is taken."""
 

@@ -13,6 +13,8 @@ from tis.config.extensions import (
     LOAD_LIMIT,
     MEMORY_LIMIT,
     PAD_INPUTS,
+    RELOAD,
+    RELOADS,
     SLICED,
     as_seconds,
     as_value,
@@ -57,6 +59,8 @@ def check_extensions(config: Message) -> None:
             raise invalid(
                 f"parameter '{key}' of {config.name} cannot be used with an ensemble; give it to the models of its steps"
             )
+    if texts.get(RELOAD, "beside") not in RELOADS:
+        raise _fault(config, RELOAD, f"one of {', '.join(RELOADS)}", texts[RELOAD])
     if texts.get(PLACEMENT, "replicate") not in PLACEMENTS:
         raise _fault(config, PLACEMENT, f"one of {', '.join(PLACEMENTS)}", texts[PLACEMENT])
     if PAD_INPUTS in texts:

@@ -48,7 +48,7 @@ def _give_up(error: TisError, control: ControlLink, context: "zmq.Context[zmq.So
 
 
 def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Pool) -> tuple[m.Warmup, ...]:
-    instance = serve.spec.instances[order.instance]
+    instance = order.spec.instances[order.instance]
     return () if instance.passive else warm_up(backend, serve.spec, instance.name, pool, backend.backchannel)
 
 

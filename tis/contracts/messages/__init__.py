@@ -68,6 +68,7 @@ from tis.contracts.messages.control import (
     Up,
     Warmup,
 )
+from tis.contracts.messages.instances import ChangeInstances, InstancesQuery, InstanceState, InstanceStates
 from tis.contracts.messages.metrics import (
     CacheCounts,
     CacheMetrics,
@@ -112,6 +113,7 @@ __all__ = [
     "CacheMetrics",
     "CallReply",
     "Cancel",
+    "ChangeInstances",
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
@@ -128,7 +130,10 @@ __all__ = [
     "IndexEntry",
     "Infer",
     "InstanceRetired",
+    "InstanceState",
+    "InstanceStates",
     "InstanceUp",
+    "InstancesQuery",
     "LoadFailed",
     "LoadModel",
     "Loaded",
@@ -225,6 +230,9 @@ AnyMessage = (
     | UnregisterRegion
     | RepositoryLoad
     | RepositoryUnload
+    | InstancesQuery
+    | InstanceStates
+    | ChangeInstances
     | Regions
     | RegionsSeen
     | ChangeLog

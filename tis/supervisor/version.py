@@ -239,7 +239,10 @@ class ModelVersion:
     def hello(self, peer: int) -> None:
         """A worker of this version has begun: tell it what to load."""
         place = self.instances.find(peer)
-        if place is not None:
+        if place is not None and (self._stopped or self.instances.is_leaving(place)):
+            # It was told to end before it could hear anything.
+            self._host.end(peer)
+        elif place is not None:
             complete = self._surroundings.auto_complete and not self.completed
             spec = place.joins or self.spec
             at = spec.instances.index(place.spec) if place.spec in spec.instances else -1

@@ -60,7 +60,12 @@ def main() -> None:
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
-    order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
+    order = control.wait_for_or_stop(m.LoadModel, BOOT_DEADLINE_S)
+    if order is None:
+        # It is not wanted any more.
+        control.close()
+        context.term()
+        return
     configure(
         boot.settings.log,
         order.spec.instances[order.instance].name,

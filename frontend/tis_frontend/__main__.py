@@ -163,7 +163,7 @@ class Frontend:
             self._control.send(m.RegionsSeen(self._control.peer, message.epoch))
         elif isinstance(message, m.ServerMetrics):
             self._server_queries.answered(message)
-        elif isinstance(message, m.CallReply):
+        elif isinstance(message, m.CallReply | m.InstanceStates):
             server.calls.replied(message)
         elif isinstance(message, m.PeerDown):
             gone = message.peer

@@ -13,6 +13,8 @@ from tis.config.extensions import (
     LOAD_LIMIT,
     MEMORY_LIMIT,
     PAD_INPUTS,
+    RELOAD,
+    RELOADS,
     SLICED,
     as_seconds,
     as_value,
@@ -73,6 +75,8 @@ def _value_faults(config: Message, texts: dict[str, str]) -> Faults:
         if key in texts and config.HasField("ensemble_scheduling"):
             text = f"parameter '{key}' of {config.name} cannot be used with an ensemble; give it to the models of its steps"
             yield _fault(key, text)
+    if texts.get(RELOAD, "beside") not in RELOADS:
+        yield _misfit(config, RELOAD, f"one of {', '.join(RELOADS)}", texts[RELOAD])
     if texts.get(PLACEMENT, "replicate") not in PLACEMENTS:
         yield _misfit(config, PLACEMENT, f"one of {', '.join(PLACEMENTS)}", texts[PLACEMENT])
 

@@ -6,11 +6,12 @@ and unloads of one model happen one after the other; those of different models d
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
+from tis.config.extensions import RELOAD, unloads_first
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings
 from tis.config.spreading import GpuRoom, wants_spreading
@@ -30,6 +31,7 @@ from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.reading import LoadOrder, ModelRead, ModelReader, NotFound, Unreadable
+from tis.supervisor.reloading import changed_count, check_changes, differs, going_on
 from tis.supervisor.served_model import ServedModel
 from tis.supervisor.unloader import Unloader
 from tis.supervisor.version import ModelVersion, State
@@ -148,7 +150,7 @@ class Loader:
     ) -> None:
         self._take(model, order)
         model.unread = None
-        if model.serves and not order.changes_files and not _differs(model, files, definition):
+        if model.serves and not order.changes_files and not differs(model, files, definition):
             done(None)
             return
         try:
@@ -160,6 +162,29 @@ class Loader:
         _warn(definition)
         self._attempt(model, definition, numbers, files, order, done)
 
+    def resize(self, name: str, group: str, count: int, done: Done) -> None:
+        """Give a group of a model another number of instances, until the model is loaded anew; `done` as in `load`.
+
+        Raises:
+            TisError: there is no such model or group.
+        """
+        model = self._models.get(name)
+        if model is not None and model.busy:
+
+            def again() -> None:
+                try:
+                    self.resize(name, group, count, done)
+                except TisError as error:
+                    done(error)
+
+            model.afterwards.append(again)
+            return
+        known = model.definition if model is not None else None
+        where = self._surroundings(known.config) if known is not None else Surroundings()
+        definition = changed_count(model, name, group, count, where)
+        if model is not None and model.files is not None:
+            self._attempt(model, definition, tuple(model.versions), model.files, LoadOrder(name), done)
+
     def _attempt(
         self,
         model: ServedModel,
@@ -169,16 +194,21 @@ class Loader:
         order: LoadOrder,
         done: Done,
     ) -> None:
-        surroundings = self._surroundings(definition.config)
+        staying = going_on(model, files, definition, numbers)
+        surroundings = self._surroundings(definition.config, staying)
         is_ensemble = definition.config.HasField("ensemble_scheduling")
         kind = EnsembleVersion if is_ensemble else ModelVersion
         try:
+            changes = [version.change_to(definition, surroundings) for version in staying]
+            if self._settings.rate_limit == "execution_count":
+                check_changes(changes, self._models.versions, self._settings.rate_limit_resources)
             attempt = LoadAttempt(
                 definition,
                 lambda number: kind(self._host, definition, number, surroundings, files.of_version(number)),
-                numbers,
+                tuple(number for number in numbers if all(number != each.version for each in staying)),
                 self._settings.model_load_retry_count,
                 lambda ended: self._ended(model, ended, files, done),
+                changes,
             )
         except TisError as error:
             self._without_versions(model, definition.located(error))
@@ -189,8 +219,25 @@ class Loader:
             self._load_steps(attempt, order)
         model.attempt = attempt
         model.failure = ""
-        attempt.begin(self._begin)
+        if unloads_first(definition.config) and attempt.versions and len(model.versions) > len(staying):
+            self._make_room(model, attempt, [each for each in model.versions.values() if each not in staying])
+        else:
+            attempt.begin(self._begin)
         self._models.changed()
+
+    def _make_room(self, model: ServedModel, attempt: LoadAttempt, old: list[ModelVersion]) -> None:
+        """Let the versions that are to be loaded anew go first, with all their memory."""
+        _log.info("'%s' is unloaded before it is loaded anew, as its %s says", model.name, RELOAD)
+        model.versions = {number: version for number, version in model.versions.items() if version not in old}
+        model.unloaded.update(version.version for version in old)
+        model.awaited = max(attempt.versions)
+
+        def gone() -> None:
+            if not self._host.stop_has_begun:
+                attempt.begin(self._begin)
+                self._models.changed()
+
+        self.unloader.leave(model, old, gone)
 
     def _load_steps(self, attempt: LoadAttempt, order: LoadOrder) -> None:
         """An ensemble brings the models of its steps along."""
@@ -230,17 +277,21 @@ class Loader:
         """A load has ended: put the new versions in the place of the old ones, or drop them."""
         model.attempt = None
         model.last_failed = False
+        model.awaited, made_room = 0, model.awaited
         if attempt.failed:
             self._note_failure(model)
         error: TisError | None = None
-        if attempt.failed:
+        if attempt.has_failed:
             error = invalid(attempt.failure_text())
             self._drop(model, attempt)
+            if made_room:
+                _log.error("'%s' is not served: what served before had to go first, as its %s says", model.name, RELOAD)
         else:
-            old = list(model.versions.values())
-            model.unloaded.update(model.versions)
-            model.versions = dict(attempt.versions)
-            model.unloaded.difference_update(attempt.versions)
+            before = model.versions
+            model.versions = attempt.commit()
+            old = [version for version in before.values() if version not in model.versions.values()]
+            model.unloaded.update(before)
+            model.unloaded.difference_update(model.versions)
             model.definition, model.files = attempt.definition, files
             for version in model.versions.values():
                 # What becomes of it later concerns everybody, not this load.
@@ -254,10 +305,8 @@ class Loader:
 
     def _drop(self, model: ServedModel, attempt: LoadAttempt) -> None:
         """The load has failed: none of its versions serves. Where none served before either, they tell why."""
-        for version in attempt.versions.values():
-            if version.state is State.READY:
-                version.discard(lambda: None)
-        if not model.serves:
+        attempt.revert()
+        if not model.serves and attempt.versions:
             model.versions = {number: each for number, each in attempt.versions.items() if each in attempt.failed}
 
     def _note_failure(self, model: ServedModel) -> None:
@@ -287,11 +336,13 @@ class Loader:
         while model.afterwards and not model.busy:
             model.afterwards.popleft()()
 
-    def _surroundings(self, config: Message) -> Surroundings:
+    def _surroundings(self, config: Message, staying: Sequence[ModelVersion] = ()) -> Surroundings:
+        """What a load finds; those that stay may have other places then."""
         backend, machine = str(config.backend), self._host.machine
         rooms: tuple[GpuRoom, ...] = ()
         if wants_spreading(config) and len(machine.gpus) > 1:
-            there = [each for each in self._models.versions if each.state is not State.UNAVAILABLE]
+            living = [each for each in self._models.versions if each not in staying]
+            there = [each for each in living if each.state is not State.UNAVAILABLE]
             rooms = machine.rooms([instance for each in there for instance in each.spec.instances])
         return Surroundings(
             gpu_count=len(machine.gpus),
@@ -302,16 +353,6 @@ class Loader:
             auto_complete=self._settings.auto_complete_config,
             default_max_batch_size=_default_max_batch_size(self._settings, backend),
         )
-
-
-def _differs(model: ServedModel, files: Snapshot, definition: ModelDefinition) -> bool:
-    """True where the files are not those that the model was loaded from; a config that says the same does not count."""
-    if model.files is None or model.definition is None:
-        return True
-    difference = model.files.difference(files)
-    if difference.rest or difference.versions:
-        return True
-    return difference.config and bool(model.definition.config != definition.config)
 
 
 def _poll_failure(name: str) -> TisError:

@@ -139,7 +139,7 @@ class Models:
     def publish(self) -> None:
         """Tell everybody the table, if there is anything new in it."""
         table = self._table()
-        shown = (table.models, table.unavailable, table.index)
+        shown = (table.models, table.unavailable, table.index, table.awaited)
         if shown != self._shown:
             self._shown = shown
             self._epoch += 1
@@ -158,7 +158,8 @@ class Models:
                 unavailable.append((name, index[-1].reason))
             elif not listed and model.failure and model.unread is None:
                 unavailable.append((name, model.failure))
-        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index))
+        awaited = tuple(sorted((name, model.awaited) for name, model in self._models.items() if model.awaited))
+        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index), awaited)
 
     def _is_live(self, version: ModelVersion, depth: int = 0) -> bool:
         """False while a request would have to wait for an instance to be started again; of an ensemble, in some step."""

@@ -37,6 +37,8 @@ class ServedModel:
         self.is_forgotten = False
         #: The last load asked for has failed, whatever still serves.
         self.last_failed = False
+        #: The version that comes in the place of one that had to go first; 0 for none.
+        self.awaited = 0
         #: Somebody asked for it by name; else it is there for ensembles.
         self.explicit = False
         #: The files as they were when it was loaded.

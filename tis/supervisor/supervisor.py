@@ -20,6 +20,7 @@ from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
 from tis.supervisor.errands import Errands
 from tis.supervisor.grants import Grants
+from tis.supervisor.instance_control import serve_instance_control
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loader import Loader
 from tis.supervisor.loop import Loop
@@ -95,6 +96,7 @@ class Supervisor:
         self._errands = Errands(self._loop.hand_over)
         self._loader = Loader(self, settings, self.models, self._publication, self._errands)
         serve_model_control(self.calls, self._loader, settings)
+        serve_instance_control(self.calls, self._loader, self.models, self.send)
         self._polling = Polling(settings, self._loader, self.models, self.later, self._errands)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
@@ -195,13 +197,7 @@ class Supervisor:
     @property
     def _ready(self) -> bool:
         models_ready = self.models.all_ready or not self._settings.strict_readiness
-        return (
-            self._processes.vital_are_up
-            and self._starting.tables_hold
-            and self.models.settled
-            and models_ready
-            and not self._stopping.begun
-        )
+        return self._processes.vital_are_up and self._starting.tables_hold and models_ready and not self._stopping.begun
 
     def _publish_regions(self, table: m.Regions) -> set[int]:
         """Tell frontends and workers the clients' regions; gives the frontends that have been told."""

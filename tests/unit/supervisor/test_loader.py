@@ -39,6 +39,7 @@ class Bench:
     """A loader over a repository; a scheduler that sees each table at once, and processes that do as the test says."""
 
     model_load_timeout_s = 0.0
+    stop_has_begun = False
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder

@@ -69,6 +69,7 @@ from tis.contracts.messages.control import (
     Up,
     Warmup,
 )
+from tis.contracts.messages.instances import ChangeInstances, InstancesQuery, InstanceState, InstanceStates
 from tis.contracts.messages.metrics import (
     CacheCounts,
     CacheMetrics,
@@ -113,6 +114,7 @@ __all__ = [
     "CacheMetrics",
     "CallReply",
     "Cancel",
+    "ChangeInstances",
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
@@ -130,7 +132,10 @@ __all__ = [
     "IndexEntry",
     "Infer",
     "InstanceRetired",
+    "InstanceState",
+    "InstanceStates",
     "InstanceUp",
+    "InstancesQuery",
     "LoadFailed",
     "LoadModel",
     "Loaded",
@@ -228,6 +233,9 @@ AnyMessage = (
     | UnregisterRegion
     | RepositoryLoad
     | RepositoryUnload
+    | InstancesQuery
+    | InstanceStates
+    | ChangeInstances
     | Regions
     | RegionsSeen
     | ChangeLog

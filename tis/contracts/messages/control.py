@@ -71,6 +71,8 @@ class Table(Message, tag=23):
     unavailable: tuple[tuple[str, str], ...] = ()
     #: Everything that the repositories hold and what it is in, by name and version.
     index: tuple[IndexEntry, ...] = ()
+    #: Models that had to go before they come again: the name, and the version that comes.
+    awaited: tuple[tuple[str, int], ...] = ()
 
 
 class ServerState(Message, tag=24):

@@ -1,4 +1,4 @@
-"""Flags of loading act as in Triton: how many models load at once, how often one is tried again, what the server is meanwhile.
+"""Flags of loading act as in Triton: how many models load at once, how often one is tried again, and what is ready meanwhile.
 
 What is asserted here was seen of the genuine server, played with the same models and flags.
 """
@@ -104,7 +104,7 @@ def test_no_more_models_load_at_once_than_there_are_threads(
     server = new_server(repository.models, *flags).launch()
     eventually(lambda: repository.count("begins") == at_once, "they load", _DEADLINE_S)
     repository.gate.touch()
-    server.wait_ready()
+    server.wait_started()
     events = repository.notes.read_text().split()
     loading = [sum(1 if each == "begins" else -1 for each in events[: index + 1]) for index in range(len(events))]
     assert (max(loading), repository.count("ends")) == (at_once, 3)

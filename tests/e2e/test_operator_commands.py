@@ -83,7 +83,7 @@ def test_check_with_model_files_compares_them_with_the_config(tmp_path: Path) ->
     assert tis("check", tmp_path).returncode == 0
     done = tis("check", "--load", tmp_path)
     assert done.returncode == 1
-    assert f"{tmp_path}/m/config.pbtxt:4:1: error: m version 1: " in done.stdout
+    assert f"{tmp_path}/m/config.pbtxt:4:45: error: m version 1: " in done.stdout
     assert "the model expects 2 dimensions (shape [-1,3])" in done.stdout
 
 

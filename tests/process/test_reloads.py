@@ -10,9 +10,10 @@ from onnx import helper, numpy_helper
 from tests.harness.fixtures import StartServer
 from tests.harness.models import Model, Tensor, identity, slow
 from tests.harness.observing import wait_pool_empty
-from tests.harness.processes import pss_bytes
+from tests.harness.processes import computing, pss_bytes
 from tests.harness.raw_http import Connection, Response, binary_body, infer_post, post
 from tests.harness.repository import one_cpu
+from tests.harness.scrape import scrape
 from tests.harness.server import Server
 from tests.harness.traffic import Chatter, slow_call
 from tests.harness.waiting import eventually
@@ -99,11 +100,13 @@ def test_a_reload_that_fails_leaves_what_served_before(server: Server, folder: P
 
 def test_what_is_in_flight_when_a_model_is_unloaded_is_finished(new_server: StartServer, tmp_path: Path) -> None:
     slow().write(tmp_path / "models", "slow", max_batch_size=4, extra=one_cpu())
-    flags = ("--model-control-mode=explicit", "--load-model=slow")
+    flags = ("--model-control-mode=explicit", "--load-model=slow", "--metrics-port=0")
     server = new_server(tmp_path / "models", *flags).start()
     with Connection(server) as connection, Connection(server) as waiting:
-        connection.send(slow_call(1500))
+        with computing(server.worker_of("slow")):
+            connection.send(slow_call(3000))
         waiting.send(slow_call(10))
+        eventually(lambda: scrape(server).value("nv_inference_pending_request_count", model="slow"), "one waits")
         eventually(lambda: "UNLOADING" in str(states(server)) or _unload(server), "it is being unloaded")
         with Connection(server) as late:
             refused = late.call(slow_call(1))

@@ -34,7 +34,7 @@ def manager() -> Iterator[Manager]:
 
 def get(port: int, path: str) -> bytes:
     """The answer to a GET on a connection of its own."""
-    with socket.create_connection((HOST, port), timeout=20) as connection:
+    with socket.create_connection((HOST, port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 

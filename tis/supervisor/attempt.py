@@ -28,7 +28,8 @@ class LoadAttempt:
     ) -> None:
         self.definition: Final = definition
         self._make = make
-        self._retries_left = retries
+        #: Each version is tried again so many times more.
+        self._retries_left = dict.fromkeys(numbers, retries)
         self._ended = ended
         self._over = False
         self.versions: dict[int, ModelVersion] = {}
@@ -91,8 +92,8 @@ class LoadAttempt:
         if self._over:
             return
         for version in self.failed:
-            if self._retries_left:
-                self._retries_left -= 1
+            if self._retries_left[version.version]:
+                self._retries_left[version.version] -= 1
                 _log.warning("loading '%s' version %d again", version.name, version.version)
                 self._add(version.version)
                 self._begin(self.versions[version.version])

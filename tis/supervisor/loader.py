@@ -16,7 +16,7 @@ from tis.config.proto import Message
 from tis.config.resolve import Surroundings
 from tis.config.spreading import GpuRoom, wants_spreading
 from tis.contracts.resources import check_resources
-from tis.errors import TisError, internal, invalid, unavailable
+from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
 from tis.repository.layout import DUPLICATE_REASON, scan
@@ -34,7 +34,7 @@ from tis.supervisor.reading import LoadOrder, ModelRead, ModelReader, NotFound, 
 from tis.supervisor.reloading import changed_count, check_changes, differs, going_on
 from tis.supervisor.served_model import ServedModel
 from tis.supervisor.unloader import Unloader
-from tis.supervisor.version import ModelVersion, State
+from tis.supervisor.version import UNLOADED, ModelVersion, State
 from tis.supervisor.version_host import VersionHost
 
 #: Called when a load has ended; with why it failed, where it did.
@@ -65,6 +65,8 @@ class Loader:
         self._errands: Final = errands
         self.reader: Final = ModelReader(settings)
         self.unloader: Final = Unloader(models, publication)
+        #: What came of the last load of those models that the operator names, where it failed.
+        self._named_failures: dict[str, TisError] = {}
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
         self._loading: set[ModelVersion] = set()
@@ -87,6 +89,16 @@ class Loader:
             for name in scanned.duplicates:
                 self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
             self.load_all([LoadOrder(name) for name in scanned.models])
+
+    def start_failure(self) -> TisError | None:
+        """Why not all is served that the server was started with, in Triton's words; None where all is."""
+        failures = [
+            self._named_failures[each] for each in self._settings.startup_models if each in self._named_failures
+        ]
+        told = [failure.message for failure in failures if failure.code is Code.INVALID_ARG]
+        if told:
+            return invalid("".join(told))
+        return None if self._models.all_ready and not failures else internal("failed to load all models")
 
     def load(self, order: LoadOrder, done: Done) -> None:
         """Load a model, or load it anew where it has changed; `done` is called once."""
@@ -129,7 +141,7 @@ class Loader:
         _log.error("failed to poll model '%s': %s", order.name, error.message)
         if order.folder is not None:
             shutil.rmtree(order.folder, ignore_errors=True)
-        self._note_failure(model)
+        self._note_failure(model, _poll_failure(order.name))
         self._models.tidy()
         done(_poll_failure(order.name))
 
@@ -157,7 +169,7 @@ class Loader:
             numbers = require_versions(definition.name, definition.selection)
         except TisError as error:
             self._without_versions(model, error)
-            done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
+            done(_load_failure(order.name, error))
             return
         _warn(definition)
         self._attempt(model, definition, numbers, files, order, done)
@@ -212,7 +224,7 @@ class Loader:
             )
         except TisError as error:
             self._without_versions(model, definition.located(error))
-            done(invalid(f"load failed for model '{order.name}': {error.message}\n"))
+            done(_load_failure(order.name, error))
             return
         if is_ensemble and self._settings.model_control_mode == "explicit":
             # Before the ensemble is looked at: it would miss those that come after the first.
@@ -229,7 +241,7 @@ class Loader:
         """Let the versions that are to be loaded anew go first, with all their memory."""
         _log.info("'%s' is unloaded before it is loaded anew, as its %s says", model.name, RELOAD)
         model.versions = {number: version for number, version in model.versions.items() if version not in old}
-        model.unloaded.update(version.version for version in old)
+        model.unloaded.update(dict.fromkeys([version.version for version in old], UNLOADED))
         model.awaited = max(attempt.versions)
 
         def gone() -> None:
@@ -278,11 +290,12 @@ class Loader:
         model.attempt = None
         model.last_failed = False
         model.awaited, made_room = 0, model.awaited
-        if attempt.failed:
-            self._note_failure(model)
+        self._named_failures.pop(model.name, None)
         error: TisError | None = None
         if attempt.has_failed:
             error = invalid(attempt.failure_text())
+            if attempt.failed:
+                self._note_failure(model, error)
             self._drop(model, attempt)
             if made_room:
                 _log.error("'%s' is not served: what served before had to go first, as its %s says", model.name, RELOAD)
@@ -290,8 +303,9 @@ class Loader:
             before = model.versions
             model.versions = attempt.commit()
             old = [version for version in before.values() if version not in model.versions.values()]
-            model.unloaded.update(before)
-            model.unloaded.difference_update(model.versions)
+            model.unloaded.update(dict.fromkeys(before, UNLOADED))
+            for number in model.versions:
+                model.unloaded.pop(number, None)
             model.definition, model.files = attempt.definition, files
             for version in model.versions.values():
                 # What becomes of it later concerns everybody, not this load.
@@ -309,9 +323,11 @@ class Loader:
         if not model.serves and attempt.versions:
             model.versions = {number: each for number, each in attempt.versions.items() if each in attempt.failed}
 
-    def _note_failure(self, model: ServedModel) -> None:
+    def _note_failure(self, model: ServedModel, error: TisError) -> None:
         """A load that somebody asked for by name and that failed makes the server unready, whatever still serves."""
         model.last_failed = self._settings.model_control_mode == "explicit"
+        if model.last_failed and model.name in self._settings.startup_models:
+            self._named_failures[model.name] = error
 
     def refuse(self, name: str, error: TisError, shown: str) -> None:
         """A model cannot be served; `shown` is what the index says of it."""
@@ -320,14 +336,14 @@ class Loader:
 
     def _without_versions(self, model: ServedModel, error: TisError) -> None:
         _log.error("failed to load '%s': %s", model.name, error.message)
-        self._note_failure(model)
+        self._note_failure(model, _load_failure(model.name, error))
         if not model.serves:
             model.failure = f"{error.code.spoken}: {error.message}"
         self._models.changed()
 
     def _unreadable(self, model: ServedModel, error: TisError, shown: str) -> None:
         _log.error("failed to load '%s': %s: %s", model.name, error.code.spoken, error.message)
-        self._note_failure(model)
+        self._note_failure(model, _poll_failure(model.name))
         if not model.serves:
             model.unread = shown
             model.failure = f"{error.code.spoken}: {error.message}"
@@ -357,6 +373,10 @@ class Loader:
 
 def _poll_failure(name: str) -> TisError:
     return internal(f"failed to load '{name}', failed to poll from model repository")
+
+
+def _load_failure(name: str, error: TisError) -> TisError:
+    return invalid(f"load failed for model '{name}': {error.message}\n")
 
 
 def _warn(definition: ModelDefinition) -> None:

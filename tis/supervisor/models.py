@@ -198,6 +198,9 @@ class Models:
 
 
 def _is_ready(model: ServedModel) -> bool:
+    if model.is_forgotten:
+        # Nothing to be served is known of it yet, or any more.
+        return True
     if model.busy and not model.serves:
         return False
     if model.failure or model.last_failed:

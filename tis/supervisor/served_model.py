@@ -9,7 +9,7 @@ from tis.contracts import messages as m
 from tis.repository.definition import ModelDefinition
 from tis.repository.snapshot import Snapshot
 from tis.supervisor.attempt import LoadAttempt
-from tis.supervisor.version import UNLOADED, ModelVersion, State
+from tis.supervisor.version import ModelVersion, State
 
 
 class ServedModel:
@@ -27,8 +27,8 @@ class ServedModel:
         self.attempt: LoadAttempt | None = None
         #: Versions that finish what they have.
         self.leaving: list[ModelVersion] = []
-        #: Versions that served and are gone.
-        self.unloaded: set[int] = set()
+        #: Versions that are gone, and why they are unavailable since.
+        self.unloaded: dict[int, str] = {}
         #: Why there is no version to serve; empty where there is or where it was never tried.
         self.failure = ""
         #: What the index says of a model whose directory could not be taken at all; None where it could.
@@ -84,8 +84,8 @@ class ServedModel:
         entries = [m.IndexEntry(self.name, number, each.state.name, each.reason) for number, each in shown.items()]
         leaving = {each.version for each in self.leaving if each.state is State.UNLOADING} - shown.keys()
         entries += [m.IndexEntry(self.name, number, State.UNLOADING.name) for number in leaving]
-        gone = self.unloaded - shown.keys() - leaving
-        entries += [m.IndexEntry(self.name, number, State.UNAVAILABLE.name, UNLOADED) for number in gone]
+        gone = self.unloaded.keys() - shown.keys() - leaving
+        entries += [m.IndexEntry(self.name, each, State.UNAVAILABLE.name, self.unloaded[each]) for each in gone]
         if entries:
             return sorted(entries, key=lambda entry: entry.version)
         if self.unread is not None:

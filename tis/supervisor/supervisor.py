@@ -100,10 +100,9 @@ class Supervisor:
         self._polling = Polling(settings, self._loader, self.models, self.later, self._errands)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
-        self._starting = Starting(
-            self, self._processes, self.models, self._publication, self._serves, exit_on_error=settings.exit_on_error
-        )
-        self.models.on_settled = self._starting.models_settled
+        failure = self._loader.start_failure if settings.exit_on_error else lambda: None
+        self._starting = Starting(self, self._processes, self.models, self._publication, self._serves, failure)
+        self.models.on_settled = self._models_changed
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
         self._failure: TisError | None = None
@@ -322,6 +321,10 @@ class Supervisor:
         """Stop, and end with this error."""
         self._failure = failure
         self._stopping.begin()
+
+    def _models_changed(self) -> None:
+        self._service.changed()
+        self._starting.models_settled()
 
     def _serves(self) -> None:
         log_services(self._grpc, self._http, self._metrics)

@@ -11,7 +11,7 @@ from tis.log import get_logger
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.served_model import ServedModel
-from tis.supervisor.version import ModelVersion, State
+from tis.supervisor.version import UNLOADED, ModelVersion, State
 
 _log = get_logger(__name__)
 
@@ -65,8 +65,10 @@ class Unloader:
         old = list(model.versions.values())
         model.versions = {}
         model.files = None
-        model.failure, model.unread, model.last_failed = "", None, model.last_failed
-        model.unloaded.update(version.version for version in old)
+        # That a load has failed is not made good by an unload.
+        model.failure, model.unread = "", None
+        # One that never served says why, now as before.
+        model.unloaded.update({each.version: UNLOADED if each.load_s else each.reason for each in old})
         self.leave(model, old)
 
     def _let_go_unneeded(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What a chaos run lets pass: an error of a known form, with its code, while what brings it about is going on; else nothing."""
+"""What a chaos run lets pass: errors of known forms and codes while what brings them about goes on, and nothing else."""
 
 import random
 import time
@@ -62,5 +62,5 @@ def test_recovery_needs_a_right_answer_of_each_to_a_request_sent_after_it() -> N
 
 def test_no_kind_stays_away_for_longer_than_two_decks() -> None:
     drawn = list(islice(plan.shuffled(plan.DEATHS, random.Random(1)), 5 * len(plan.DEATHS)))
-    for start in range(0, len(drawn) - 2 * len(plan.DEATHS)):
+    for start in range(len(drawn) - 2 * len(plan.DEATHS)):
         assert set(drawn[start : start + 2 * len(plan.DEATHS)]) == set(plan.DEATHS)

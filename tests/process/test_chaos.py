@@ -19,12 +19,13 @@ def test_in_chaos_nothing_is_lost_or_wrong_and_nothing_is_left_behind(tmp_path: 
         Plan(
             seconds=((EXPLICIT, 20.0),),
             warm_s=2.0,
+            warm_bursts=1,
             calm_s=(0.2, 0.8),
             deaths=deaths,
             troubles=TROUBLES,
             seed=7,
             # After so short a while nobody is warm.
-            most_growth_bytes=160 << 20,
+            most_growth_bytes=320 << 20,
         ),
         tmp_path,
     )

@@ -99,8 +99,10 @@ async def _play(
     scene.crowd.begin()
     warm_until_s = time.monotonic() + plan.warm_s
     # Large requests leave something in the allocators of frontends, up to some limit: before and after.
-    while time.monotonic() < warm_until_s:
+    bursts = 0
+    while time.monotonic() < warm_until_s or bursts < plan.warm_bursts:
         await troubles.play(FULL_POOL)
+        bursts += 1
     await scene.crowd.end()
     part.before = await _held(server)
     scene.crowd = crowd()

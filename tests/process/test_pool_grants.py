@@ -1,6 +1,5 @@
 """The pool is for everybody: what one model needed for a moment, another may have later."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,14 +31,14 @@ def ask(server: Server, model: str, elements: int) -> Response:
         return connection.call(infer_post(model, binary_body({"INPUT0": np.full(elements, 3, np.float32)})))
 
 
-def has_room(server: Server, model: str) -> bool:
-    return ask(server, model, _ELEMENTS).status == 200
+def has_room(server: Server, model: str, elements: int) -> None:
+    eventually(lambda: ask(server, model, elements).status == 200, f"{elements} elements of '{model}' have room", 20.0)
 
 
 def test_what_a_model_has_needed_of_the_pool_is_there_for_others_later(server: Server) -> None:
     for model in ("one", "other", "one"):
-        eventually(partial(has_room, server, model), f"'{model}' has room", 20.0)
+        has_room(server, model, _ELEMENTS)
     refused = ask(server, "other", _ELEMENTS)
     assert refused.status == 503
     assert "the shared-memory pool has no room for an answer" in refused.error
-    eventually(lambda: ask(server, "other", 1).status == 200, "a small answer has room", 20.0)
+    has_room(server, "other", 1)

@@ -53,7 +53,11 @@ class Plan:
     #: How many times the clients of `clients.py`.
     clients: int = 1
     #: Under load before the first measure.
-    warm_s: float = 5.0
+    warm_s: float = 12.0
+    #: How often the pool is filled meanwhile, at the least.
+    warm_bursts: int = 10
+    #: More memory of all processes together at the end than after warming up.
+    most_growth_bytes: int = 64 << 20
     #: Calm between one death and the next, and one trouble and the next, at the least and at the most.
     calm_s: tuple[float, float] = (0.5, 2.0)
     deaths: tuple[str, ...] = DEATHS

@@ -82,6 +82,11 @@ def _draw_lanes(axis: Any, incidents: list[Incident], kinds: list[str], began_s:
                 axis.barh(row, max(incident.recovery_s, least_s), left=start_s, color=colour, height=0.75)
     axis.set_yticks(range(len(kinds)), kinds)
     axis.set_ylim(len(kinds) - 0.5, -0.5)
+    axis.set_title(
+        "deaths: dark until all clients that were struck had right answers again, pale until everybody was in place",
+        fontsize="small",
+        loc="left",
+    )
     for label, kind in zip(axis.get_yticklabels(), kinds, strict=True):
         label.set_color(_colour(kind))
 

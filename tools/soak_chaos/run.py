@@ -28,7 +28,7 @@ from tools.soak_chaos.holdings import Holdings
 from tools.soak_chaos.judge import judge
 from tools.soak_chaos.ledger import Ledger
 from tools.soak_chaos.models import ChangingFiles, write_models
-from tools.soak_chaos.plan import EXPLICIT, SEGFAULT, Plan, shuffled
+from tools.soak_chaos.plan import EXPLICIT, FULL_POOL, POLL, SEGFAULT, Plan, shuffled
 from tools.soak_chaos.report import Part, Report
 from tools.soak_chaos.scene import DiskServer, Scene
 from tools.soak_chaos.troubles import Troubles
@@ -37,13 +37,12 @@ from tools.soak_mixed.tally import How
 _POOL_BYTES: Final = 64 << 20
 _READY_S: Final = 90.0
 _QUIET_S: Final = 30.0
-_MOST_GROWTH_BYTES: Final = 48 << 20
 _MOST_DESCRIPTORS: Final = 6
 _NEWS_S: Final = 10.0
 _LOST_LINES: Final = re.compile(r"(\d+) lines of the log were lost")
 _FLAGS: Final = {
     EXPLICIT: ("--model-control-mode=explicit", "--load-model=*"),
-    "poll": ("--model-control-mode=poll", "--repository-poll-secs=1"),
+    POLL: ("--model-control-mode=poll", "--repository-poll-secs=1"),
 }
 
 
@@ -99,9 +98,11 @@ async def _play(
     troubles = Troubles(scene)
     scene.crowd.begin()
     warm_until_s = time.monotonic() + plan.warm_s
-    # What fills the pool once has touched all of it, before and after.
-    await troubles.play("full pool")
-    await asyncio.sleep(max(0.0, warm_until_s - time.monotonic()))
+    # Large requests leave something in the allocators of frontends, up to some limit: before and after.
+    bursts = 0
+    while time.monotonic() < warm_until_s or bursts < plan.warm_bursts:
+        await troubles.play(FULL_POOL)
+        bursts += 1
     await scene.crowd.end()
     part.before = await _held(server)
     scene.crowd = crowd()
@@ -159,7 +160,7 @@ def _after(report: Report, scene: Scene, part: Part) -> None:
         fallen -= "SIGSEGV" in text
         if "SIGSEGV" not in text or fallen < 0:
             scene.problem(f"nobody did anything to it: {text}")
-    grown = part.before.grown(part.after, _MOST_GROWTH_BYTES, _MOST_DESCRIPTORS)
+    grown = part.before.grown(part.after, report.plan.most_growth_bytes, _MOST_DESCRIPTORS)
     report.problems += [f"{part.mode}: {text}" for text in grown]
 
 

@@ -19,6 +19,8 @@ _BROKEN_S: Final = 3.5
 _COPYING_S: Final = 1.5
 _SHARE: Final = 0.6
 _DISK_FULL_S: Final = (2.0, 4.0)
+#: Longer than it takes everybody to say something in the verbose log.
+_STILL_S: Final = 1.3
 _BURST: Final = 24
 _VANISHING: Final = 6
 _LOST_LINES: Final = " lines of the log were lost before this one"
@@ -157,6 +159,11 @@ class Troubles:
         await asyncio.to_thread(server.disk.fill, server.reopen_log)
         try:
             await asyncio.sleep(scene.random.uniform(*_DISK_FULL_S))
+            # The last page of the log may have had room for some lines yet.
+            size_bytes = -1
+            while size_bytes != server.disk.log.stat().st_size:
+                size_bytes = server.disk.log.stat().st_size
+                await asyncio.sleep(_STILL_S)
         finally:
             await asyncio.to_thread(server.disk.free, server.reopen_log)
         if server.disk.real:

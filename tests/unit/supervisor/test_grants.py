@@ -94,3 +94,15 @@ def test_nothing_is_taken_back_twice_nor_from_one_who_does_not_hold_it() -> None
     assert grants.give_back(WORKER, [second, (first.offset, 2 * MIB)]) == []
     assert grants.reclaim(WORKER) == [first]
     assert grants.give_back(WORKER, [first]) == []
+
+
+def test_however_much_one_worker_wants_there_is_something_for_one_that_has_nothing_yet() -> None:
+    grants = Grants(64 * MIB, 1)
+    while grants.grant(WORKER, MIB) is not None:
+        pass
+    for newcomer in range(100, 104):
+        assert granted(grants, newcomer).size_bytes == MIB
+
+
+def test_the_first_grant_may_be_all_that_there_is() -> None:
+    assert granted(Grants(64 * MIB, 1), WORKER, 32 * MIB).size_bytes == 32 * MIB

@@ -120,7 +120,7 @@ def test_a_change_of_the_groups_alone_is_no_reload(server: Server, folder: Path)
         three = settled(server, 3)
         assert three[:2] == two
         assert [each["name"] for each in instances(server)] == ["a_0", "echo_1_0", "echo_1_1"]
-        write_groups(folder, 'instance_group [ { kind: KIND_MODEL count: 1 } ]')
+        write_groups(folder, "instance_group [ { kind: KIND_MODEL count: 1 } ]")
         assert control(server, "models/echo/load").status == 200
         assert settled(server, 1)[0] not in three
         chatter.wait_right(5)
@@ -256,7 +256,8 @@ def test_a_model_that_is_unloaded_while_it_grows_is_gone_in_the_end(server: Serv
 
 
 def test_groups_are_named_where_there_are_several(server: Server) -> None:
-    assert load_with(server, {"name": "a", "kind": "KIND_CPU"}, {"name": "b", "kind": "KIND_CPU"}).status == 200
+    one_each = [{"name": name, "kind": "KIND_CPU", "count": 1} for name in "ab"]
+    assert load_with(server, *one_each).status == 200
     settled(server, 2)
     refused = resize(server, 2)
     assert (refused.status, refused.error) == (

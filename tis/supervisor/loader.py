@@ -282,6 +282,8 @@ class Loader:
             before = model.versions
             model.versions = attempt.commit()
             old = [version for version in before.values() if version not in model.versions.values()]
+            for version in old:
+                version.has_successor = version.version in model.versions
             model.unloaded.update(before)
             model.unloaded.difference_update(model.versions)
             model.definition, model.files = attempt.definition, files

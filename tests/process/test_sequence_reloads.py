@@ -1,4 +1,4 @@
-"""A model of sequences is loaded anew: those under way go on where their state is, and those that begin do so on the new load."""
+"""A model of sequences is loaded anew: those under way go on where their state is, and others begin on the new load."""
 
 from pathlib import Path
 

@@ -5,6 +5,7 @@ import msgspec
 from tis.contracts import messages as m
 from tis.contracts.model_spec import InstanceSpec, ModelSpec, TensorSpec
 from tis.contracts.scheduling_spec import SequenceBatcherSpec
+from tis.scheduler.decisions import Run
 from tis.scheduler.model import ModelScheduler
 from tis.scheduler.queued import QueuedRequest
 from tis.scheduler.registry import Registry
@@ -45,6 +46,7 @@ class Bench:
         model = self.registry.find(infer)
         list(model.add(QueuedRequest(infer, now_ns), now_ns))
         [run] = list(model.dispatch(now_ns))
+        assert isinstance(run, Run)
         model.done(m.BatchDone(run.batch.batch_id, run.peer, now_ns, now_ns, now_ns, now_ns), now_ns)
         return model.spec.load
 

@@ -202,6 +202,24 @@ def test_models_shows_states_counts_and_latencies_of_a_running_server(tmp_path: 
     assert [line.split()[:3] for line in table[1:]] == [["bad", "1", "UNAVAILABLE"], ["good", "1", "READY"]]
 
 
+def test_models_shows_and_changes_the_instances_of_one(tmp_path: Path, new_server: StartServer) -> None:
+    add_sub().write(tmp_path, "good", max_batch_size=8, extra=one_cpu())
+    server = new_server(tmp_path).start()
+    done = tis("models", "good", "--instances=2", "--group=good_0", "--url", server.http_address)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == ["INSTANCE", "VERSION", "KIND", "GPU", "PID", "STATE"]
+    assert [(line[0], line[2], line[5]) for line in lines[1:]] == [
+        ("good_0_0", "CPU", "READY"),
+        ("good_0_1", "CPU", "READY"),
+    ]
+    shown = json.loads(tis("models", "good", "--json", "--url", server.http_address).stdout)
+    assert [str(each["pid"]) for each in shown] == [line[4] for line in lines[1:]]
+    assert rows(server)["good"]["instances"] == 2
+    refused = tis("models", "bad", "--instances=2", "--url", server.http_address)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("with 404: Request for unknown model: 'bad' is not found\n")
+
+
 def test_models_again_and_again_until_interrupted(server: Server) -> None:
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "tis", "models", "--url", server.http_address, "--watch", "0.1"],

@@ -256,7 +256,8 @@ def test_a_model_that_is_unloaded_while_it_grows_is_gone_in_the_end(server: Serv
 
 
 def test_groups_are_named_where_there_are_several(server: Server) -> None:
-    assert load_with(server, {"name": "a", "kind": "KIND_CPU"}, {"name": "b", "kind": "KIND_CPU"}).status == 200
+    one_each = [{"name": name, "kind": "KIND_CPU", "count": 1} for name in "ab"]
+    assert load_with(server, *one_each).status == 200
     settled(server, 2)
     refused = resize(server, 2)
     assert (refused.status, refused.error) == (

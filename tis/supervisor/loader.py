@@ -303,6 +303,8 @@ class Loader:
             before = model.versions
             model.versions = attempt.commit()
             old = [version for version in before.values() if version not in model.versions.values()]
+            for version in old:
+                version.has_successor = version.version in model.versions
             model.unloaded.update(dict.fromkeys(before, UNLOADED))
             for number in model.versions:
                 model.unloaded.pop(number, None)

@@ -74,6 +74,8 @@ class ModelVersion:
         #: It was told to finish what it has, and still has something.
         self.is_busy = False
         self._on_gone: Callable[[], None] | None = None
+        #: Another load has taken its place.
+        self.has_successor = False
         #: How long it took until it was ready for the first time; 0 before.
         self.load_s = 0.0
         #: Called when it has become READY or UNAVAILABLE.
@@ -141,7 +143,7 @@ class ModelVersion:
         """Finish what it has, then end; call back when all its processes have."""
         self.state, self.reason = State.UNLOADING, ""
         self._on_gone = gone
-        self._host.tell_scheduler(m.Retire(self.load))
+        self._host.tell_scheduler(m.Retire(self.load, self.has_successor))
 
     def retired(self, *, is_over: bool = True) -> None:
         """The scheduler has nothing left for it; or it still has, and says so once."""

@@ -131,6 +131,8 @@ class Retire(Message, tag=51):
     """To the scheduler: no request will name this load any more; say when those that did are through."""
 
     load: int
+    #: Another load has taken its place: requests that name that one go on with the sequences that this one has begun.
+    has_successor: bool = False
 
 
 class Retired(Message, tag=52):

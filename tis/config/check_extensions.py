@@ -25,6 +25,7 @@ from tis.config.proto import Message, enum_name
 from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.config.spreading import WORDS as PLACEMENTS
 from tis.contracts.datatypes import ELEMENT_BYTES, from_config
+from tis.environments.wish import PYTHON, REQUIREMENTS, wish_of
 from tis.errors import TisError, invalid
 
 #: Backends that get requests one by one, whose tensors the server does not put together.
@@ -57,6 +58,10 @@ def check_extensions(config: Message) -> None:
             raise invalid(
                 f"parameter '{key}' of {config.name} cannot be used with an ensemble; give it to the models of its steps"
             )
+    for key in (REQUIREMENTS, PYTHON):
+        if key in texts and config.backend != "python" and not config.runtime.endswith(".py"):
+            raise invalid(f"parameter '{key}' of {config.name} is for Python models; its backend is '{config.backend}'")
+    wish_of(config.name, "", {key: config.parameters[key].string_value for key in config.parameters})
     if texts.get(PLACEMENT, "replicate") not in PLACEMENTS:
         raise _fault(config, PLACEMENT, f"one of {', '.join(PLACEMENTS)}", texts[PLACEMENT])
     if PAD_INPUTS in texts:
@@ -75,7 +80,7 @@ def _check_padding(config: Message, texts: dict[str, str]) -> None:
         raise invalid(f"{needs} cannot be used with sequence_batching, where each slot has its own place in the batch")
     if config.HasField("ensemble_scheduling"):
         raise invalid(f"{needs} cannot be used with an ensemble; give it to the models that are its steps")
-    if config.backend in _TAKE_REQUESTS:
+    if config.backend in _TAKE_REQUESTS or config.runtime.endswith(".py"):
         raise invalid(
             f"{needs} cannot be used with backend '{config.backend}', whose models get each request by itself"
         )

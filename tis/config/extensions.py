@@ -11,6 +11,8 @@
                                 0 for any number; decimals are allowed
 `tis.execution_limit_s`         how many seconds a batch may run; its instance is then killed and started anew
 `tis.memory_limit_bytes`        how much memory an instance may have, before a fresh one takes its place
+`tis.requirements`              of a Python model: a file of requirements, from which its environment is built
+`tis.python`                    of a Python model: the interpreter that runs it, or that its environment is built with
 `tis.placement`                 `spread` or `pack`: instances on GPUs are counted in all, see `tis.config.spreading`
 ==============================  =====================================================================================
 
@@ -23,6 +25,7 @@ from typing import Final
 from tis.config.proto import Message
 from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.contracts.scheduling_spec import ExtensionSpec, PaddingSpec
+from tis.environments.wish import PYTHON, REQUIREMENTS
 
 PREFIX: Final = "tis."
 
@@ -34,7 +37,19 @@ COVERS: Final = "tis.timeout_covers_execution"
 LOAD_LIMIT: Final = "tis.load_limit_s"
 EXECUTION_LIMIT: Final = "tis.execution_limit_s"
 MEMORY_LIMIT: Final = "tis.memory_limit_bytes"
-KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, PLACEMENT)
+KNOWN: Final = (
+    PAD_INPUTS,
+    BUCKETS,
+    SLICED,
+    GOAL,
+    COVERS,
+    LOAD_LIMIT,
+    EXECUTION_LIMIT,
+    MEMORY_LIMIT,
+    PLACEMENT,
+    REQUIREMENTS,
+    PYTHON,
+)
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 

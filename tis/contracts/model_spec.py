@@ -92,6 +92,8 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
     priority: str = "DEFAULT"
     extensions: ExtensionSpec = ExtensionSpec()
+    #: Of a Python-based backend: its Python file, which serves all models of the backend.
+    backend_file: str = ""
     #: Which load of a model version this is: unlike any other's while the server runs. Requests name it.
     load: int = 0
 
@@ -99,6 +101,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     def key(self) -> tuple[str, int]:
         """Name and version: what a request is routed by."""
         return (self.name, self.version)
+
+    @property
+    def runs_python(self) -> bool:
+        """True where a Python class does the work: the model's own, or that of its backend."""
+        return self.backend == "python" or bool(self.backend_file)
 
     @property
     def identity(self) -> tuple[str, int, int]:

@@ -18,6 +18,7 @@ from tis.config.spreading import GpuRoom, wants_spreading
 from tis.contracts.resources import check_resources
 from tis.errors import TisError, internal, invalid, unavailable
 from tis.log import get_logger
+from tis.repository.backend_library import find_backend
 from tis.repository.definition import ModelDefinition, read_definition
 from tis.repository.layout import DUPLICATE_REASON, ModelDirectory, find, model_directory, scan
 from tis.repository.snapshot import Contents, Snapshot, snapshot
@@ -285,6 +286,7 @@ class Loader:
         if wants_spreading(config) and len(machine.gpus) > 1:
             there = [each for each in self._models.versions if each.state is not State.UNAVAILABLE]
             rooms = machine.rooms([instance for each in there for instance in each.spec.instances])
+        library = find_backend(config, Path(self._settings.backend_directory))
         return Surroundings(
             gpu_count=len(machine.gpus),
             unsupported_gpus=machine.unsupported_gpus,
@@ -293,6 +295,8 @@ class Loader:
             backend_uses_gpu=backend_uses_gpu(backend),
             auto_complete=self._settings.auto_complete_config,
             default_max_batch_size=_default_max_batch_size(self._settings, backend),
+            backend_file=str(library.file or ""),
+            backend_environment=str(library.environment or ""),
         )
 
 

@@ -14,13 +14,17 @@ from typing import Final
 import msgspec
 
 from tis.config.labels import check_labels
-from tis.config.proto import ModelConfig
+from tis.config.proto import Message
+from tis.config.python_models import config_text, proposed_config
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts import messages as m
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
+from tis.environments.interpreter import OWN, Interpreter
+from tis.environments.wish import wish_of
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
+from tis.repository.backend_library import find_backend
 from tis.repository.definition import ModelDefinition
 from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
@@ -74,11 +78,14 @@ class ModelVersion:
         self.on_settled: Callable[[], None] = lambda: None
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
-        self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
+        self.spec = self._spec_of(draft)
         #: Where each instance runs, once it has begun to load.
         self._placements: tuple[Placement, ...] = ()
         #: Why the instance died that died last.
         self._last_death = ""
+        #: What its instances run in.
+        self._interpreter = OWN
+        self._stop_preparing: Callable[[], None] = lambda: None
         self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
 
     @property
@@ -105,12 +112,26 @@ class ModelVersion:
         self._started_s = time.monotonic()
         # Before any worker reads them: what changes later is another model.
         self._files = fingerprint(self._definition.path / str(self.version))
+        library = find_backend(self._definition.config, Path(self._host.backend_directory))
         try:
+            library.check(self.name, self.path, self.version)
             self._placements = self._host.machine.place(self.spec.instances)
             self._host.machine.check_room(self._placements)
+            wish = wish_of(self.name, self.spec.model_path, self.spec.parameters) if self.spec.runs_python else None
         except TisError as error:
             self._fail(error)
             return
+        if wish is None:
+            self._start_instances(OWN, None)
+        else:
+            self._stop_preparing = self._host.environments.prepare(wish, self._start_instances)
+
+    def _start_instances(self, interpreter: Interpreter | None, error: TisError | None) -> None:
+        """The Python that its instances run in is ready, or cannot be had."""
+        if interpreter is None:
+            self._fail(error or internal(f"there is no Python for model '{self.name}'"))
+            return
+        self._interpreter = interpreter
         for place in self.instances:
             place.start()
 
@@ -165,6 +186,7 @@ class ModelVersion:
     def stop(self) -> None:
         """End all instances in order."""
         self._stopped = True
+        self._stop_preparing()
         self._host.later(0, self._check_gone)
         self.instances.stop()
 
@@ -226,7 +248,7 @@ class ModelVersion:
         place = self.instances.find(peer)
         if place is not None:
             complete = self._surroundings.auto_complete and not self.completed
-            self._host.send(peer, m.LoadModel(self.spec, place.number, complete))
+            self._host.send(peer, m.LoadModel(self.spec, place.number, complete, config_text(self.spec)))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -236,19 +258,21 @@ class ModelVersion:
                     self._definition.config,
                     self._surroundings,
                     signature=message.signature,
-                    proposed=ModelConfig.FromString(message.proposed) if message.proposed else None,
+                    proposed=proposed_config(self.name, message.proposed),
                     config_provided=self._definition.config_provided,
                 )
                 check_labels(config, self._definition.path)
             except TisError as error:
                 self._fail(self._definition.located(error))
                 return
-            self.spec = self._marked(
-                model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
-            )
+            self.spec = self._marked(self._spec_of(config))
             self.completed = True
             self._host.tell_scheduler(m.Prepare(self.spec))
-        self._host.send(message.peer, m.ServeModel(self.spec))
+        self._host.send(message.peer, m.ServeModel(self.spec, config_text(self.spec)))
+
+    def _spec_of(self, config: Message) -> ModelSpec:
+        file = self._surroundings.backend_file
+        return model_spec(config, version=self.version, model_path=self.path, load=self.load, backend_file=file)
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
         """With what tells it from the same version before its files changed, where answers are kept."""
@@ -304,7 +328,7 @@ class ModelVersion:
         def launch(peer: int) -> Child:
             where = self._placements[number]
             environment = self._host.machine.environment(where.instance, where.threads)
-            child = self._host.launch_worker(peer, environment, where)
+            child = self._host.launch_worker(peer, environment, where, self._interpreter)
             child.limits = limits_of(self.spec.extensions, self._host.model_load_timeout_s)
             return child
 

@@ -1,8 +1,10 @@
 """Environments in archives, as `conda-pack` makes them: unpacked once for each file as it was at one moment."""
 
+import gzip
 import hashlib
 import tarfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -51,7 +53,7 @@ def _unpack(archive: Path, target: Path, say: Say) -> None:
                 tar.extractall(target, members=members, filter="tar")
             else:
                 tar.extractall(target, members=members)  # noqa: S202 - `_told` has looked at their names
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         text = f"archive_read_open_filename() failed. {archive} is no archive that can be unpacked: {error}"
         raise internal(text) from error
 

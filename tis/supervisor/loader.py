@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings
 from tis.config.spreading import GpuRoom, wants_spreading
@@ -25,6 +24,7 @@ from tis.repository.snapshot import Contents, Snapshot, snapshot
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
 from tis.supervisor.attempt import LoadAttempt
+from tis.supervisor.backend_settings import default_max_batch_size, tell_moot
 from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.index import reason_shown
 from tis.supervisor.machine import backend_uses_gpu
@@ -87,6 +87,7 @@ class Loader:
             TisError: a repository cannot be read.
         """
         settings = self._settings
+        tell_moot(settings)
         named = settings.model_control_mode == "explicit" and settings.startup_models != ("*",)
         with self._models.held_back():
             if named:
@@ -294,7 +295,7 @@ class Loader:
             gpu_rooms=rooms,
             backend_uses_gpu=backend_uses_gpu(backend),
             auto_complete=self._settings.auto_complete_config,
-            default_max_batch_size=_default_max_batch_size(self._settings, backend),
+            default_max_batch_size=default_max_batch_size(self._settings, backend),
             backend_file=str(library.file or ""),
             backend_environment=str(library.environment or ""),
         )
@@ -327,12 +328,3 @@ def _warn(definition: ModelDefinition) -> None:
             definition.name,
             ", ".join(definition.unacted),
         )
-
-
-def _default_max_batch_size(settings: ServerSettings, backend: str) -> int:
-    """`--backend-config=default-max-batch-size=N`, for all backends or one; 4 where it is not given."""
-    chosen = DEFAULT_MAX_BATCH_SIZE
-    for name, key, value in settings.backend_config:
-        if key == "default-max-batch-size" and name in ("", backend) and value.isdigit():
-            chosen = int(value)
-    return chosen

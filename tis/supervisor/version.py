@@ -110,9 +110,11 @@ class ModelVersion:
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
+        library = find_backend(self._definition.config, Path(self._host.backend_directory))
         # Before any worker reads them: what changes later is another model.
         self._files = fingerprint(self._definition.path / str(self.version))
-        library = find_backend(self._definition.config, Path(self._host.backend_directory))
+        if library.file is not None:
+            self._files += fingerprint(library.file.parent)
         try:
             library.check(self.name, self.path, self.version)
             self._placements = self._host.machine.place(self.spec.instances)

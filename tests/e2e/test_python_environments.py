@@ -230,16 +230,15 @@ def test_a_model_runs_in_a_python_of_another_minor_version(new_server: StartServ
 
 def test_a_server_that_builds_serves_other_models_and_stops_when_told(new_server: StartServer, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        text = f"--index-url {address}\nnothing\n"
-        write(tmp_path / "models", "built", parameters(tis__requirements="requirements.txt"), requirements_txt=text)
+        silent.settimeout(BUILD_DEADLINE_S)
         write(tmp_path / "models", "own", "")
+        flags = ("--model-control-mode=poll", "--repository-poll-secs=1", f"--environment-directory={tmp_path}/cache")
         environment = {name: "" for name in os.environ if name.startswith("PIP_")}
-        flags = ("--exit-on-error=false", f"--environment-directory={tmp_path}/cache")
         server = new_server(tmp_path / "models", *flags, environment=environment).start()
-        server.wait_for_log("its Python environment: building an environment", 60)
+        text = f"--index-url http://127.0.0.1:{silent.getsockname()[1]}/simple\nnothing\n"
+        write(tmp_path / "models", "built", parameters(tis__requirements="requirements.txt"), requirements_txt=text)
+        # An index of packages that never answers.
         connection, _ = silent.accept()
-        eventually(lambda: index(server)["own"]["state"] == "READY", "the other model is ready", 60)
         assert told(server, "own")["prefix"] == sys.prefix
         assert index(server)["built"]["state"] == "LOADING"
         assert server.stop() == 0

@@ -28,6 +28,8 @@ from tis.config.proto import Message, enum_name
 from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.config.spreading import WORDS as PLACEMENTS
 from tis.contracts.datatypes import ELEMENT_BYTES, from_config
+from tis.environments.wish import ENVIRONMENT, PYTHON, REQUIREMENTS, wish_of
+from tis.errors import TisError
 
 #: Backends that get requests one by one, whose tensors the server does not put together.
 _TAKE_REQUESTS: Final = frozenset({"python"})
@@ -75,6 +77,14 @@ def _value_faults(config: Message, texts: dict[str, str]) -> Faults:
         if key in texts and config.HasField("ensemble_scheduling"):
             text = f"parameter '{key}' of {config.name} cannot be used with an ensemble; give it to the models of its steps"
             yield _fault(key, text)
+    for key in (REQUIREMENTS, PYTHON):
+        if key in texts and config.backend != "python" and not config.runtime.endswith(".py"):
+            text = f"parameter '{key}' of {config.name} is for Python models; its backend is '{config.backend}'"
+            yield _fault(key, text)
+    try:
+        wish_of(config.name, "", {key: config.parameters[key].string_value for key in config.parameters})
+    except TisError as error:
+        yield _fault(ENVIRONMENT, error.message)
     if texts.get(RELOAD, "beside") not in RELOADS:
         yield _misfit(config, RELOAD, f"one of {', '.join(RELOADS)}", texts[RELOAD])
     if texts.get(PLACEMENT, "replicate") not in PLACEMENTS:
@@ -91,7 +101,7 @@ def _padding_faults(config: Message, texts: dict[str, str]) -> Faults:
     if config.HasField("ensemble_scheduling"):
         text = f"{needs} cannot be used with an ensemble; give it to the models that are its steps"
         yield _fault(PAD_INPUTS, text)
-    if config.backend in _TAKE_REQUESTS:
+    if config.backend in _TAKE_REQUESTS or config.runtime.endswith(".py"):
         text = f"{needs} cannot be used with backend '{config.backend}', whose models get each request by itself"
         yield _fault(PAD_INPUTS, text)
     yield from _input_faults(config, texts[PAD_INPUTS])

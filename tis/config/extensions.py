@@ -12,6 +12,8 @@
 `tis.execution_limit_s`         how many seconds a batch may run; its instance is then killed and started anew
 `tis.memory_limit_bytes`        how much memory an instance may have, before a fresh one takes its place
 `tis.reload`                    `unload_first`: what serves goes before it is loaded anew; `beside`, the default: after
+`tis.requirements`              of a Python model: a file of requirements, from which its environment is built
+`tis.python`                    of a Python model: the interpreter that runs it, or that its environment is built with
 `tis.placement`                 `spread` or `pack`: instances on GPUs are counted in all, see `tis.config.spreading`
 ==============================  =====================================================================================
 
@@ -24,6 +26,7 @@ from typing import Final
 from tis.config.proto import Message
 from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.contracts.scheduling_spec import ExtensionSpec, PaddingSpec
+from tis.environments.wish import PYTHON, REQUIREMENTS
 
 PREFIX: Final = "tis."
 
@@ -38,7 +41,7 @@ MEMORY_LIMIT: Final = "tis.memory_limit_bytes"
 RELOAD: Final = "tis.reload"
 KNOWN: Final = (
     *(PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, RELOAD),
-    PLACEMENT,
+    *(PLACEMENT, REQUIREMENTS, PYTHON),
 )
 RELOADS: Final = ("beside", "unload_first")
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}

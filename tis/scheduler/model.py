@@ -72,7 +72,7 @@ class ModelScheduler:
         self.spec = spec
         self.instances = Instances(ahead=runs_ahead(spec)) if limiter is None else LimitedInstances(limiter, spec)
         self.statistics = Statistics(
-            spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
+            spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.runs_python
         )
         self._queue = queue_of(spec)
         #: Only where a request's `timeout` covers its execution.

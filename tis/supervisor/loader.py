@@ -8,9 +8,9 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
-from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
 from tis.config.extensions import RELOAD, unloads_first
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings
@@ -18,12 +18,14 @@ from tis.config.spreading import GpuRoom, wants_spreading
 from tis.contracts.resources import check_resources
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
+from tis.repository.backend_library import find_backend
 from tis.repository.definition import ModelDefinition
 from tis.repository.layout import DUPLICATE_REASON, scan
 from tis.repository.snapshot import Snapshot
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
 from tis.supervisor.attempt import LoadAttempt
+from tis.supervisor.backend_settings import default_max_batch_size, tell_moot
 from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.errands import Errands
 from tis.supervisor.index import reason_shown
@@ -80,6 +82,7 @@ class Loader:
             TisError: a repository cannot be read.
         """
         settings = self._settings
+        tell_moot(settings)
         named = settings.model_control_mode == "explicit" and settings.startup_models != ("*",)
         with self._models.held_back():
             if named:
@@ -362,6 +365,7 @@ class Loader:
             living = [each for each in self._models.versions if each not in staying]
             there = [each for each in living if each.state is not State.UNAVAILABLE]
             rooms = machine.rooms([instance for each in there for instance in each.spec.instances])
+        library = find_backend(config, Path(self._settings.backend_directory))
         return Surroundings(
             gpu_count=len(machine.gpus),
             unsupported_gpus=machine.unsupported_gpus,
@@ -369,7 +373,9 @@ class Loader:
             gpu_rooms=rooms,
             backend_uses_gpu=backend_uses_gpu(backend),
             auto_complete=self._settings.auto_complete_config,
-            default_max_batch_size=_default_max_batch_size(self._settings, backend),
+            default_max_batch_size=default_max_batch_size(self._settings, backend),
+            backend_file=str(library.file or ""),
+            backend_environment=str(library.environment or ""),
         )
 
 
@@ -390,12 +396,3 @@ def _warn(definition: ModelDefinition) -> None:
             definition.name,
             ", ".join(definition.unacted),
         )
-
-
-def _default_max_batch_size(settings: ServerSettings, backend: str) -> int:
-    """`--backend-config=default-max-batch-size=N`, for all backends or one; 4 where it is not given."""
-    chosen = DEFAULT_MAX_BATCH_SIZE
-    for name, key, value in settings.backend_config:
-        if key == "default-max-batch-size" and name in ("", backend) and value.isdigit():
-            chosen = int(value)
-    return chosen

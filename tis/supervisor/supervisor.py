@@ -9,6 +9,8 @@ from typing import Any, Final
 import zmq
 
 from tis.contracts import messages as m
+from tis.environments.interpreter import Interpreter
+from tis.environments.keeping import chosen_folder
 from tis.errors import TisError
 from tis.log import get_logger
 from tis.runtime_dir import RuntimeDir
@@ -18,6 +20,7 @@ from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
+from tis.supervisor.environments import Environments
 from tis.supervisor.errands import Errands
 from tis.supervisor.grants import Grants
 from tis.supervisor.instance_control import serve_instance_control
@@ -68,7 +71,9 @@ class Supervisor:
         self._metrics = metrics
         self.machine: Final = machine_under(settings)
         self.model_load_timeout_s: Final = settings.model_load_timeout_s
+        self.backend_directory: Final = settings.backend_directory
         self._loop = Loop()
+        self.environments: Final = Environments(self._loop, chosen_folder(settings.environment_directory))
         self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
         self._hub = ControlHub(self._context, runtime_dir.path)
@@ -178,9 +183,19 @@ class Supervisor:
         self._vigil.told_to_end(peer)
         self._hub.send(peer, m.Stop())
 
-    def launch_worker(self, peer: int, environment: dict[str, str], where: Placement) -> Child:
+    def launch_worker(
+        self, peer: int, environment: dict[str, str], where: Placement, interpreter: Interpreter
+    ) -> Child:
         """Start a worker process."""
-        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment, placement=where)
+        return Child(
+            "tis_workers",
+            peer,
+            self._runtime_dir,
+            self._pool.fd,
+            environment=environment,
+            placement=where,
+            interpreter=interpreter,
+        )
 
     def tell_scheduler(self, message: m.Message) -> None:
         """Send to the scheduler."""

@@ -15,13 +15,17 @@ import msgspec
 
 from tis.config.in_place import with_instances_of
 from tis.config.labels import check_labels
-from tis.config.proto import ModelConfig
+from tis.config.proto import Message, ModelConfig
+from tis.config.python_models import config_text, proposed_config
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import instances_of, model_spec
 from tis.contracts import messages as m
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
+from tis.environments.interpreter import OWN, Interpreter
+from tis.environments.wish import wish_of
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
+from tis.repository.backend_library import find_backend
 from tis.repository.definition import ModelDefinition
 from tis.supervisor.child import Child
 from tis.supervisor.instance_change import InstanceChange
@@ -69,7 +73,7 @@ class ModelVersion:
         self.completed = False
         self._started_s = 0.0
         #: Its files, as a digest: what it answers is what it answered while they were the same.
-        self._files: Final = files
+        self._files = files
         self._stopped = False
         #: It was told to finish what it has, and still has something.
         self.is_busy = False
@@ -82,9 +86,12 @@ class ModelVersion:
         self.on_settled: Callable[[], None] = lambda: None
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
-        self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
+        self.spec = self._spec_of(draft)
         #: Why the instance died that died last.
         self._last_death = ""
+        #: What its instances run in.
+        self._interpreter = OWN
+        self._stop_preparing: Callable[[], None] = lambda: None
         self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
 
     @property
@@ -109,14 +116,30 @@ class ModelVersion:
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
+        library = find_backend(self._definition.config, Path(self._host.backend_directory))
         try:
+            library.check(self.name, self.path, self.version)
             placements = self._host.machine.place(self.spec.instances)
             self._host.machine.check_room(placements)
+            wish = wish_of(self.name, self.spec.model_path, self.spec.parameters) if self.spec.runs_python else None
         except TisError as error:
             self._fail(error)
             return
+        self._files += library.mark
         for place, where in zip(self.instances, placements, strict=True):
             place.where = where
+        if wish is None:
+            self._start_instances(OWN, None)
+        else:
+            self._stop_preparing = self._host.environments.prepare(wish, self._start_instances)
+
+    def _start_instances(self, interpreter: Interpreter | None, error: TisError | None) -> None:
+        """The Python that its instances run in is ready, or cannot be had."""
+        if interpreter is None:
+            self._fail(error or internal(f"there is no Python for model '{self.name}'"))
+            return
+        self._interpreter = interpreter
+        for place in self.instances:
             place.start()
 
     def threads(self, peer: int) -> int:
@@ -130,14 +153,8 @@ class ModelVersion:
 
     def processes(self) -> list[tuple[int, str]]:
         """Peer id (0 for one that is dead) and name of each instance."""
-        return [
-            (
-                place.peer,
-                f"{self.name}/{self.version}/{spec.name}" + (f":{spec.device_id}" if spec.kind == "GPU" else ""),
-            )
-            for place in self.instances.everywhere
-            for spec in (place.spec,)
-        ]
+        head = f"{self.name}/{self.version}/"
+        return [(place.peer, head + place.spec.shown) for place in self.instances.everywhere]
 
     def leave(self, gone: Callable[[], None]) -> None:
         """Finish what it has, then end; call back when all its processes have."""
@@ -170,6 +187,7 @@ class ModelVersion:
     def stop(self) -> None:
         """End all instances in order."""
         self._stopped = True
+        self._stop_preparing()
         self._host.later(0, self._check_gone)
         self.instances.stop()
 
@@ -254,7 +272,7 @@ class ModelVersion:
             if at < 0:
                 # It leaves, and the specification does not have it any more.
                 spec, at = msgspec.structs.replace(spec, instances=(place.spec,)), 0
-            self._host.send(peer, m.LoadModel(spec, at, complete))
+            self._host.send(peer, m.LoadModel(spec, at, complete, config_text(spec)))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -264,20 +282,23 @@ class ModelVersion:
                     self._definition.config,
                     self._surroundings,
                     signature=message.signature,
-                    proposed=ModelConfig.FromString(message.proposed) if message.proposed else None,
+                    proposed=proposed_config(self.name, message.proposed),
                     config_provided=self._definition.config_provided,
                 )
                 check_labels(config, self._definition.path)
             except TisError as error:
                 self._fail(self._definition.located(error))
                 return
-            self.spec = self._marked(
-                model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
-            )
+            self.spec = self._marked(self._spec_of(config))
             self.completed = True
             self._host.tell_scheduler(m.Prepare(self.spec))
         place = self.instances.find(message.peer)
-        self._host.send(message.peer, m.ServeModel((place and place.joins) or self.spec))
+        spec = (place and place.joins) or self.spec
+        self._host.send(message.peer, m.ServeModel(spec, config_text(spec)))
+
+    def _spec_of(self, config: Message) -> ModelSpec:
+        file = self._surroundings.backend_file
+        return model_spec(config, version=self.version, model_path=self.path, load=self.load, backend_file=file)
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
         """With what tells it from the same version before its files changed, where answers are kept."""
@@ -337,7 +358,7 @@ class ModelVersion:
         def launch(peer: int) -> Child:
             where = place.where or self._host.machine.place((place.spec,))[0]
             environment = self._host.machine.environment(where.instance, where.threads)
-            child = self._host.launch_worker(peer, environment, where)
+            child = self._host.launch_worker(peer, environment, where, self._interpreter)
             child.limits = limits_of(self.spec.extensions, self._host.model_load_timeout_s)
             return child
 

@@ -30,7 +30,8 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
+        instance = order.spec.instances[order.instance]
+        backend = load_backend(LoadContext(order.spec, instance, threads, order.complete, order.config_json))
         # Now rather than when it serves: a state that cannot be had keeps the model from loading.
         initial_states(order.spec)
         return backend
@@ -69,7 +70,7 @@ def main() -> None:
     configure(
         boot.settings.log,
         order.spec.instances[order.instance].name,
-        capture_foreign=order.spec.backend != "python",
+        capture_foreign=not order.spec.runs_python,
         pipe_fd=arguments.log_fd,
     )
     set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
@@ -86,6 +87,7 @@ def main() -> None:
         context.term()
         return
     try:
+        backend.config_json = serve.config_json
         backend.serve(serve.spec)
     except TisError as error:
         _give_up(error, control, context)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tis.config.proto import Message
 from tis.config.resolve import Surroundings
 from tis.contracts.model_spec import ModelSignature, ModelSpec, TensorSignature
 from tis.errors import TisError, internal
+from tis.repository.backend_library import BackendLibrary, find_backend
 from tis.repository.definition import read_definition
 from tis.repository.inspection import Finding, Inspection, Loaded, inspect
 from tis.repository.layout import model_directory
@@ -36,11 +38,11 @@ class Bench:
 
     load: Callable[[ModelSpec, bool], Loaded] | None = None
 
-    def surroundings(self, _backend: str) -> Surroundings:
+    def surroundings(self, _config: Message) -> Surroundings:
         return Surroundings()
 
-    def has_backend(self, backend: str) -> bool:
-        return backend in ("python", "onnxruntime")
+    def library(self, config: Message) -> BackendLibrary:
+        return find_backend(config, Path("/nowhere"))
 
 
 def write(root: Path, name: str, config: str, file: str = "config.pbtxt", model: str = "1/model.py") -> None:

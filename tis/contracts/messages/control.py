@@ -89,6 +89,8 @@ class LoadModel(Message, tag=25):
     instance: int  # position in spec.instances
     #: False once the config is complete, or must be as it is: then the model is not asked to complete it.
     complete: bool = True
+    #: For a Python model: the config as JSON.
+    config_json: str = ""
 
 
 class Loaded(Message, tag=26):
@@ -96,8 +98,8 @@ class Loaded(Message, tag=26):
 
     peer: int
     signature: ModelSignature | None
-    #: The whole config as the model wants it, serialized (`auto_complete_config`); empty where it does not say.
-    proposed: bytes = b""
+    #: The whole config as the model wants it, as JSON (`auto_complete_config`); empty where it does not say.
+    proposed: str = ""
 
 
 class LoadFailed(Message, tag=27):
@@ -112,6 +114,8 @@ class ServeModel(Message, tag=28):
     """To a worker: the completed specification; take batches from now on."""
 
     spec: ModelSpec
+    #: For a Python model: the config as JSON.
+    config_json: str = ""
 
 
 class TableSeen(Message, tag=50):

@@ -98,7 +98,7 @@ def _draw_errors(axis: Any, refused: Counter[int], lost: Counter[int], seconds: 
     axis.set_yscale("symlog", linthresh=1)
     axis.set_ylabel("not answered a second")
     axis.set_xlim(0, seconds)
-    axis.legend(loc="upper right", ncols=2)
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
 
 
 def _colour(kind: str) -> str:

@@ -4,11 +4,11 @@ The class and its module are user code: whatever they raise, even SystemExit, is
 and all texts are those of Triton 2.51 (python_backend, pb_stub.cc).
 """
 
+import io
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tis.config.json_form import from_json, to_json
@@ -26,7 +26,6 @@ from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import answer
 from tis_workers.request import WorkRequest
 
-_API: Final = Path(__file__).parents[1] / "python_api" / "importable"
 _CLASS: Final = "TritonPythonModel"
 
 _T = TypeVar("_T")
@@ -181,10 +180,10 @@ def _import_class(context: LoadContext) -> Any:
     file = context.model_file
     # No bytecode beside the models: their directory may be read-only, shared, or looked at for changes.
     sys.dont_write_bytecode = True
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # What a model prints comes out line by line, even into a pipe.
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.path += [str(file.parent), context.spec.model_path, str(_API)]
+        sys.stdout.reconfigure(line_buffering=True)
+    sys.path += [str(file.parent), context.spec.model_path]
     set_model_dir(file.parent)
     module = __import__(f"{context.spec.version}.{file.stem}", fromlist=[_CLASS])
     return getattr(module, _CLASS)

@@ -1,0 +1,115 @@
+"""Loading a model into this process: the server's steps from the directory to a model that is ready, without the server."""
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from tis.config.backends import ENSEMBLE_PLATFORM
+from tis.config.proto import ModelConfig
+from tis.config.resolve import Surroundings
+from tis.config.spec import model_spec
+from tis.contracts.model_spec import ModelSpec
+from tis.errors import TisError, internal, unsupported
+from tis.repository.definition import ModelDefinition, read_definition
+from tis.repository.inspection import Loaded, completed_by_file
+from tis.repository.layout import model_directory
+from tis.repository.versions import require_versions
+from tis.supervisor.machine import Machine, backend_uses_gpu, this_machine
+from tis.testing.answers import ModelError
+from tis.testing.imports import ModelPaths
+from tis.testing.model import LoadedModel
+from tis_workers.backends import load_backend
+from tis_workers.backends.base import Backend, LoadContext
+from tis_workers.states import initial_states
+
+
+def load_model(path: str | Path, *, version: int = 0, as_worker: bool = False) -> LoadedModel:
+    """Load the first instance of a model into this process; `finalize` it, or use it as a context manager.
+
+    Args:
+        path: the model's directory, which holds its config and versions.
+        version: which one; the latest of those that the server would serve for 0.
+        as_worker: this process is there for the model only: it gets the environment variables of a worker, such as
+            those that choose the GPU. In a process that has more to do (a test), they stay as they are.
+
+    Raises:
+        ModelError: why the server would not serve the model; a model's own exception is its `__cause__`.
+    """
+    with ExitStack() as undo:
+        try:
+            model = _Loading(Path(path).absolute(), version, as_worker).run(undo)
+        except TisError as error:
+            raise ModelError(error.code, error.message) from (error.__cause__ or error)
+        undo.pop_all()
+        return model
+
+
+class _Loading:
+    """One load."""
+
+    def __init__(self, path: Path, version: int, as_worker: bool) -> None:
+        if not path.is_dir():
+            raise internal(f"there is no model's directory '{path}'")
+        self._definition: Final[ModelDefinition] = read_definition(model_directory(path))
+        self._version = version
+        self._as_worker = as_worker
+        self._machine: Final[Machine] = this_machine()
+        self._backend: Backend | None = None
+        self.auto_complete: Final = True
+
+    def run(self, undo: ExitStack) -> LoadedModel:
+        definition = self._definition
+        name = definition.name
+        if definition.config.platform == ENSEMBLE_PLATFORM:
+            raise unsupported(
+                f"model '{name}' is an ensemble, which the scheduler of a server runs; test the models of its steps one by "
+                "one, or the ensemble in a server"
+            )
+        version = self._version or require_versions(name, definition.selection)[-1]
+        began_s = time.monotonic()
+        paths = ModelPaths(definition.path)
+        undo.callback(paths.close)
+        config = completed_by_file(definition, version, self, self.load, self._report)
+        spec = model_spec(config, version=version, model_path=definition.path)
+        backend = self._backend
+        if backend is None:
+            raise internal(f"model '{name}' was not loaded")
+        initial_states(spec)
+        backend.serve(spec)
+        paths.imported()
+        return LoadedModel(backend, spec, time.monotonic() - began_s, paths.close)
+
+    # ---- what the repository's code asks for -----------------------------------------------------------------------
+
+    def surroundings(self, backend: str) -> Surroundings:
+        """This machine."""
+        return Surroundings(gpu_count=len(self._machine.gpus), backend_uses_gpu=backend_uses_gpu(backend))
+
+    def has_backend(self, _backend: str) -> bool:
+        """Loading will tell."""
+        return True
+
+    def load(self, spec: ModelSpec, complete: bool) -> Loaded:
+        """Load the model file, here."""
+        if not spec.instances:
+            raise internal(f"model '{spec.name}' has no instances to load")
+        instance = spec.instances[0]
+        threads = self._machine.threads_for(1)
+        if self._as_worker:
+            os.environ.update(self._machine.environment(instance, threads))
+        else:
+            # It writes usage data below the home directory.
+            os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        try:
+            self._backend = load_backend(LoadContext(spec, instance, threads, complete))
+        except TisError:
+            raise
+        except Exception as error:
+            raise internal(f"{type(error).__name__}: {error}") from error
+        proposed = self._backend.proposed_config()
+        return Loaded(self._backend.signature(), ModelConfig.FromString(proposed) if proposed else None)
+
+    def _report(self, error: TisError) -> None:
+        raise self._definition.located(error)

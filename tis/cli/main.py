@@ -43,19 +43,23 @@ def tritonserver(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve_command(argv: Sequence[str]) -> int:
-    return _serve(argv, "tis serve", help_to=sys.stdout, help_code=0)
+    return _serve(argv, "tis serve", help_to=sys.stdout, help_code=0, takes_files=True)
 
 
-def _serve(argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int) -> int:
+def _serve(
+    argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int, takes_files: bool = False
+) -> int:
     """Runs the server until it is told to stop."""
     try:
-        settings = parse_flags(argv, program=program, warn=lambda text: print(text, file=sys.stderr))
+        settings = parse_flags(
+            argv, program=program, warn=lambda text: print(text, file=sys.stderr), takes_files=takes_files
+        )
     except HelpRequested:
-        print(usage(program), file=help_to)
+        print(usage(program, takes_files=takes_files), file=help_to)
         return help_code
     except UsageError as error:
         if error.with_usage:
-            print(usage(program), file=sys.stderr)
+            print(usage(program, takes_files=takes_files), file=sys.stderr)
         print(error.message, file=sys.stderr)
         return 1
     from tis.supervisor.serve import run
@@ -103,7 +107,7 @@ def _print_overview(to: TextIO) -> None:
 
 
 COMMANDS: dict[str, Command] = {
-    "serve": Command("Serve the models of a repository.", _serve_command),
+    "serve": Command("Serve the models of a repository, or the functions of a file.", _serve_command),
     "check": Command("Say what is wrong with the models of a repository, without serving them.", _check),
     "models": Command("Show the models of a running server.", _models),
     "config": Command("Show the completed config of a model, or turn a config into another form.", _config),

@@ -186,6 +186,13 @@ def _import_class(context: LoadContext) -> Any:
     sys.path += [str(file.parent), context.spec.model_path]
     set_model_dir(file.parent)
     module = __import__(f"{context.spec.version}.{file.stem}", fromlist=[_CLASS])
+    if not hasattr(module, _CLASS) and "tis.functions" in sys.modules:
+        # What declares functions as models has imported that.
+        from tis_workers.python_api.function_model import function_model_in
+
+        functions = function_model_in(module, context.spec.name)
+        if functions is not None:
+            return functions
     return getattr(module, _CLASS)
 
 

@@ -46,9 +46,7 @@ def _serve_command(argv: Sequence[str]) -> int:
     return _serve(argv, "tis serve", help_to=sys.stdout, help_code=0, takes_files=True)
 
 
-def _serve(
-    argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int, takes_files: bool = False
-) -> int:
+def _serve(argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int, takes_files: bool = False) -> int:
     """Runs the server until it is told to stop."""
     try:
         settings = parse_flags(
@@ -91,6 +89,12 @@ def _placement(argv: Sequence[str]) -> int:
     return placement(argv)
 
 
+def _test(argv: Sequence[str]) -> int:
+    from tis.cli.test_command import test
+
+    return test(argv)
+
+
 def _version(argv: Sequence[str]) -> int:
     if argv:
         print(f"tis version: unexpected argument '{argv[0]}'", file=sys.stderr)
@@ -112,5 +116,6 @@ COMMANDS: dict[str, Command] = {
     "models": Command("Show the models of a running server.", _models),
     "config": Command("Show the completed config of a model, or turn a config into another form.", _config),
     "placement": Command("Show on which GPU and cores each instance of a repository would run.", _placement),
+    "test": Command("Load one model without a server, ask it, and show what it answers.", _test),
     "version": Command("Show this server's version and the Triton version that it behaves as.", _version),
 }

@@ -27,9 +27,9 @@ def output_configs(declared: Declaration) -> list[dict[str, Any]]:
     ]
 
 
-def instance_groups(declared: Declaration) -> list[dict[str, Any]]:
-    """Where it runs."""
-    return [{"kind": "KIND_GPU" if declared.gpu else "KIND_CPU", "count": declared.instances}]
+def instance_groups(declared: Declaration, model: str) -> list[dict[str, Any]]:
+    """Where it runs; named as the server names the only group of a model."""
+    return [{"name": model, "kind": "KIND_GPU" if declared.gpu else "KIND_CPU", "count": declared.instances}]
 
 
 def dynamic_batching(declared: Declaration) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def full_config(declared: Declaration) -> dict[str, Any]:
         "max_batch_size": declared.batching.max_size if declared.batching is not None else 0,
         "input": input_configs(declared),
         "output": output_configs(declared),
-        "instance_group": instance_groups(declared),
+        "instance_group": instance_groups(declared, declared.name),
     }
     if declared.batching is not None:
         config["dynamic_batching"] = dynamic_batching(declared)

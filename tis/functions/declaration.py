@@ -163,7 +163,9 @@ def _called(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         (vars(each)["__call__"] for each in function.__mro__ if "__call__" in vars(each)), None
     )
     if not inspect.isfunction(called):
-        raise DeclarationError(f"model '{name}': class {function.__name__} has no method `__call__`, which runs a request")
+        raise DeclarationError(
+            f"model '{name}': class {function.__name__} has no method `__call__`, which runs a request"
+        )
     return called
 
 

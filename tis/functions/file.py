@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from tis.functions.declaration import Declaration, DeclarationError, declaration_of
+from tis.functions.declaration import Declaration, declaration_of
+from tis.functions.specs import DeclarationError
 
 
 def declarations_in(module: ModuleType) -> dict[str, Declaration]:

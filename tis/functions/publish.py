@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from tis.functions.config import full_config
-from tis.functions.declaration import Declaration, DeclarationError
+from tis.functions.declaration import Declaration
 from tis.functions.file import declarations_of
+from tis.functions.specs import DeclarationError
 
 _MODEL: Final = """\
 \"\"\"Made by `tis serve`: model {name} is a function of {file}, whose content has the digest {digest}.\"\"\"
@@ -69,31 +70,28 @@ def main() -> int:
     sys.dont_write_bytecode = True
     try:
         publish(file, repository)
-    except DeclarationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except OSError as error:
-        if error.__traceback__ is None or error.filename not in (str(file), file):
-            return _told(error, file)
-        sys.stderr.write(f"{file}: {error.strerror}\n")
-        return 1
     except BaseException as error:  # noqa: BLE001 - whatever the file raises, SystemExit too, is told
-        return _told(error, file)
+        sys.stderr.write(_told(error, file))
+        return 1
     return 0
 
 
-def _told(error: BaseException, file: Path) -> int:
-    """A traceback that begins in the file, and a last line that says where in it."""
+def _told(error: BaseException, file: Path) -> str:
+    """A traceback that begins in the file, where the error comes from its code, and a last line that says where in it."""
+    if isinstance(error, OSError) and error.filename in (file, str(file)) and not file.is_file():
+        return f"{file}: {error.strerror}\n"
     frames = traceback.extract_tb(error.__traceback__)
     own = [number for number, frame in enumerate(frames) if frame.filename == str(file)]
+    is_unread = isinstance(error, SyntaxError) and error.filename == str(file)
+    line = frames[own[-1]].lineno if own else getattr(error, "lineno", None) if is_unread else None
+    words = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, DeclarationError):
+        return f"{words}\n" if str(file) in words else f"{file}:{line}: {words}\n"
     shown = traceback.TracebackException.from_exception(error)
-    if own:
-        shown.stack = traceback.StackSummary.from_list(frames[own[0] :])
-    sys.stderr.write("".join(shown.format()))
-    line = frames[own[-1]].lineno if own else getattr(error, "lineno", None)
+    if own or is_unread:
+        shown.stack = traceback.StackSummary.from_list(frames[own[0] :] if own else [])
     at = f"{file}:{line}" if line else str(file)
-    sys.stderr.write(f"{at}: {type(error).__name__}: {error}\n")
-    return 1
+    return f"{''.join(shown.format())}{at}: {type(error).__name__}: {words}\n"
 
 
 if __name__ == "__main__":

@@ -115,6 +115,15 @@ class Instances:
         """Let an instance finish what it has, and end it."""
         self._leave(self._serving.pop(number), changed)
 
+    def begin_anew(self, count: int) -> None:
+        """Start so many in place of those that are there, none of which is up."""
+        before = list(self._serving.values())
+        self._serving = {number: self._made(number) for number in range(count)}
+        for place in before:
+            self._leave(place, lambda _: None)
+        for place in self:
+            place.start()
+
     def came_up(self, place: InstancePlace) -> Callable[[], None]:
         """An instance does its work. Gives what is to be done once the scheduler knows of it."""
         place.note_up()

@@ -105,14 +105,19 @@ class ModelVersion:
         self._started_s = time.monotonic()
         # Before any worker reads them: what changes later is another model.
         self._files = fingerprint(self._definition.path / str(self.version))
+        if self._find_places():
+            for place in self.instances:
+                place.start()
+
+    def _find_places(self) -> bool:
+        """Choose where each instance runs; False where that cannot be, which fails the version."""
         try:
             self._placements = self._host.machine.place(self.spec.instances)
             self._host.machine.check_room(self._placements)
         except TisError as error:
             self._fail(error)
-            return
-        for place in self.instances:
-            place.start()
+            return False
+        return True
 
     def threads(self, peer: int) -> int:
         """How many threads an instance should use."""
@@ -243,11 +248,17 @@ class ModelVersion:
             except TisError as error:
                 self._fail(self._definition.located(error))
                 return
+            began_as = self.spec.instances
             self.spec = self._marked(
                 model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
             )
             self.completed = True
             self._host.tell_scheduler(m.Prepare(self.spec))
+            if self.spec.instances != began_as:
+                # The model itself has said where it runs: what told us may be one too few, and in the wrong place.
+                if self._find_places():
+                    self.instances.begin_anew(len(self.spec.instances))
+                return
         self._host.send(message.peer, m.ServeModel(self.spec))
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
@@ -318,9 +329,10 @@ class ModelVersion:
         if self._stopped:
             self._check_gone()
             return False
-        if self.state is State.LOADING:
+        serves = place in list(self.instances)
+        if serves and self.state is State.LOADING:
             self._fail(internal(f"the process that loaded model '{self.name}' {reason}"))
-        if place in list(self.instances):
+        if serves:
             self._last_death = reason
             self._tell_trouble()
         # One that leaves may still have requests to run.

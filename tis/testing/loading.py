@@ -1,6 +1,7 @@
 """Loading a model into this process: the server's steps from the directory to a model that is ready, without the server."""
 
 import os
+import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,9 @@ from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings
 from tis.config.spec import model_spec
 from tis.contracts.model_spec import ModelSpec
-from tis.errors import TisError, internal, unsupported
+from tis.errors import TisError, internal, invalid, not_found, unsupported
+from tis.functions import DeclarationError
+from tis.functions.publish import publish
 from tis.repository.definition import ModelDefinition, read_definition
 from tis.repository.inspection import Loaded, completed_by_file
 from tis.repository.layout import model_directory
@@ -25,11 +28,12 @@ from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.states import initial_states
 
 
-def load_model(path: str | Path, *, version: int = 0, as_worker: bool = False) -> LoadedModel:
+def load_model(path: str | Path, *, name: str = "", version: int = 0, as_worker: bool = False) -> LoadedModel:
     """Load the first instance of a model into this process; `finalize` it, or use it as a context manager.
 
     Args:
-        path: the model's directory, which holds its config and versions.
+        path: the model's directory, which holds its config and versions; or a Python file that declares functions.
+        name: which of several functions of a file.
         version: which one; the latest of those that the server would serve for 0.
         as_worker: this process is there for the model only: it gets the environment variables of a worker, such as
             those that choose the GPU. In a process that has more to do (a test), they stay as they are.
@@ -39,11 +43,28 @@ def load_model(path: str | Path, *, version: int = 0, as_worker: bool = False) -
     """
     with ExitStack() as undo:
         try:
-            model = _Loading(Path(path).absolute(), version, as_worker).run(undo)
+            folder = (
+                _published(Path(path).absolute(), name, undo) if Path(path).suffix == ".py" else Path(path).absolute()
+            )
+            model = _Loading(folder, version, as_worker).run(undo)
         except TisError as error:
             raise ModelError(error.code, error.message) from (error.__cause__ or error)
-        undo.pop_all()
+        model.on_close(undo.pop_all().close)
         return model
+
+
+def _published(file: Path, name: str, undo: ExitStack) -> Path:
+    """The directory of a model that is a function of a file, made for now as `tis serve` makes it."""
+    folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tis-test-")))
+    try:
+        names = publish(file, folder)
+    except (DeclarationError, OSError) as error:
+        raise invalid(str(error)) from error
+    if name not in names and (name or len(names) > 1):
+        raise invalid(
+            f"{file} declares {', '.join(names)}; say which of them by its name" + (f", not '{name}'" if name else "")
+        )
+    return folder / (name or names[0])
 
 
 class _Loading:
@@ -51,13 +72,12 @@ class _Loading:
 
     def __init__(self, path: Path, version: int, as_worker: bool) -> None:
         if not path.is_dir():
-            raise internal(f"there is no model's directory '{path}'")
+            raise not_found(f"there is no model's directory '{path}'")
         self._definition: Final[ModelDefinition] = read_definition(model_directory(path))
         self._version = version
         self._as_worker = as_worker
         self._machine: Final[Machine] = this_machine()
         self._backend: Backend | None = None
-        self.auto_complete: Final = True
 
     def run(self, undo: ExitStack) -> LoadedModel:
         definition = self._definition
@@ -79,7 +99,7 @@ class _Loading:
         initial_states(spec)
         backend.serve(spec)
         paths.imported()
-        return LoadedModel(backend, spec, time.monotonic() - began_s, paths.close)
+        return LoadedModel(backend, spec, time.monotonic() - began_s)
 
     # ---- what the repository's code asks for -----------------------------------------------------------------------
 

@@ -25,13 +25,13 @@ _LOOK_S: Final = 0.02
 class LoadedModel:
     """A model that `load_model` has loaded. One call at a time."""
 
-    def __init__(self, backend: Backend, spec: ModelSpec, load_s: float, closing: Callable[[], None]) -> None:
+    def __init__(self, backend: Backend, spec: ModelSpec, load_s: float) -> None:
         #: Its completed specification: names, datatypes and dims of its inputs and outputs, and all else.
         self.spec: Final = spec
         #: How long it took to load and initialize, in seconds.
         self.load_s: Final = load_s
         self._backend = backend
-        self._closing = closing
+        self._closing: Callable[[], None] = lambda: None
         self._collector = Collector()
         self._regions = ClientRegions()
         self._number = 0
@@ -45,6 +45,10 @@ class LoadedModel:
         self._news = threading.Condition(self._lock)
         if channel is not None:
             channel.serve(self)
+
+    def on_close(self, closing: Callable[[], None]) -> None:
+        """Say what is to be done when the model has gone."""
+        self._closing = closing
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 
@@ -102,9 +106,7 @@ class LoadedModel:
         (answered,) = self._run([Asked(inputs, outputs, parameters or {}, request_id)], timeout_s)
         return (_given(each) for each in answered.responses)
 
-    def batch(
-        self, requests: Sequence[Mapping[str, Any]], *, timeout_s: float = 60.0
-    ) -> list[Outputs | ModelError]:
+    def batch(self, requests: Sequence[Mapping[str, Any]], *, timeout_s: float = 60.0) -> list[Outputs | ModelError]:
         """The first response to each of several requests that are executed together; errors are given, not raised.
 
         Raises:

@@ -45,7 +45,9 @@ def function_model_in(module: ModuleType, model: str) -> "type[FunctionModel] | 
     if not found:
         return None
     if len(found) > 1 and model not in found:
-        raise LookupError(f"model '{model}' has the functions {', '.join(found)} in its module, none of which is called so")
+        raise LookupError(
+            f"model '{model}' has the functions {', '.join(found)} in its module, none of which is called so"
+        )
     declared = found[model] if len(found) > 1 else next(iter(found.values()))
     return type("TritonPythonModel", (FunctionModel,), {"declared": declared})
 
@@ -71,7 +73,7 @@ class FunctionModel:
             written["dynamic_batching"].update(dynamic_batching(declared))
         if declared.decoupled:
             config.set_model_transaction_policy({"decoupled": True})
-        written["instance_group"] = instance_groups(declared)
+        written["instance_group"] = instance_groups(declared, written["name"])
         return config
 
     def initialize(self, args: Mapping[str, str]) -> None:

@@ -210,10 +210,6 @@ def _fail(text: str, cause: BaseException | None, as_json: bool) -> None:
     """The reason, behind the model's own traceback where there is one."""
     import traceback
 
-    from tis.errors import TisError
-
-    while isinstance(cause, TisError):
-        cause = cause.__cause__
     if cause is not None:
         print("".join(traceback.format_exception(cause)), end="", file=sys.stderr)
     if as_json:

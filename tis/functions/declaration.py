@@ -190,11 +190,12 @@ def _check_parameters(
     """Every input has a parameter that can be given by name, and every parameter without a default is an input."""
     takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters)
     named = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    for each in parameters:
+        if each.kind is each.POSITIONAL_ONLY:
+            raise refused(f"parameter '{each.name}' cannot be given by name")
     for name in inputs:
         if name not in named and not takes_all:
             raise refused(f"input '{name}' is no parameter of the function, which has {', '.join(named) or 'none'}")
     for each in parameters:
-        if each.kind is each.POSITIONAL_ONLY:
-            raise refused(f"parameter '{each.name}' cannot be given by name")
         if each.name in named and each.default is each.empty and each.name not in inputs:
             raise refused(f"parameter '{each.name}' is no input and has no default")

@@ -74,7 +74,7 @@ def _datatype(given: Any) -> str:
         return given
     if isinstance(given, type) and issubclass(given, str | bytes | np.character):
         return "BYTES"
-    if not isinstance(given, str):
+    if given is not None and not isinstance(given, str):
         try:
             dtype = np.dtype(given)
         except TypeError:

@@ -72,7 +72,7 @@ class Collector:
         datatypes: dict[str, str] = {}
         for name, array, configured in outputs:
             datatypes[name], _ = wire_form(name, array, configured)
-            arrays[name] = np.array(array, order="C")
+            arrays[name] = as_strings(array) if datatypes[name] == "BYTES" else np.array(array, order="C")
         self._keep(request_id, Outputs(arrays, datatypes, parameters or {}), final=final)
 
     def end(self, _asker: int, request_id: int) -> None:
@@ -108,3 +108,10 @@ class Collector:
         answered = self.expect(request_id)
         answered.responses.append(response)
         answered.ended = answered.ended or final
+
+
+def as_strings(array: Array) -> Array:
+    """BYTES as models and clients get them: objects of type bytes."""
+    texts = np.empty(array.shape, np.object_)
+    texts.ravel()[:] = [each if isinstance(each, bytes) else str(each).encode() for each in array.ravel().tolist()]
+    return texts

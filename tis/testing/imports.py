@@ -54,13 +54,28 @@ class ModelPaths:
             sys.path[:] = [*self._before]
         if self._wrote_bytecode:
             sys.dont_write_bytecode = False
+        _forget_versions()
         _forget_below(self._root)
 
 
-def _forget_models() -> None:
-    """Modules that were imported as a version of a model, or from the directory of one that is loaded now."""
+def put_back(paths: list[str], names: set[str], file: Path) -> None:
+    """A file of functions is not needed any more: forget it, and its folder, where they were not there before."""
+    for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", None) == str(file)]:
+        if name not in names:
+            del sys.modules[name]
+    if str(file.parent) not in paths and str(file.parent) in sys.path:
+        sys.path.remove(str(file.parent))
+
+
+def _forget_versions() -> None:
+    """Modules that were imported as a version of a model; models keep what they need of them."""
     for name in [name for name in sys.modules if name.partition(".")[0].isdigit()]:
         del sys.modules[name]
+
+
+def _forget_models() -> None:
+    """The same, and all modules from the directory of a model that is loaded now."""
+    _forget_versions()
     for other in _open:
         _forget_below(other.root)
 

@@ -1,18 +1,20 @@
 """Loading a model into this process: the server's steps from the directory to a model that is ready, without the server."""
 
 import os
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tis.config.backends import ENSEMBLE_PLATFORM
 from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings
 from tis.config.spec import model_spec
 from tis.contracts.model_spec import ModelSpec
-from tis.errors import TisError, internal, invalid, not_found, unsupported
+from tis.errors import Code, TisError, internal, invalid, not_found, unsupported
 from tis.functions import DeclarationError
 from tis.functions.publish import publish
 from tis.repository.definition import ModelDefinition, read_definition
@@ -21,11 +23,13 @@ from tis.repository.layout import model_directory
 from tis.repository.versions import require_versions
 from tis.supervisor.machine import Machine, backend_uses_gpu, this_machine
 from tis.testing.answers import ModelError
-from tis.testing.imports import ModelPaths
+from tis.testing.imports import ModelPaths, put_back
 from tis.testing.model import LoadedModel
 from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.states import initial_states
+
+_T = TypeVar("_T")
 
 
 def load_model(path: str | Path, *, name: str = "", version: int = 0, as_worker: bool = False) -> LoadedModel:
@@ -48,7 +52,7 @@ def load_model(path: str | Path, *, name: str = "", version: int = 0, as_worker:
             )
             model = _Loading(folder, version, as_worker).run(undo)
         except TisError as error:
-            raise ModelError(error.code, error.message) from (error.__cause__ or error)
+            raise ModelError(error.code, error.message) from None
         model.on_close(undo.pop_all().close)
         return model
 
@@ -56,6 +60,7 @@ def load_model(path: str | Path, *, name: str = "", version: int = 0, as_worker:
 def _published(file: Path, name: str, undo: ExitStack) -> Path:
     """The directory of a model that is a function of a file, made for now as `tis serve` makes it."""
     folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="tis-test-")))
+    undo.callback(put_back, list(sys.path), set(sys.modules), file)
     try:
         names = publish(file, folder)
     except (DeclarationError, OSError) as error:
@@ -97,7 +102,7 @@ class _Loading:
         if backend is None:
             raise internal(f"model '{name}' was not loaded")
         initial_states(spec)
-        backend.serve(spec)
+        _own(lambda: backend.serve(spec))
         paths.imported()
         return LoadedModel(backend, spec, time.monotonic() - began_s)
 
@@ -122,14 +127,23 @@ class _Loading:
         else:
             # It writes usage data below the home directory.
             os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        try:
-            self._backend = load_backend(LoadContext(spec, instance, threads, complete))
-        except TisError:
-            raise
-        except Exception as error:
-            raise internal(f"{type(error).__name__}: {error}") from error
-        proposed = self._backend.proposed_config()
-        return Loaded(self._backend.signature(), ModelConfig.FromString(proposed) if proposed else None)
+        backend = self._backend = _own(lambda: load_backend(LoadContext(spec, instance, threads, complete)))
+        proposed = backend.proposed_config()
+        return Loaded(backend.signature(), ModelConfig.FromString(proposed) if proposed else None)
 
     def _report(self, error: TisError) -> None:
         raise self._definition.located(error)
+
+
+def _own(call: Callable[[], _T]) -> _T:
+    """What runs a model's own code.
+
+    Raises:
+        ModelError: whatever that has raised; it is the cause.
+    """
+    try:
+        return call()
+    except TisError as error:
+        raise ModelError(error.code, error.message) from error.__cause__
+    except Exception as error:
+        raise ModelError(Code.INTERNAL, f"{type(error).__name__}: {error}") from error

@@ -13,7 +13,7 @@ from tis.contracts.inference import InferRequest, InputTensor, Parameter
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_output_names, check_request
 from tis.errors import TisError, invalid
-from tis.testing.answers import Array, Collector, ModelError
+from tis.testing.answers import Array, Collector, ModelError, as_strings
 from tis_shm.pool import Pool
 from tis_workers.backchannel import Backchannel
 from tis_workers.python_api.request import InferenceRequest
@@ -115,13 +115,6 @@ def _array(spec: ModelSpec, name: str, value: Any) -> Array:
     else:
         array = np.array(value, NUMPY.get(tensor.datatype, np.dtype(np.object_)))
     return as_strings(array) if array.dtype.kind in "OSU" else array
-
-
-def as_strings(array: Array) -> Array:
-    """BYTES as a model gets them: objects of type bytes."""
-    texts = np.empty(array.shape, np.object_)
-    texts.ravel()[:] = [each if isinstance(each, bytes) else str(each).encode() for each in array.ravel().tolist()]
-    return texts
 
 
 def _datatype(tensor: TensorSpec | None, array: Array) -> str:

@@ -24,7 +24,7 @@ _REFERENCES_SHM: Final = "triton_python_backend_shm_region_"
 
 
 class Server:
-    """`tis serve` with its own runtime directory, on ports that it chooses itself; of a repository, or a file of functions."""
+    """`tis serve` with its own runtime directory, on ports of its choice; of a repository, or of a file of functions."""
 
     def __init__(self, repository: Path, *flags: str, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.repository = repository
@@ -66,7 +66,11 @@ class Server:
                     *self.prefix,
                     *limited,
                     *(sys.executable, "-P", "-m", "tis", "serve"),
-                    *((str(self.repository),) if self.repository.suffix == ".py" else (f"--model-repository={self.repository}",)),
+                    *(
+                        (str(self.repository),)
+                        if self.repository.suffix == ".py"
+                        else (f"--model-repository={self.repository}",)
+                    ),
                     f"--runtime-directory={self.runtime_parent}",
                     *(*own, *self.flags),
                 ],

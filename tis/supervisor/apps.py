@@ -114,6 +114,7 @@ class Apps:
             elif app.child.poll() is not None:
                 said, failure = app.outcome()
                 if failure:
+                    said = said.removeprefix("Traceback (most recent call last):\n")
                     _log.error("the functions of %s stay as they were: %s\n%s", app.file, failure, said)
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 """What `@tis.model` reads from a function: its specs, and what it refuses with which words."""
 
-import ast
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,7 +36,14 @@ def plain(x: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("FP32", "FP32"), (np.float32, "FP32"), (np.dtype("int8"), "INT8"), (bool, "BOOL"), (str, "BYTES"), (bytes, "BYTES")],
+    [
+        ("FP32", "FP32"),
+        (np.float32, "FP32"),
+        (np.dtype("int8"), "INT8"),
+        (bool, "BOOL"),
+        (str, "BYTES"),
+        (bytes, "BYTES"),
+    ],
 )
 def test_a_datatype_is_a_protocol_name_or_a_numpy_type(given: object, name: str) -> None:
     assert tis.tensor(given, [3, -1]) == Tensor(name, (3, -1))
@@ -233,11 +239,3 @@ def test_mypy_keeps_a_functions_type(tmp_path: Path) -> None:
         'note: Revealed type is "bytes"',
         'error: Argument 1 to "f" has incompatible type "str"; expected "int"  [arg-type]',
     ]
-
-
-def test_a_declaration_needs_nothing_of_the_server() -> None:
-    folder = Path(tis.__file__).parent / "functions"
-    for path in folder.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tis"):
-                assert node.module in ("tis.contracts.datatypes",) or node.module.startswith("tis.functions"), path

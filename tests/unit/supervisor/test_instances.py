@@ -241,3 +241,14 @@ def test_memory_is_what_the_process_has_for_itself(tmp_path: Any) -> None:
     )
     assert own_memory_bytes(7, tmp_path) == 12 * 1024
     assert own_memory_bytes(8, tmp_path) == 0
+
+
+def test_a_beginning_anew_ends_those_that_were_there_and_starts_as_many_as_are_wanted() -> None:
+    bench = Bench()
+    bench.instances.begin_anew(3)
+    assert (bench.told_to_end, [place.peer for place in bench.instances]) == ([1, 2], [3, 4, 5])
+    assert bench.instances.changing
+    for peer in (1, 2):
+        bench.die(peer)
+    assert not bench.instances.changing
+    assert [place.peer for place in bench.instances] == [3, 4, 5], "nobody is started in their place"

@@ -63,7 +63,8 @@ def test_strings_are_bytes_on_the_way_in_and_anything_on_the_way_out(load: Load)
 
 
 def test_an_input_with_a_default_may_be_left_out(load: Load) -> None:
-    source = "@tis.model(inputs={'x': ANY, 'k': ONE}, outputs={'y': ANY})\ndef f(x, k=(3,)):\n    return x * np.float32(k[0])\n"
+    decorator = "@tis.model(inputs={'x': ANY, 'k': ONE}, outputs={'y': ANY})"
+    source = f"{decorator}\ndef f(x, k=(3,)):\n    return x * np.float32(k[0])\n"
     model = load(source)
     assert model.infer({"x": [2]})["y"].tolist() == [6]
     assert model.infer({"x": [2], "k": [5]})["y"].tolist() == [10]
@@ -161,6 +162,11 @@ def test_a_class_that_cannot_be_made_keeps_the_model_from_loading(load: Load) ->
     )
     with pytest.raises(ModelError, match=r"OSError: no weights\n\nAt:\n  .*functions_0.py\(\d+\): __init__"):
         load(source)
+
+
+def test_a_function_for_gpus_needs_one(load: Load) -> None:
+    with pytest.raises(ModelError, match="instance group f of model f has kind KIND_GPU but no GPUs are available"):
+        load("@tis.model(inputs={'x': ANY}, outputs={'y': ANY}, gpu=True)\ndef f(x):\n    return x\n")
 
 
 # ---- streams -----------------------------------------------------------------------------------------------------------

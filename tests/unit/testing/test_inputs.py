@@ -41,7 +41,9 @@ def test_what_nobody_gives_is_made_by_datatype_and_dims_with_1_for_any_size(data
         ("FP32", (-1, -1), "1,2", [[1.0, 2.0]]),
     ],
 )
-def test_values_of_the_command_line_fill_the_dims(datatype: str, dims: tuple[int, ...], given: str, expected: Any) -> None:
+def test_values_of_the_command_line_fill_the_dims(
+    datatype: str, dims: tuple[int, ...], given: str, expected: Any
+) -> None:
     assert only(spec_of(TensorSpec("X", datatype, dims)), given).tolist() == expected
     assert only(spec_of(TensorSpec("X", datatype, dims), max_batch_size=2), given).tolist() == [expected]
 
@@ -66,7 +68,9 @@ def test_a_name_that_is_no_input_is_refused_with_those_there_are() -> None:
 
 def test_the_first_warm_up_sample_goes_before_random_data_and_what_is_given_before_both() -> None:
     inputs = (TensorSpec("X", "FP32", (-1,)), TensorSpec("Z", "FP32", (4,), reshape=(2, 2)))
-    sample = WarmupSpec("s", 1, (WarmupInputSpec("X", "FP32", (7,), "zero"), WarmupInputSpec("Z", "FP32", (4,), "zero")))
+    sample = WarmupSpec(
+        "s", 1, (WarmupInputSpec("X", "FP32", (7,), "zero"), WarmupInputSpec("Z", "FP32", (4,), "zero"))
+    )
     spec = spec_of(*inputs, max_batch_size=4, warmups=(sample,))
     made, source = inputs_for(spec, {}, {}, "random")
     assert {name: array.shape for name, array in made.items()} == {"X": (1, 7), "Z": (1, 4)}

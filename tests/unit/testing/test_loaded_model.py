@@ -64,7 +64,10 @@ def test_backends_without_files_answer_too(tmp_path: Path) -> None:
     write_identity(tmp_path, "same", "STRING", "-1")
     write_repeat(tmp_path)
     with load_model(tmp_path / "same") as model:
-        assert model.infer({model.spec.inputs[0].name: ["a", b"b"]})[model.spec.outputs[0].name].tolist() == [b"a", b"b"]
+        assert model.infer({model.spec.inputs[0].name: ["a", b"b"]})[model.spec.outputs[0].name].tolist() == [
+            b"a",
+            b"b",
+        ]
     with load_model(tmp_path / "repeat") as model:
         assert model.spec.decoupled
         answers = list(model.stream({"IN": np.array([4, 5], np.int32), "DELAY": [0, 0], "WAIT": [0]}))
@@ -190,7 +193,8 @@ def test_controls_are_seen_by_python_models(tmp_path: Path) -> None:
 
 def test_an_ensemble_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "e" / "1").mkdir(parents=True)
-    step = 'step [ { model_name: "m" model_version: -1 input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" } } ]'
+    maps = 'input_map { key: "X" value: "X" } output_map { key: "Y" value: "Y" }'
+    step = f'step [ {{ model_name: "m" model_version: -1 {maps} }} ]'
     tensor = '{ name: "%s" data_type: TYPE_FP32 dims: [ 1 ] }'
     (tmp_path / "e" / "config.pbtxt").write_text(
         f'platform: "ensemble"\ninput [ {tensor % "X"} ]\noutput [ {tensor % "Y"} ]\nensemble_scheduling {{ {step} }}\n'

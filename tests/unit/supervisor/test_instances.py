@@ -247,8 +247,7 @@ def test_a_beginning_anew_ends_those_that_were_there_and_starts_as_many_as_are_w
     bench = Bench()
     bench.instances.begin_anew(3)
     assert (bench.told_to_end, [place.peer for place in bench.instances]) == ([1, 2], [3, 4, 5])
-    assert bench.instances.changing
+    assert [place.peer for place in bench.instances.everywhere] == [3, 4, 5, 1, 2]
     for peer in (1, 2):
         bench.die(peer)
-    assert not bench.instances.changing
-    assert [place.peer for place in bench.instances] == [3, 4, 5], "nobody is started in their place"
+    assert [place.peer for place in bench.instances.everywhere] == [3, 4, 5], "nobody is started in their place"

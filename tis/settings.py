@@ -67,6 +67,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     #: As given, without repeats.
     model_repositories: tuple[str, ...] = ()
+    #: Python files whose declared functions are served, too.
+    apps: tuple[str, ...] = ()
     model_control_mode: ModelControlMode = "none"
     #: In mode "poll": the time between two looks at the repositories; 0: they are never looked at again.
     repository_poll_s: int = 15

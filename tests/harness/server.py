@@ -26,7 +26,7 @@ _NOT_OURS: Final = ("triton_python_backend_shm_region_", PREFIX)
 
 
 class Server:
-    """`tis serve` with its own runtime directory, on ports that it chooses itself."""
+    """`tis serve` with its own runtime directory, on ports of its choice; of a repository, or of a file of functions."""
 
     def __init__(self, repository: Path, *flags: str, log: Path, environment: Mapping[str, str] | None = None) -> None:
         self.repository = repository
@@ -68,7 +68,12 @@ class Server:
                     *self.prefix,
                     *limited,
                     *(sys.executable, "-P", "-m", "tis", "serve"),
-                    *(f"--model-repository={self.repository}", f"--runtime-directory={self.runtime_parent}"),
+                    *(
+                        (str(self.repository),)
+                        if self.repository.suffix == ".py"
+                        else (f"--model-repository={self.repository}",)
+                    ),
+                    f"--runtime-directory={self.runtime_parent}",
                     *(*own, *self.flags),
                 ],
                 stdin=subprocess.DEVNULL,

@@ -97,13 +97,17 @@ def resolved(
         TisError: NOT_FOUND when nothing says what the model is; UNSUPPORTED when completion chose what the server cannot do;
             INVALID_ARG or INTERNAL from completion and checks.
     """
+    groups_are_open = not config.instance_group
     config = with_placement(config, surroundings, report)
     said = surroundings.auto_complete and (signature is not None or proposed is not None)
     try:
         if said and signature is not None:
             config = completed(config, signature, default_max_batch_size=surroundings.default_max_batch_size)
         if said and proposed is not None:
-            config = merged(config, proposed)
+            adopts_groups = groups_are_open and list(proposed.instance_group) != list(config.instance_group)
+            config = merged(config, proposed, adopts_groups=adopts_groups)
+            if adopts_groups:
+                config = with_placement(config, surroundings, report)
     except TisError as error:
         report(error)
         return config

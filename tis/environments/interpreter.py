@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 _BOOTSTRAP: Final = Path(__file__).with_name("bootstrap.py")
-#: The server's packages that a worker imports.
-OURS: Final = ("tis", "tis_shm", "tis_workers")
+#: The server's packages and modules that a worker imports.
+OURS: Final = ("tis", "tis_shm", "tis_workers", "triton_python_backend_utils")
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def _folders(interpreter: Probed, folder: Path, say: Say, plain: Mapping[str, st
 def _folder_of(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise TypeError(f"{name} is no package")
-    return Path(spec.origin).parents[1]
+        raise TypeError(f"{name} is neither a package nor a module of one file")
+    return Path(spec.origin).parents[0 if spec.submodule_search_locations is None else 1]
 
 
 def _runtime(interpreter: Probed, folder: Path, say: Say, plain: Mapping[str, str]) -> Path:

@@ -153,6 +153,16 @@ class Instances:
             self.remove(place, lambda _: None)
             changed(reason)
 
+    def begin_anew(self, placements: Sequence[Placement]) -> None:
+        """Start instances in these places instead of those that are there, none of which is up."""
+        before = self._serving
+        self._serving = [self._made(number) for number in range(len(placements))]
+        for place in before:
+            self._leave(place, lambda _: None)
+        for place, where in zip(self, placements, strict=True):
+            place.where = where
+            place.start()
+
     def came_up(self, place: InstancePlace) -> Callable[[], None]:
         """An instance does its work. Gives what is to be done once the scheduler knows of it."""
         place.note_up()

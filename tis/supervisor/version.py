@@ -21,16 +21,15 @@ from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import instances_of, model_spec
 from tis.contracts import messages as m
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
-from tis.environments.interpreter import OWN, Interpreter
-from tis.environments.wish import wish_of
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
-from tis.repository.backend_library import find_backend
 from tis.repository.definition import ModelDefinition
 from tis.supervisor.child import Child
 from tis.supervisor.instance_change import InstanceChange
 from tis.supervisor.instances import Changed, InstancePlace, Instances
 from tis.supervisor.limits import limits_of
+from tis.supervisor.placement import Placement
+from tis.supervisor.preparation import Preparation
 from tis.supervisor.version_host import VersionHost
 
 #: Why a version that served is not there any more, by Triton's word.
@@ -89,9 +88,7 @@ class ModelVersion:
         self.spec = self._spec_of(draft)
         #: Why the instance died that died last.
         self._last_death = ""
-        #: What its instances run in.
-        self._interpreter = OWN
-        self._stop_preparing: Callable[[], None] = lambda: None
+        self._preparation = Preparation(host, definition)
         self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
 
     @property
@@ -116,29 +113,23 @@ class ModelVersion:
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
-        library = find_backend(self._definition.config, Path(self._host.backend_directory))
         try:
-            library.check(self.name, self.path, self.version)
-            placements = self._host.machine.place(self.spec.instances)
-            self._host.machine.check_room(placements)
-            wish = wish_of(self.name, self.spec.model_path, self.spec.parameters) if self.spec.runs_python else None
+            self._files += self._preparation.check_library(self.version)
+            for place, where in zip(self.instances, self._placed(), strict=True):
+                place.where = where
+            self._preparation.begin(self.spec, self._prepared)
         except TisError as error:
             self._fail(error)
-            return
-        self._files += library.mark
-        for place, where in zip(self.instances, placements, strict=True):
-            place.where = where
-        if wish is None:
-            self._start_instances(OWN, None)
-        else:
-            self._stop_preparing = self._host.environments.prepare(wish, self._start_instances)
 
-    def _start_instances(self, interpreter: Interpreter | None, error: TisError | None) -> None:
-        """The Python that its instances run in is ready, or cannot be had."""
-        if interpreter is None:
-            self._fail(error or internal(f"there is no Python for model '{self.name}'"))
+    def _placed(self) -> tuple[Placement, ...]:
+        placements = self._host.machine.place(self.spec.instances)
+        self._host.machine.check_room(placements)
+        return placements
+
+    def _prepared(self, error: TisError | None) -> None:
+        if error is not None:
+            self._fail(error)
             return
-        self._interpreter = interpreter
         for place in self.instances:
             place.start()
 
@@ -187,7 +178,7 @@ class ModelVersion:
     def stop(self) -> None:
         """End all instances in order."""
         self._stopped = True
-        self._stop_preparing()
+        self._preparation.stop()
         self._host.later(0, self._check_gone)
         self.instances.stop()
 
@@ -289,9 +280,17 @@ class ModelVersion:
             except TisError as error:
                 self._fail(self._definition.located(error))
                 return
+            began_as = self.spec.instances
             self.spec = self._marked(self._spec_of(config))
             self.completed = True
             self._host.tell_scheduler(m.Prepare(self.spec))
+            if self.spec.instances != began_as:
+                # The model itself has said where it runs: what told us may be one too few, and in the wrong place.
+                try:
+                    self.instances.begin_anew(self._placed())
+                except TisError as error:
+                    self._fail(error)
+                return
         place = self.instances.find(message.peer)
         spec = (place and place.joins) or self.spec
         self._host.send(message.peer, m.ServeModel(spec, config_text(spec)))
@@ -358,7 +357,7 @@ class ModelVersion:
         def launch(peer: int) -> Child:
             where = place.where or self._host.machine.place((place.spec,))[0]
             environment = self._host.machine.environment(where.instance, where.threads)
-            child = self._host.launch_worker(peer, environment, where, self._interpreter)
+            child = self._host.launch_worker(peer, environment, where, self._preparation.interpreter)
             child.limits = limits_of(self.spec.extensions, self._host.model_load_timeout_s)
             return child
 
@@ -371,9 +370,10 @@ class ModelVersion:
         if self._stopped:
             self._check_gone()
             return False
-        if self.state is State.LOADING:
+        serves = place in list(self.instances)
+        if serves and self.state is State.LOADING:
             self._fail(internal(f"the process that loaded model '{self.name}' {reason}"))
-        if place in list(self.instances):
+        if serves:
             self._last_death = reason
             self._tell_trouble()
         # One that leaves may still have requests to run.

@@ -84,7 +84,7 @@ class OutputWriter:
         parts: list[memoryview] = []
         at = 0
         for name, array, configured in outputs:
-            datatype, part = _wire_form(name, array, configured)
+            datatype, part = wire_form(name, array, configured)
             size_bytes = len(part)
             if placements is not None and name in placements:
                 refs.append(placements.write(name, datatype, array.shape, part))
@@ -212,7 +212,7 @@ class OutputWriter:
         return True
 
 
-def _wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
+def wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
     """An output's datatype and its bytes as they go over the wire; no copy for contiguous arrays of fixed-size elements."""
     if array.dtype.kind in "OSU":
         return "BYTES", memoryview(encode_bytes(array.astype(np.object_, copy=False)))

@@ -12,6 +12,7 @@ from tis.contracts.scheduling_spec import ExtensionSpec
 from tis.supervisor.child import Child
 from tis.supervisor.instances import InstancePlace, Instances
 from tis.supervisor.memory import own_memory_bytes
+from tis.supervisor.placement import Placement
 from tis.supervisor.recycling import AGAIN_S, SERVES_PER_LOAD, Recycling
 from tis.supervisor.version import State
 
@@ -269,3 +270,14 @@ def test_memory_is_what_the_process_has_for_itself(tmp_path: Any) -> None:
     )
     assert own_memory_bytes(7, tmp_path) == 12 * 1024
     assert own_memory_bytes(8, tmp_path) == 0
+
+
+def test_a_beginning_anew_ends_those_that_were_there_and_starts_as_many_as_are_wanted() -> None:
+    bench = Bench()
+    where = Placement(InstanceSpec("m_0_0", "CPU"), "", None, None, 1)
+    bench.instances.begin_anew([where] * 3)
+    assert (bench.told_to_end, [place.peer for place in bench.instances]) == ([1, 2], [3, 4, 5])
+    assert [place.peer for place in bench.instances.everywhere] == [3, 4, 5, 1, 2]
+    for peer in (1, 2):
+        bench.die(peer)
+    assert [place.peer for place in bench.instances.everywhere] == [3, 4, 5], "nobody is started in their place"

@@ -13,6 +13,7 @@ from tis.contracts import messages as m
 from tis.errors import TisError
 from tis.settings import ServerSettings
 from tis.supervisor.child import Child
+from tis.supervisor.environments import Environments
 from tis.supervisor.loader import Loader
 from tis.supervisor.machine import Machine
 from tis.supervisor.models import Models
@@ -40,6 +41,9 @@ class Bench:
 
     model_load_timeout_s = 0.0
     stop_has_begun = False
+    backend_directory = ""
+    #: No model here asks for one.
+    environments: Environments = cast("Environments", None)
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
@@ -66,7 +70,7 @@ class Bench:
         self.peers += 1
         return self.peers
 
-    def launch_worker(self, peer: int, _environment: dict[str, str], _where: object) -> Child:
+    def launch_worker(self, peer: int, _environment: dict[str, str], _where: object, _interpreter: object) -> Child:
         return cast("Child", SimpleNamespace(peer=peer, pid=1, is_excused=False, lived_s=lambda: 1.0))
 
     def watch(self, child: Child, died: Callable[[str], None]) -> None:

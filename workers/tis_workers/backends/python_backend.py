@@ -4,6 +4,7 @@ The class and its module are user code: whatever they raise, even SystemExit, is
 and all texts are those of Triton 2.51 (python_backend, pb_stub.cc).
 """
 
+import io
 import json
 import sys
 import time
@@ -24,7 +25,6 @@ from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import answer
 from tis_workers.request import WorkRequest
 
-_API: Final = Path(__file__).parents[1] / "python_api" / "importable"
 _CLASS: Final = "TritonPythonModel"
 
 _T = TypeVar("_T")
@@ -177,18 +177,25 @@ def _import_class(context: LoadContext) -> Any:
     file = Path(context.spec.backend_file or context.model_file)
     # No bytecode beside the models: their directory may be read-only, shared, or looked at for changes.
     sys.dont_write_bytecode = True
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         # What a model prints comes out line by line, even into a pipe.
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        sys.stdout.reconfigure(line_buffering=True)
     set_model_dir(context.version_dir)
     if context.spec.backend_file:
         # The backend's directory stands in the place of the model's two, and its module has a plain name.
-        sys.path += [str(file.parent), str(_API)]
+        sys.path += [str(file.parent)]
         name = file.stem
     else:
-        sys.path += [str(file.parent), context.spec.model_path, str(_API)]
+        sys.path += [str(file.parent), context.spec.model_path]
         name = f"{context.spec.version}.{file.stem}"
     module = __import__(name, fromlist=[_CLASS])
+    if not hasattr(module, _CLASS) and "tis.functions" in sys.modules:
+        # What declares functions as models has imported that.
+        from tis_workers.python_api.function_model import function_model_in
+
+        functions = function_model_in(module, context.spec.name)
+        if functions is not None:
+            return functions
     return getattr(module, _CLASS)
 
 

@@ -67,6 +67,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     #: As given, without repeats.
     model_repositories: tuple[str, ...] = ()
+    #: Python files whose declared functions are served, too.
+    apps: tuple[str, ...] = ()
     model_control_mode: ModelControlMode = "none"
     #: In mode "poll": the time between two looks at the repositories; 0: they are never looked at again.
     repository_poll_s: int = 15
@@ -145,6 +147,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: A file, `-` for where the log goes; empty for none.
     access_log: str = ""
 
+    #: Where Python environments of models are kept that the server has built or unpacked; empty: choose.
+    environment_directory: str = ""
     backend_directory: str = "/opt/tritonserver/backends"
     #: (backend, key, value) in the order given; an empty backend means all of them.
     backend_config: tuple[tuple[str, str, str], ...] = ()

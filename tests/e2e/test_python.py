@@ -145,7 +145,7 @@ def test_the_module_is_named_by_its_version_and_finds_what_lies_beside_it(
 ) -> None:
     assert said(python_face, "out = [R(type(self).__module__)]") == "1.model"
     model = python_server.repository / "code"
-    assert said(python_face, "out = [R(sys.path[-3:-1])]") == str([str(model / "1"), str(model)])
+    assert said(python_face, "out = [R(sys.path[-2:])]") == str([str(model / "1"), str(model)])
     assert said(python_face, "out = [R(pb.get_model_dir())]") == str(model / "1")
 
 

@@ -24,7 +24,7 @@ COMMON = {"tis", "tis.errors", "tis.log", "tis.log_output", "tis.settings"}
 CONTRACTS = COMMON | {"tis.contracts", "tis.carrier", "tis.process", "tis_shm"}
 OURS: dict[str, set[str]] = {
     "tis_shm": set(),
-    "tis": set(),
+    "tis": {"tis.functions"},
     "tis.errors": set(),
     "tis.settings": set(),
     "tis.log": {"tis.log_output", "tis.settings"},
@@ -35,14 +35,22 @@ OURS: dict[str, set[str]] = {
     "tis.runtime_dir": {"tis.errors"},
     "tis.contracts": COMMON | {"tis_shm"},
     "tis.carrier": COMMON | {"tis.contracts", "tis_shm"},
-    "tis.config": COMMON | {"tis.contracts"},
+    "tis.environments": {"tis.errors"},
+    "tis.config": COMMON | {"tis.contracts", "tis.environments"},
     "tis.repository": COMMON | {"tis.contracts", "tis.config"},
     "tis.scheduler": CONTRACTS,
-    "tis.supervisor": CONTRACTS | {"tis.config", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
-    "tis.cli": COMMON | {"tis.supervisor", "tis.config", "tis.contracts", "tis.pinned", "tis.repository"},
+    "tis.supervisor": CONTRACTS
+    | {"tis.config", "tis.environments", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
+    "tis.functions": {"tis.contracts"},
+    # For the tests of others: it runs a worker's code in their process.
+    "tis.testing": CONTRACTS | {"tis.config", "tis.functions", "tis.repository", "tis.supervisor", "tis_workers"},
+    "tis.cli": COMMON
+    | {"tis.supervisor", "tis.config", "tis.contracts", "tis.environments", "tis.pinned", "tis.repository"}
+    | {"tis.testing"},
     "tis.__main__": {"tis.cli"},
-    "tis_frontend": CONTRACTS | {"tis.config"},
-    "tis_workers": CONTRACTS | {"tis.config"},
+    "tis_frontend": CONTRACTS | {"tis.config", "tis.nvml"},
+    "tis_workers": CONTRACTS | {"tis.config", "tis.functions"},
+    "triton_python_backend_utils": {"tis_workers"},
 }
 #: What each part may import of others. A part that is not here imports the standard library only.
 OTHERS: dict[str, set[str]] = {
@@ -54,8 +62,10 @@ OTHERS: dict[str, set[str]] = {
     "tis.nvml": {"pynvml"},
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
-    "tis.cli": {"msgspec"},
-    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "pynvml", "rapidjson", "tritonclient", "zmq"} | WEB,
+    "tis.functions": {"numpy"},
+    "tis.testing": {"numpy"},
+    "tis.cli": {"msgspec", "numpy"},
+    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
 }
 
@@ -66,6 +76,7 @@ def files() -> Iterator[tuple[str, Path]]:
         for path in sorted(folder.rglob("*.py")):
             parts = [package, *path.relative_to(folder).with_suffix("").parts]
             yield ".".join(part for part in parts if part != "__init__"), path
+    yield "triton_python_backend_utils", ROOT / "workers" / "triton_python_backend_utils.py"
 
 
 MODULES = dict(files())
@@ -119,6 +130,10 @@ def test_the_tables_list_no_part_that_is_gone() -> None:
 
 def test_nobody_imports_a_frontend_or_a_worker_from_outside() -> None:
     for module, path in MODULES.items():
+        if part_of(module) in ("tis.testing", "triton_python_backend_utils"):
+            # What users' own programs import; no process of a server does so with the first.
+            assert not any(each.startswith("tis_frontend") for each in imports(path)), module
+            continue
         for imported in imports(path):
             for package in ("tis_frontend", "tis_workers"):
                 assert not imported.startswith(package) or module.startswith(package), f"{module} imports {imported}"

@@ -43,19 +43,21 @@ def tritonserver(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve_command(argv: Sequence[str]) -> int:
-    return _serve(argv, "tis serve", help_to=sys.stdout, help_code=0)
+    return _serve(argv, "tis serve", help_to=sys.stdout, help_code=0, takes_files=True)
 
 
-def _serve(argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int) -> int:
+def _serve(argv: Sequence[str], program: str, *, help_to: TextIO, help_code: int, takes_files: bool = False) -> int:
     """Runs the server until it is told to stop."""
     try:
-        settings = parse_flags(argv, program=program, warn=lambda text: print(text, file=sys.stderr))
+        settings = parse_flags(
+            argv, program=program, warn=lambda text: print(text, file=sys.stderr), takes_files=takes_files
+        )
     except HelpRequested:
-        print(usage(program), file=help_to)
+        print(usage(program, takes_files=takes_files), file=help_to)
         return help_code
     except UsageError as error:
         if error.with_usage:
-            print(usage(program), file=sys.stderr)
+            print(usage(program, takes_files=takes_files), file=sys.stderr)
         print(error.message, file=sys.stderr)
         return 1
     from tis.supervisor.serve import run
@@ -87,6 +89,12 @@ def _placement(argv: Sequence[str]) -> int:
     return placement(argv)
 
 
+def _test(argv: Sequence[str]) -> int:
+    from tis.cli.test_command import test
+
+    return test(argv)
+
+
 def _version(argv: Sequence[str]) -> int:
     if argv:
         print(f"tis version: unexpected argument '{argv[0]}'", file=sys.stderr)
@@ -103,10 +111,11 @@ def _print_overview(to: TextIO) -> None:
 
 
 COMMANDS: dict[str, Command] = {
-    "serve": Command("Serve the models of a repository.", _serve_command),
+    "serve": Command("Serve the models of a repository, or the functions of a file.", _serve_command),
     "check": Command("Say what is wrong with the models of a repository, without serving them.", _check),
     "models": Command("Show the models of a running server.", _models),
     "config": Command("Show the completed config of a model, or turn a config into another form.", _config),
     "placement": Command("Show on which GPU and cores each instance of a repository would run.", _placement),
+    "test": Command("Load one model without a server, ask it, and show what it answers.", _test),
     "version": Command("Show this server's version and the Triton version that it behaves as.", _version),
 }

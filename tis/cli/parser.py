@@ -35,28 +35,40 @@ def _no_warning(_text: str) -> None:
 
 
 def parse_flags(
-    argv: Sequence[str], *, program: str = "tritonserver", warn: Callable[[str], None] = _no_warning
+    argv: Sequence[str],
+    *,
+    program: str = "tritonserver",
+    warn: Callable[[str], None] = _no_warning,
+    takes_files: bool = False,
 ) -> ServerSettings:
     """The settings that the flags ask for; `argv` does not begin with the program.
+
+    With `takes_files`, an argument that ends in `.py` and belongs to no flag is a file whose functions are to be served.
 
     Raises:
         UsageError: a flag is unknown, not supported yet or has a bad value, or flags contradict each other.
         HelpRequested: `--help` came before any mistake.
     """
     draft: dict[str, Any] = {}
-    for flag, value in _flags(argv, program):
+    stray: list[str] = []
+    for flag, value in _flags(argv, program, stray):
         if flag.deprecated_for:
             warn(f"Warning: '--{flag.name}' has been deprecated! Please use '{flag.deprecated_for}' instead.")
         try:
             _act(flag, value, draft, warn)
         except ValueRefusedError as refusal:
             raise UsageError(f'Bad option: "--{flag.name}".\n{refusal}') from None
+    files = tuple(dict.fromkeys(word for word in stray if takes_files and word.endswith(".py")))
+    for word in stray:
+        if word not in files:
+            raise UsageError(f"Unexpected argument: {word}")
+    if files:
+        draft["apps"] = files
     return _settled(draft, warn)
 
 
-def _flags(argv: Sequence[str], program: str) -> Iterator[tuple[Flag, str]]:
-    """Each flag with its value, in order; then the first argument that belongs to no flag is an error."""
-    stray: list[str] = []
+def _flags(argv: Sequence[str], program: str, stray: list[str]) -> Iterator[tuple[Flag, str]]:
+    """Each flag with its value, in order; arguments that belong to no flag are added to `stray`."""
     words = iter(argv)
     for word in words:
         if word == "--":
@@ -77,8 +89,6 @@ def _flags(argv: Sequence[str], program: str) -> Iterator[tuple[Flag, str]]:
             raise UsageError(f"{program}: invalid option -- '{word[1]}'")
         else:
             stray.append(word)
-    if stray:
-        raise UsageError(f"Unexpected argument: {stray[0]}")
 
 
 def _named(name: str, word: str, program: str) -> Flag:
@@ -151,7 +161,7 @@ def _settled(draft: dict[str, Any], warn: Callable[[str], None]) -> ServerSettin
     _refuse_startup_models(settings)
     _refuse_shared_port(settings)
     _refuse_restriction_twice(settings)
-    if not settings.model_repositories:
+    if not (settings.model_repositories or settings.apps):
         raise UsageError(
             "error: creating server: Invalid argument - --model-repository must be specified", with_usage=False
         )

@@ -10,13 +10,13 @@ from tis.cli.values import spoken
 _WIDTH = 72
 
 
-def usage(program: str) -> str:
+def usage(program: str, *, takes_files: bool = False) -> str:
     """The whole text, in Triton's layout: groups of flags, each with its kind of value and its explanation."""
-    return "\n".join(_lines(program)) + "\n"
+    return "\n".join(_lines(f"{program} [FILE.py ...]" if takes_files else program)) + "\n"
 
 
-def _lines(program: str) -> Iterator[str]:
-    yield f"Usage: {program} [options]"
+def _lines(command: str) -> Iterator[str]:
+    yield f"Usage: {command} [options]"
     for group in GROUPS:
         if group.heading:
             yield ""

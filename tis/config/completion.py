@@ -57,10 +57,11 @@ def completed(
     return normalized(config)
 
 
-def merged(config: Message, proposed: Message) -> Message:
+def merged(config: Message, proposed: Message, *, adopts_groups: bool = False) -> Message:
     """A normalized copy that takes from a backend's proposal what a backend may decide, and nothing else.
 
-    That is max_batch_size, input, output, the scheduler where none was chosen, and whether the model is decoupled.
+    That is max_batch_size, input, output, the scheduler where none was chosen, and whether the model is decoupled; beyond
+    Triton, with `adopts_groups`, instance groups, which a function that is a model declares.
 
     Raises:
         TisError: INTERNAL when the proposal has another scheduler than the config.
@@ -77,6 +78,9 @@ def merged(config: Message, proposed: Message) -> Message:
         raise internal(
             f"Cannot update scheduling choice from {chosen} to {offered} when auto-completing; model '{config.name}'"
         )
+    if adopts_groups:
+        config.ClearField("instance_group")
+        config.instance_group.extend(proposed.instance_group)
     if proposed.HasField("model_transaction_policy"):
         config.model_transaction_policy.decoupled = proposed.model_transaction_policy.decoupled
     return normalized(config)

@@ -3,6 +3,8 @@
 import os
 import sys
 
+import msgspec
+
 from tis.errors import TisError
 from tis.log import configure, get_logger
 from tis.log_output import FileOutput
@@ -10,6 +12,7 @@ from tis.runtime_dir import RuntimeDir
 from tis.settings import ServerSettings
 from tis.supervisor.activation import inherited_ports
 from tis.supervisor.addresses import Port, ReservedPort
+from tis.supervisor.apps import Apps
 from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
 from tis.supervisor.machine import usable_cores
@@ -26,6 +29,7 @@ def run(settings: ServerSettings) -> int:
     configure(settings.log)
     runtime_dir: RuntimeDir | None = None
     ports: list[Port] = []
+    apps: Apps | None = None
     try:
         systemd = Systemd(os.environ)
         check_certificates(settings)
@@ -44,12 +48,22 @@ def run(settings: ServerSettings) -> int:
             metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)
         pool = Pool.create(choose_pool_bytes(settings.pool_byte_size, memory_limit_bytes()))
         runtime_dir = RuntimeDir(settings.runtime_directory)
-        return Supervisor(settings, pool, runtime_dir, http, grpc, metrics, systemd).run()
+        apps = Apps(settings.apps, runtime_dir.path)
+        apps.publish()
+        settings = msgspec.structs.replace(
+            settings, model_repositories=(*settings.model_repositories, *apps.repositories)
+        )
+        supervisor = Supervisor(settings, pool, runtime_dir, http, grpc, metrics, systemd)
+        if settings.model_control_mode == "poll":
+            apps.follow(settings.repository_poll_s, supervisor.later)
+        return supervisor.run()
     except (TisError, PoolError, OSError) as error:
         spoken = f"{error.code.spoken} - " if isinstance(error, TisError) else ""
         sys.stderr.write(f"error: creating server: {spoken}{error}\n")
         return 1
     finally:
+        if apps is not None:
+            apps.close()
         for port in ports:
             port.close()
         if runtime_dir is not None:

@@ -17,6 +17,7 @@ from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import ControlSpec
 from tis.errors import TisError
 from tis_shm.pool import Pool
+from tis_workers.answers import Answers
 from tis_workers.backends.base import Backend, Timings
 from tis_workers.output import OutputWriter, Parameters, Reservation
 from tis_workers.regions import ClientRegions, Placements
@@ -99,7 +100,7 @@ class StatefulRequest(WorkRequest):
 class Sequences:
     """What a model with `sequence_batching` gets besides its clients' inputs."""
 
-    def __init__(self, spec: ModelSpec, pool: Pool, writer: OutputWriter, regions: ClientRegions) -> None:
+    def __init__(self, spec: ModelSpec, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
         self._spec = spec
         self._pool = pool
         self._writer = writer

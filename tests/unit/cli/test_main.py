@@ -64,7 +64,7 @@ def test_warnings_go_to_standard_error(served: list[ServerSettings], capsys: pyt
 def test_help_succeeds_for_tis_and_fails_as_triton_for_tritonserver(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--help"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("Usage: tis serve [options]")
+    assert out.startswith("Usage: tis serve [FILE.py ...] [options]")
     assert not err
     assert tritonserver(["--help"]) == 1
     out, err = capsys.readouterr()

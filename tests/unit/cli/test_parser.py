@@ -325,3 +325,18 @@ def test_any_command_line_gives_settings_or_a_message(argv: list[str]) -> None:
     except (UsageError, HelpRequested):
         return
     assert settings.model_repositories
+
+
+# ---- files of functions ------------------------------------------------------------------------------------------------
+
+
+def test_files_stand_among_the_flags_and_in_place_of_a_repository() -> None:
+    settings = parse_flags(["a.py", "--id", "b.py", "c.py", "a.py"], takes_files=True)
+    assert (settings.apps, settings.server_id, settings.model_repositories) == (("a.py", "c.py"), "b.py", ())
+    assert parse_flags(["--", "a.py"], takes_files=True).apps == ("a.py",)
+
+
+@pytest.mark.parametrize(("words", "takes_files"), [(["a.py"], False), (["models"], True), (["a.py", "models"], True)])
+def test_other_arguments_are_refused_as_in_triton(words: list[str], takes_files: bool) -> None:
+    with pytest.raises(UsageError, match=f"Unexpected argument: {words[-1]}"):
+        parse_flags([REPOSITORY, *words], takes_files=takes_files)

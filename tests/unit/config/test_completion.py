@@ -135,3 +135,10 @@ def test_a_proposal_keeps_the_chosen_scheduler_or_fails() -> None:
         with pytest.raises(TisError, match="Cannot update scheduling choice from dynamic_batching") as caught:
             merged(chosen, config(other))
         assert caught.value.code is Code.INTERNAL
+
+
+def test_instance_groups_are_taken_over_only_where_they_are_open() -> None:
+    proposed = config('backend: "python" instance_group { name: "m" kind: KIND_CPU count: 3 }')
+    written = config('backend: "python" instance_group { name: "m" kind: KIND_CPU count: 1 }')
+    assert [group.count for group in merged(written, proposed).instance_group] == [1]
+    assert [group.count for group in merged(written, proposed, adopts_groups=True).instance_group] == [3]

@@ -1,4 +1,4 @@
-"""The module that a `model.py` imports; its parts live in `tis_workers.python_api`."""
+"""The module that a `model.py` imports, in a server or in its author's tests. Its parts live in `tis_workers.python_api`."""
 
 from tis_workers.python_api.errors import TritonError, TritonModelException
 from tis_workers.python_api.helpers import (

@@ -9,7 +9,7 @@ HEIGHT = 32
 WIDTH = 100
 #: Room left around the ink, in parts of the box's height: aside, above and below.
 _ASIDE = 0.14
-_ABOVE = 0.15
+_ABOVE = 0.16
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 Floats = npt.NDArray[np.float32]

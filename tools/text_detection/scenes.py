@@ -105,7 +105,7 @@ class SceneMaker:
         middle = (reach + rng.random(2) * room).astype(np.float32)
         corners = middle + _rotated(_corners(half), turn)
         grown = middle + _rotated(_corners((half + _GAP * 2 * half[1]).astype(np.float32)), turn)
-        if any(_overlap(grown, each.corners) for each in others):
+        if any(overlap(grown, each.corners) for each in others):
             return None
         mask = _turned(letters, picture.size, middle, turn)
         self._ink(picture, mask, middle, half, turn)
@@ -171,7 +171,7 @@ def _turned(letters: Image.Image, size: tuple[int, int], middle: Floats, turn: f
     return letters.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
 
 
-def _overlap(one: Floats, other: Floats) -> bool:
+def overlap(one: Floats, other: Floats) -> bool:
     """Whether two convex shapes touch: no line along any of their sides parts them."""
     for shape in (one, other):
         sides = np.roll(shape, -1, axis=0) - shape

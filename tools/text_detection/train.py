@@ -25,10 +25,10 @@ from torch import nn
 from torch.nn import functional
 
 from tools.text_detection.network import MULTIPLE, Detector
-from tools.text_detection.resume import load_weights
 from tools.text_detection.scenes import training_scenes
 from tools.text_detection.targets import make_targets
 from tools.text_recognition.render import FONT_FOLDER
+from tools.text_recognition.resume import load_weights
 
 MODEL: Final = Path("model_repository/text_detection/1/model.onnx")
 WIDTH: Final = 320

@@ -8,7 +8,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from tis.config.json_form import from_json, to_json
@@ -18,6 +20,8 @@ from tis.errors import TisError, internal, invalid
 from tis.log import get_logger
 from tis_workers.backchannel import Backchannel
 from tis_workers.backends.base import Backend, LoadContext, Timings
+from tis_workers.forks import end_if_forked, on_fork
+from tis_workers.python_api.coroutines import Coroutines
 from tis_workers.python_api.errors import described
 from tis_workers.python_api.model_config import ModelConfig
 from tis_workers.python_api.model_dir import set_model_dir
@@ -28,6 +32,11 @@ from tis_workers.request import WorkRequest
 
 _API: Final = Path(__file__).parents[1] / "python_api" / "importable"
 _CLASS: Final = "TritonPythonModel"
+_NOT_ITERATIVE: Final = (
+    "Request is released with TRITONSERVER_REQUEST_RELEASE_RESCHEDULE, while the model is not configured to handle such a "
+    "flag."
+)
+_TOO_LATE: Final = "a decoupled model's coroutine cannot reschedule its request: it runs after the request was released"
 
 _T = TypeVar("_T")
 
@@ -49,6 +58,8 @@ class PythonBackend(Backend):
     def __init__(self, context: LoadContext) -> None:
         self._context = context
         self._channel = Backchannel()
+        self._coroutines = Coroutines()
+        on_fork(self._channel.leave)
         self._class = _called(_import_class, context)
         self._proposed = b""
         if context.complete and hasattr(self._class, "auto_complete_config"):
@@ -88,23 +99,71 @@ class PythonBackend(Backend):
         lock.release()
         try:
             responses = self._model.execute(asked)
+            if type(responses) is CoroutineType and not self.spec.decoupled:
+                responses = self._coroutines.result(responses)
         except BaseException as error:  # noqa: BLE001 - sys.exit and the like end a batch, not the worker
+            end_if_forked()
             text = described(error, __file__)
             lock.acquire()
             return self._failed(requests, text, Timings(start_ns, input_end_ns, time.monotonic_ns()))
+        end_if_forked()
         lock.acquire()
+        if type(responses) is CoroutineType:
+            return self._goes_on(requests, asked, responses, Timings(start_ns, input_end_ns, time.monotonic_ns()))
         timings = Timings(start_ns, input_end_ns, time.monotonic_ns())
         text = self._answered(requests, asked, responses)
         return self._failed(requests, text, timings) if text else timings
 
     def finalize(self) -> None:
         """Tell the model; what it raises is only logged."""
+        self._coroutines.stop()
         if self._model is None or not hasattr(self._model, "finalize"):
             return
         try:
             self._model.finalize()
+            end_if_forked()
         except BaseException as error:  # noqa: BLE001 - the instance goes anyway
+            end_if_forked()
             _log.error("Failed to finalize model '%s': %s", self.spec.name, described(error, __file__))
+
+    # ---- in the background -------------------------------------------------------------------------------------------
+
+    def _goes_on(
+        self,
+        requests: list[WorkRequest],
+        asked: list[InferenceRequest],
+        coroutine: "CoroutineType[Any, Any, Any]",
+        timings: Timings,
+    ) -> Timings:
+        """A decoupled model's coroutine runs beside those of later requests."""
+        for work in requests:
+            work.unfinished = not work.answered
+        self._coroutines.begin(coroutine, partial(self._ended, requests, asked, timings))
+        return timings
+
+    def _ended(
+        self,
+        requests: list[WorkRequest],
+        asked: list[InferenceRequest],
+        timings: Timings,
+        returned: Any,
+        error: BaseException | None,
+    ) -> None:
+        """It has ended. Unlike in Triton, whose clients then wait for ever, what it raised is told to those who wait."""
+        end_if_forked()
+        text = described(error, __file__) if error is not None else ""
+        with self._channel.lock:
+            if error is None:
+                again = any(request.rescheduled for request in asked)
+                text = _TOO_LATE if again else self._answered(requests, asked, returned)
+                forgotten = internal(f"model '{self.spec.name}' gave no response")
+                for work in requests:
+                    if not text and not (work.answered or work.unfinished):
+                        work.fail(forgotten)
+            if text:
+                self._failed(requests, text, timings)
+            for work in requests:
+                self._channel.sent(work)
 
     # ---- answers ---------------------------------------------------------------------------------------------------
 
@@ -124,11 +183,15 @@ class PythonBackend(Backend):
                 "Number of InferenceResponse objects do not match the number of InferenceRequest objects. "
                 f"InferenceRequest(s) size is:{len(requests)}, and InferenceResponse(s) size is:{len(responses)}\n"
             )
-        text = _misfit(responses)
+        text = _misfit(asked, responses)
         if text:
             return text
+        iterative = self.spec.sequences is not None and self.spec.sequences.iterative
         for work, request, response in zip(requests, asked, responses, strict=True):
-            if response is None:
+            if response is None and request.rescheduled and not iterative:
+                # Triton only logs this, and its client waits for ever.
+                work.fail(invalid(_NOT_ITERATIVE))
+            elif response is None:
                 work.rescheduled = request.rescheduled
                 # The sender may be in a thread's hands.
                 work.unfinished = not work.answered and not request.rescheduled and request.has_sender
@@ -197,19 +260,27 @@ def _called(function: Callable[..., _T], *arguments: Any) -> _T:
         TisError: INTERNAL, whatever it raised.
     """
     try:
-        return function(*arguments)
+        result = function(*arguments)
     except TisError:
         raise
     except BaseException as error:
+        end_if_forked()
         raise internal(described(error, __file__)) from error
+    end_if_forked()
+    return result
 
 
 def _config_json(spec: ModelSpec) -> str:
     return json.dumps(to_json(ConfigMessage.FromString(spec.config)), separators=(",", ":"), ensure_ascii=False)
 
 
-def _misfit(responses: Sequence[Any]) -> str:
-    for response in responses:
+def _misfit(asked: Sequence[InferenceRequest], responses: Sequence[Any]) -> str:
+    for request, response in zip(asked, responses, strict=True):
+        if response is not None and request.rescheduled:
+            return (
+                "Expected a None object in the execute function return list for reschduled request, found type "
+                f"'{type(response)}'."
+            )
         if response is not None and not isinstance(response, InferenceResponse):
             return (
                 "Expected an 'InferenceResponse' object in the execute function return list, found type "

@@ -5,6 +5,7 @@ from typing import Final
 
 from tis.errors import TisError, internal
 from tis_workers.backchannel import Backchannel
+from tis_workers.forks import refuse_if_forked
 from tis_workers.python_api.errors import TritonModelException, fits
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.request import WorkRequest
@@ -29,6 +30,7 @@ class InferenceResponseSender:
         Raises:
             TritonModelException: other flags, nothing to send, or more than the request may get.
         """
+        refuse_if_forked()
         self._check(response, flags)
         self._closed = flags == _FINAL
         work = self._work
@@ -52,7 +54,7 @@ class InferenceResponseSender:
             raise TritonModelException(
                 "Inference Response object must be provided when the response flags is set to zero."
             )
-        if self._closed:
+        if self._closed or (self._decoupled and self._work.answered):
             raise TritonModelException("Unable to send response. Response sender has been closed.")
         if self._decoupled:
             return
@@ -73,6 +75,9 @@ class InferenceResponseSender:
 
 def answer(work: WorkRequest, response: InferenceResponse, *, final: bool = True) -> None:
     """Post a response, with the lock held. What cannot be written becomes the request's error."""
+    if work.answered:
+        # It has failed while a thread of the model was about to send this.
+        return
     error = response.error()
     if error is not None:
         work.fail(error.as_error(), verbatim=True, counts=False, final=final)

@@ -15,7 +15,7 @@ _EXIT_CODE: Final = 0
 
 _leaving: list[Callable[[], None]] = []
 #: True in a process that a model has forked off.
-forked = False
+_is_forked = False
 
 
 def on_fork(leave: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ def on_fork(leave: Callable[[], None]) -> None:
 
 def end_if_forked() -> None:
     """To be called where the model's code returns: a forked process goes no further."""
-    if forked:
+    if _is_forked:
         os._exit(_EXIT_CODE)
 
 
@@ -37,7 +37,7 @@ def refuse_if_forked() -> None:
     Raises:
         TritonModelException: this process is not the worker.
     """
-    if forked:
+    if _is_forked:
         _refuse()
 
 
@@ -49,7 +49,12 @@ def _refuse() -> NoReturn:
 
 
 def _forked() -> None:
-    global forked  # noqa: PLW0603 - it is the process that changes
-    forked = True
+    global _is_forked  # noqa: PLW0603 - it is the process that changes
+    _is_forked = True
     for leave in _leaving:
         leave()
+
+
+def forked_off() -> bool:
+    """Whether this is a process that a model has forked off."""
+    return _is_forked

@@ -68,6 +68,16 @@ from tis.contracts.messages.control import (
     Up,
     Warmup,
 )
+from tis.contracts.messages.custom_metrics import (
+    CustomFamily,
+    CustomSample,
+    DropMetricFamily,
+    MetricAnswer,
+    MetricChange,
+    MetricChanges,
+    NewMetric,
+    NewMetricFamily,
+)
 from tis.contracts.messages.metrics import (
     CacheCounts,
     CacheMetrics,
@@ -115,8 +125,11 @@ __all__ = [
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
+    "CustomFamily",
+    "CustomSample",
     "Drain",
     "Drained",
+    "DropMetricFamily",
     "Duration",
     "Expired",
     "Failure",
@@ -134,10 +147,15 @@ __all__ = [
     "Loaded",
     "LogChanged",
     "Message",
+    "MetricAnswer",
+    "MetricChange",
+    "MetricChanges",
     "MetricsQuery",
     "MetricsReply",
     "ModelMetrics",
     "ModelStatistics",
+    "NewMetric",
+    "NewMetricFamily",
     "OutputPlacement",
     "OutputRef",
     "PeerDown",
@@ -237,6 +255,11 @@ AnyMessage = (
     | ServerMetrics
     | ComputeTimes
     | Traces
+    | NewMetricFamily
+    | NewMetric
+    | MetricChanges
+    | DropMetricFamily
+    | MetricAnswer
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tis.contracts.control import ControlLink
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
 from tis.errors import TisError
 from tis_workers.backchannel import Backchannel
@@ -30,6 +31,8 @@ class LoadContext:
     threads: int
     #: Whether the model may complete its config.
     complete: bool = True
+    #: The way to the supervisor, where there is one: a model may also be loaded only to be looked at.
+    control: ControlLink | None = None
 
     @property
     def model_file(self) -> Path:

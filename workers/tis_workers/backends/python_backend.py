@@ -21,8 +21,10 @@ from tis.log import get_logger
 from tis_workers.backchannel import Backchannel
 from tis_workers.backends.base import Backend, LoadContext, Timings
 from tis_workers.forks import end_if_forked, on_fork
+from tis_workers.metrics_link import MetricsLink
 from tis_workers.python_api.coroutines import Coroutines
 from tis_workers.python_api.errors import described
+from tis_workers.python_api.metrics import connect
 from tis_workers.python_api.model_config import ModelConfig
 from tis_workers.python_api.model_dir import set_model_dir
 from tis_workers.python_api.request import InferenceRequest
@@ -60,6 +62,8 @@ class PythonBackend(Backend):
         self._channel = Backchannel()
         self._coroutines = Coroutines()
         on_fork(self._channel.leave)
+        self._metrics = MetricsLink(self._channel, context.control, context.instance.name)
+        connect(self._metrics)
         self._class = _called(_import_class, context)
         self._proposed = b""
         if context.complete and hasattr(self._class, "auto_complete_config"):
@@ -96,6 +100,7 @@ class PythonBackend(Backend):
         asked = [InferenceRequest(work, channel) for work in requests]
         input_end_ns = time.monotonic_ns()
         lock = channel.lock
+        self._metrics.executing = True
         lock.release()
         try:
             responses = self._model.execute(asked)
@@ -105,9 +110,11 @@ class PythonBackend(Backend):
             end_if_forked()
             text = described(error, __file__)
             lock.acquire()
+            self._metrics.executed()
             return self._failed(requests, text, Timings(start_ns, input_end_ns, time.monotonic_ns()))
         end_if_forked()
         lock.acquire()
+        self._metrics.executed()
         if type(responses) is CoroutineType:
             return self._goes_on(requests, asked, responses, Timings(start_ns, input_end_ns, time.monotonic_ns()))
         timings = Timings(start_ns, input_end_ns, time.monotonic_ns())

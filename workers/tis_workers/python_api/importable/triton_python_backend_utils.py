@@ -20,6 +20,7 @@ from tis_workers.python_api.helpers import (
     using_decoupled_model_transaction_policy,
 )
 from tis_workers.python_api.logger import Logger
+from tis_workers.python_api.metrics import MetricFamily
 from tis_workers.python_api.model_config import ModelConfig
 from tis_workers.python_api.model_dir import get_model_dir
 from tis_workers.python_api.request import InferenceRequest
@@ -38,6 +39,7 @@ __all__ = [
     "InferenceResponse",
     "InferenceResponseSender",
     "Logger",
+    "MetricFamily",
     "ModelConfig",
     "Tensor",
     "TritonError",

@@ -8,6 +8,7 @@ another of the same model before it goes. In Triton, a family stays until the se
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from tis.contracts import messages as m
@@ -93,7 +94,7 @@ class CustomMetrics:
             text = "the metric's family is not known"
         elif not all(_is_label(name, family.kind) for name in new.labels):
             text = "Invalid label name"
-        elif any(high <= low for low, high in zip(bounds, bounds[1:], strict=False)):
+        elif any(high <= low for low, high in pairwise(bounds)):
             text = "Bucket Boundaries must be strictly sorted"
         else:
             labels = tuple(sorted(new.labels.items()))

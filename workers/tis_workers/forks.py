@@ -49,7 +49,7 @@ def _refuse() -> NoReturn:
 
 
 def _forked() -> None:
-    global _is_forked  # noqa: PLW0603 - it is the process that changes
+    global _is_forked
     _is_forked = True
     for leave in _leaving:
         leave()

@@ -141,5 +141,3 @@ class MetricsLink:
         elif not self._announced:
             self._announced = True
             self._channel.later(self._tell)
-
-

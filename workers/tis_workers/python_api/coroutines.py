@@ -66,7 +66,9 @@ class Coroutines:
             try:
                 loop.run_forever()
             except BaseException as error:  # noqa: BLE001 - SystemExit of a callback ends run_forever
-                loop.call_exception_handler({"message": "a callback of the model ended the event loop", "exception": error})
+                loop.call_exception_handler(
+                    {"message": "a callback of the model ended the event loop", "exception": error}
+                )
 
 
 async def _followed(coroutine: Coroutine[Any, Any, Any], ended: Ended) -> None:

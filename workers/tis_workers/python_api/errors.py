@@ -73,6 +73,10 @@ class TritonError:
         return TisError(Code[self._code.name], self._message)
 
 
+# The name that Triton's class has for its codes.
+setattr(TritonError, "__ErrorCode", ErrorCode)
+
+
 def fits(value: object, kind: type) -> bool:
     """Whether what a model gives is of a kind: models are not type-checked."""
     return isinstance(value, kind)

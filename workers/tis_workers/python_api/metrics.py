@@ -40,7 +40,13 @@ class MetricKind(Enum):
 class Metric:
     """A value under some labels. Made by `MetricFamily.Metric`; all metrics of a name with equal labels are one."""
 
-    __slots__ = ("__weakref__", "_bounds", "_deleted", "_kind", "_link", "_number")
+    __slots__ = ("_bounds", "_deleted", "_kind", "_link", "_number")
+
+    _link: MetricsLink
+    _number: int
+    _kind: MetricKind
+    _bounds: tuple[float, ...]
+    _deleted: bool
 
     def __init__(self) -> None:
         raise TypeError("a Metric is made by the Metric() of a MetricFamily")
@@ -95,7 +101,7 @@ class Metric:
 
     def _checked(self, verb: str, value: float) -> float:
         refuse_if_forked()
-        if not fits(value, int | float) and not hasattr(value, "__float__"):
+        if not hasattr(value, "__float__"):
             raise TypeError(f"a metric takes a number; got {value!r}")
         if self._deleted:
             raise TritonModelException(f"Failed to {verb} metric value: {_DELETED}")

@@ -8,6 +8,7 @@ from tis_workers.forks import refuse_if_forked
 from tis_workers.python_api.errors import fits
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor, tensor_of
+from tis_workers.python_api.trace import InferenceTrace
 from tis_workers.request import WorkRequest
 
 _START: Final = 1
@@ -105,12 +106,20 @@ class InferenceRequest:
             raise TypeError(f"set_release_flags takes flags (int); got {flags!r}")
         self._rescheduled = flags == _RESCHEDULE
 
+    def trace(self) -> InferenceTrace:
+        """Its trace, for calls of other models."""
+        return InferenceTrace()
+
     # ---- for the server --------------------------------------------------------------------------------------------
 
     @property
     def rescheduled(self) -> bool:
         """Whether the model wants it to run again."""
         return self._rescheduled
+
+    def for_own(self) -> tuple[WorkRequest, Backchannel]:
+        """What an output is allocated with, see `python_api.own`."""
+        return self._work, self._channel
 
     @property
     def has_sender(self) -> bool:

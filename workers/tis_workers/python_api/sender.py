@@ -8,6 +8,7 @@ from tis_workers.backchannel import Backchannel
 from tis_workers.forks import refuse_if_forked
 from tis_workers.python_api.errors import TritonModelException, fits
 from tis_workers.python_api.response import InferenceResponse
+from tis_workers.python_api.tensor import OutputTensor
 from tis_workers.request import WorkRequest
 
 _FINAL: Final = 1
@@ -82,9 +83,11 @@ def answer(work: WorkRequest, response: InferenceResponse, *, final: bool = True
     if error is not None:
         work.fail(error.as_error(), verbatim=True, counts=False, final=final)
         return
-    outputs = [tensor.parts() for tensor in response.output_tensors()]
+    tensors = response.output_tensors()
+    own = {tensor.name(): tensor.own for tensor in tensors if type(tensor) is OutputTensor} or None
     try:
-        work.respond_with(outputs, response.own_parameters(), final=final)
+        outputs = [tensor.parts() for tensor in tensors]
+        work.respond_with(outputs, response.own_parameters(), final=final, own=own)
     except TisError as refused:
         work.fail(refused, final=final)
     except Exception as error:  # noqa: BLE001 - such as a string that cannot be encoded: this request's own affair

@@ -224,7 +224,11 @@ class OutputWriter:
 
     def fail(self, asker: int, request_id: int, error: TisError, *, final: bool = True) -> None:
         """Post an error, whose text is for the client as it stands."""
-        failure = m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT], complete=True, final=final)
+        text = error.message[:_LONGEST_TEXT]
+        if not text.isascii():
+            # Half of a surrogate pair, which a model's text may hold, cannot travel.
+            text = text.encode(errors="replace").decode()
+        failure = m.Failure(request_id, error.code, text, complete=True, final=final)
         self._outbox.post(asker, failure)
         if not final:
             self._outbox.flush()

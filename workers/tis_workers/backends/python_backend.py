@@ -34,6 +34,8 @@ from tis_workers.request import WorkRequest
 
 _API: Final = Path(__file__).parents[1] / "python_api" / "importable"
 _CLASS: Final = "TritonPythonModel"
+#: Characters of an error in the log.
+_LONGEST_LOGGED: Final = 32 << 10
 _NOT_ITERATIVE: Final = (
     "Request is released with TRITONSERVER_REQUEST_RELEASE_RESCHEDULE, while the model is not configured to handle such a "
     "flag."
@@ -176,6 +178,12 @@ class PythonBackend(Backend):
 
     def _answered(self, requests: list[WorkRequest], asked: list[InferenceRequest], responses: Any) -> str:
         """Answer the requests with what `execute` returned. Gives the text of what is wrong with that, if anything."""
+        try:
+            return self._answered_with(requests, asked, responses)
+        except BaseException as error:  # noqa: BLE001 - a list or response of a model's own class may do anything
+            return described(error, __file__)
+
+    def _answered_with(self, requests: list[WorkRequest], asked: list[InferenceRequest], responses: Any) -> str:
         if responses is None:
             responses = [None] * len(requests)
         elif self.spec.decoupled:
@@ -185,10 +193,10 @@ class PythonBackend(Backend):
             )
         elif not isinstance(responses, list):
             return f"Expected a list in the execute return, found type '{type(responses)}'."
-        elif len(responses) != len(requests):
+        elif len(responses) != len(asked):
             return (
                 "Number of InferenceResponse objects do not match the number of InferenceRequest objects. "
-                f"InferenceRequest(s) size is:{len(requests)}, and InferenceResponse(s) size is:{len(responses)}\n"
+                f"InferenceRequest(s) size is:{len(asked)}, and InferenceResponse(s) size is:{len(responses)}\n"
             )
         text = _misfit(asked, responses)
         if text:
@@ -209,7 +217,7 @@ class PythonBackend(Backend):
     def _failed(self, requests: list[WorkRequest], text: str, timings: Timings) -> Timings:
         instance = self._context.instance.name
         error = internal(f"Failed to process the request(s) for model '{instance}', message: {text}")
-        _log.error("%s", error.message)
+        _log.error("%s", error.message[:_LONGEST_LOGGED])
         for work in requests:
             if not work.answered:
                 work.fail(error, verbatim=True)

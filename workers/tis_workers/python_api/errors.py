@@ -108,5 +108,5 @@ def _innermost(error: BaseException) -> FrameType | None:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error) or _EMPTY
-    except Exception:  # noqa: BLE001 - a model's own exception may fail even here
+    except BaseException:  # noqa: BLE001 - a model's own exception may fail even here
         return "<MESSAGE UNAVAILABLE>"

@@ -32,7 +32,7 @@ def empty_output(request: InferenceRequest, name: str, shape: Sequence[int], dty
         raise TypeError(f"empty_output takes a request and a name (str); got {request!r} and {name!r}")
     if not name:
         raise TritonModelException("Tensor name cannot be an empty string.")
-    datatype = dtype if isinstance(dtype, str) and dtype in NUMPY else datatype_of(np.dtype(dtype))
+    datatype = _datatype(dtype)
     if datatype is None or datatype == "BYTES":
         raise TritonModelException(f"an output of the type {dtype!r} cannot be allocated in advance")
     dims = tuple([int(dim) for dim in shape])
@@ -51,3 +51,12 @@ def empty_output(request: InferenceRequest, name: str, shape: Sequence[int], dty
         return tensor_of(name, np.empty(dims, NUMPY[datatype]), datatype)
     own, array = place
     return OutputTensor.over(own, name, array, datatype)
+
+
+def _datatype(dtype: Any) -> str | None:
+    if isinstance(dtype, str) and dtype in NUMPY:
+        return dtype
+    try:
+        return datatype_of(np.dtype(dtype))
+    except TypeError:
+        return None

@@ -90,7 +90,7 @@ def answer(work: WorkRequest, response: InferenceResponse, *, final: bool = True
         work.respond_with(outputs, response.own_parameters(), final=final, own=own)
     except TisError as refused:
         work.fail(refused, final=final)
-    except Exception as error:  # noqa: BLE001 - such as a string that cannot be encoded: this request's own affair
+    except BaseException as error:  # noqa: BLE001 - such as a string that cannot be encoded: this request's own affair
         work.fail(internal(f"unable to write the response: {type(error).__name__}: {error}"), final=final)
 
 

@@ -1,6 +1,5 @@
 """Python models whose `execute` is a coroutine: run to its end, or beside others where the model is decoupled."""
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,29 +9,17 @@ from tests.e2e.python_server import refused, run, said
 from tests.e2e.test_python_decoupled import Stream, message
 from tests.harness.faces import Face, HttpFace
 from tests.harness.observing import wait_pool_empty
-from tests.harness.python_models import CODE, CODE_DECOUPLED, PythonModel
+from tests.harness.python_models import CODE_ASYNC, CODE_ASYNC_DECOUPLED
 from tests.harness.server import Server
 
-_RUNS_COROUTINE: Final = """\
-        text = "import asyncio\\nasync def main():\\n " + code.replace("\\n", "\\n ") + "\\n return locals().get('out')\\n"
-        exec(text, names)
-        return await names["main"]()
-"""
 _SENDER: Final = "s = request.get_response_sender()\n"
-
-
-def coroutine(model: PythonModel) -> PythonModel:
-    source, _, _ = model.source.partition("        exec(code, names)\n")
-    return dataclasses.replace(
-        model, source=source.replace("    def execute", "    async def execute") + _RUNS_COROUTINE
-    )
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("async")
-    coroutine(CODE).write(folder / "models", "code")
-    coroutine(CODE_DECOUPLED).write(folder / "models", "code_decoupled")
+    CODE_ASYNC.write(folder / "models", "code")
+    CODE_ASYNC_DECOUPLED.write(folder / "models", "code_decoupled")
     served = Server(folder / "models", "--log-verbose=1", log=folder / "log")
     try:
         served.start().wait_ready()

@@ -6,13 +6,9 @@ from tests.conformance.case import Case, Http, case, infer, tensor
 
 _CONFIG: Final = "c = json.loads(self.args['model_config']); "
 _MADE: Final = "c = pb.ModelConfig(self.args['model_config']); "
-_COUNTER: Final = (
-    "f = pb.MetricFamily('counted_c', 'C', pb.MetricFamily.COUNTER); m = f.Metric(labels={'a': 'b'}); "
-)
+_COUNTER: Final = "f = pb.MetricFamily('counted_c', 'C', pb.MetricFamily.COUNTER); m = f.Metric(labels={'a': 'b'}); "
 _GAUGE: Final = "f = pb.MetricFamily('counted_g', 'G', pb.MetricFamily.GAUGE); m = f.Metric(); "
-_HISTOGRAM: Final = (
-    "f = pb.MetricFamily('counted_h', 'H', pb.MetricFamily.HISTOGRAM); m = f.Metric(buckets=[1, 2]); "
-)
+_HISTOGRAM: Final = "f = pb.MetricFamily('counted_h', 'H', pb.MetricFamily.HISTOGRAM); m = f.Metric(buckets=[1, 2]); "
 
 #: What a program says, by name.
 _SAID: Final = {

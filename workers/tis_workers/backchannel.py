@@ -46,7 +46,13 @@ class Backchannel:
 
     def wake(self) -> None:
         """Make the loop turn. From anywhere."""
-        os.eventfd_write(self._wake_fd, 1)
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def leave(self) -> None:
+        """This is a process that the model has forked off: there is no loop here to be woken."""
+        os.close(self._wake_fd)
+        self._wake_fd = -1
 
     def settle(self) -> list[Callable[[], None]]:
         """After it polled readable: what to do, with the lock held."""

@@ -18,6 +18,7 @@ from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis_shm.pool import Pool
 from tis_workers.backends.base import Backend, Timings
+from tis_workers.forks import on_fork
 from tis_workers.output import OutputWriter
 from tis_workers.regions import ClientRegions
 from tis_workers.request import WorkRequest
@@ -76,6 +77,7 @@ class Runner:
             self._wake_fd = self._channel.fileno()
             self._poller.watch(self._wake_fd)
             self._channel.serve(self)
+            on_fork(self._leave)
         self._next_heartbeat_s = 0.0
 
     def run(self, warmups: tuple[m.Warmup, ...] = ()) -> None:
@@ -88,6 +90,12 @@ class Runner:
         self._backend.finalize()
         self._regions.close()
         self._mailbox.close()
+        self._outbox.close()
+        self._poller.close()
+
+    def _leave(self) -> None:
+        """This is a process that the model has forked off: it must not hold open what the worker receives on."""
+        self._mailbox.leave()
         self._outbox.close()
         self._poller.close()
 

@@ -69,6 +69,16 @@ from tis.contracts.messages.control import (
     Up,
     Warmup,
 )
+from tis.contracts.messages.custom_metrics import (
+    CustomFamily,
+    CustomSample,
+    DropMetricFamily,
+    MetricAnswer,
+    MetricChange,
+    MetricChanges,
+    NewMetric,
+    NewMetricFamily,
+)
 from tis.contracts.messages.instances import ChangeInstances, InstancesQuery, InstanceState, InstanceStates
 from tis.contracts.messages.metrics import (
     CacheCounts,
@@ -118,8 +128,11 @@ __all__ = [
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
+    "CustomFamily",
+    "CustomSample",
     "Drain",
     "Drained",
+    "DropMetricFamily",
     "Duration",
     "Expired",
     "Failure",
@@ -141,10 +154,15 @@ __all__ = [
     "Loaded",
     "LogChanged",
     "Message",
+    "MetricAnswer",
+    "MetricChange",
+    "MetricChanges",
     "MetricsQuery",
     "MetricsReply",
     "ModelMetrics",
     "ModelStatistics",
+    "NewMetric",
+    "NewMetricFamily",
     "OutputPlacement",
     "OutputRef",
     "PeerDown",
@@ -248,6 +266,11 @@ AnyMessage = (
     | ServerMetrics
     | ComputeTimes
     | Traces
+    | NewMetricFamily
+    | NewMetric
+    | MetricChanges
+    | DropMetricFamily
+    | MetricAnswer
 )
 
 _encoder = msgspec.msgpack.Encoder()

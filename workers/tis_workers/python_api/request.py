@@ -4,14 +4,15 @@ import json
 from typing import Final
 
 from tis_workers.backchannel import Backchannel
-from tis_workers.python_api.errors import TritonModelException
+from tis_workers.forks import refuse_if_forked
+from tis_workers.python_api.errors import fits
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor, tensor_of
+from tis_workers.python_api.trace import InferenceTrace
 from tis_workers.request import WorkRequest
 
 _START: Final = 1
 _END: Final = 2
-_RELEASE_ALL: Final = 1
 _RESCHEDULE: Final = 2
 
 
@@ -84,6 +85,7 @@ class InferenceRequest:
 
     def is_cancelled(self) -> bool:
         """Whether the client has gone. Looks for news, so that it tells while `execute` runs."""
+        refuse_if_forked()
         return self._channel.is_cancelled(self._work)
 
     def get_response_sender(self) -> InferenceResponseSender:
@@ -95,15 +97,18 @@ class InferenceRequest:
     def set_release_flags(self, flags: int) -> None:
         """RELEASE_ALL (1), or RESCHEDULE (2) to run the request again, in iterative sequence models only.
 
+        Other flags are the same as RELEASE_ALL, as in Triton.
+
         Raises:
-            TritonModelException: other flags.
+            TypeError: not a number.
         """
-        if flags not in (_RELEASE_ALL, _RESCHEDULE):
-            raise TritonModelException(
-                f"Invalid flags used to release the request: {flags}. Only TRITONSERVER_REQUEST_RELEASE_ALL and "
-                "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE are supported."
-            )
+        if not fits(flags, int):
+            raise TypeError(f"set_release_flags takes flags (int); got {flags!r}")
         self._rescheduled = flags == _RESCHEDULE
+
+    def trace(self) -> InferenceTrace:
+        """Its trace, for calls of other models."""
+        return InferenceTrace()
 
     # ---- for the server --------------------------------------------------------------------------------------------
 
@@ -111,6 +116,10 @@ class InferenceRequest:
     def rescheduled(self) -> bool:
         """Whether the model wants it to run again."""
         return self._rescheduled
+
+    def for_own(self) -> tuple[WorkRequest, Backchannel]:
+        """What an output is allocated with, see `python_api.own`."""
+        return self._work, self._channel
 
     @property
     def has_sender(self) -> bool:

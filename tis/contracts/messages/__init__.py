@@ -41,6 +41,7 @@ from tis.contracts.messages.control import (
     Boot,
     Drain,
     Drained,
+    FollowTable,
     GrantReply,
     GrantRequest,
     Heartbeat,
@@ -121,6 +122,7 @@ __all__ = [
     "Expired",
     "Failure",
     "Finished",
+    "FollowTable",
     "GrantReply",
     "GrantRequest",
     "Heartbeat",
@@ -199,6 +201,7 @@ AnyMessage = (
     | Up
     | Table
     | TableSeen
+    | FollowTable
     | Prepare
     | Retire
     | Retired

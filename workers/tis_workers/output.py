@@ -37,7 +37,7 @@ class Reservation:
 
 
 class OutputWriter:
-    """Writes answers into the slab and posts replies. The only user of the slab in a worker."""
+    """Writes answers into the slab and posts replies. The only way to the slab in a worker."""
 
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
@@ -79,7 +79,7 @@ class OutputWriter:
         parts: list[memoryview] = []
         at = 0
         for name, array, configured in outputs:
-            datatype, part = _wire_form(name, array, configured)
+            datatype, part = wire_form(name, array, configured)
             size_bytes = len(part)
             if placements is not None and name in placements:
                 refs.append(placements.write(name, datatype, array.shape, part))
@@ -94,7 +94,7 @@ class OutputWriter:
                 # The execution may take long to go on.
                 self._outbox.flush()
             return
-        block = self._take(at)
+        block = self.take(at)
         data = self._pool.data
         for ref, part in zip(refs, parts, strict=True):
             if ref.region:
@@ -135,7 +135,7 @@ class OutputWriter:
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         if len(placed) == len(refs) and refs:
             return Reservation(None, tuple(refs), list(placed.values()))
-        block = self._take(max(at, 1))
+        block = self.take(max(at, 1))
         arrays = [
             placed[ref.name]
             if ref.region
@@ -170,12 +170,20 @@ class OutputWriter:
         """Post what is no answer."""
         self._outbox.post(asker, message)
 
+    def free(self, block: Block) -> None:
+        """Give back a block that was taken and not lent."""
+        self._slab.free(block)
+
     def _lend(self, asker: int, block: Block, reply: m.Reply) -> None:
         self._loans.lend(block, asker)
         self._outbox.post(asker, reply)
 
-    def _take(self, size_bytes: int) -> Block:
-        """A block, after taking back what readers are done with, and from a larger slab if need be."""
+    def take(self, size_bytes: int) -> Block:
+        """A block, after taking back what readers are done with, and from a larger slab if need be.
+
+        Raises:
+            TisError: UNAVAILABLE, there is no room.
+        """
         self._loans.collect(1)
         block = self._slab.take(size_bytes)
         if block is None:
@@ -185,7 +193,7 @@ class OutputWriter:
             block = self._slab.take(size_bytes)
         if block is None:
             raise unavailable(
-                f"the shared-memory pool has no room for an answer of {size_bytes} bytes; answer fewer requests at a "
+                f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
                 "time or start the server with a larger --pool-byte-size"
             )
         return block
@@ -204,7 +212,7 @@ class OutputWriter:
         return True
 
 
-def _wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
+def wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
     """An output's datatype and its bytes as they go over the wire; no copy for contiguous arrays of fixed-size elements."""
     if array.dtype.kind in "OSU":
         return "BYTES", memoryview(encode_bytes(array.astype(np.object_, copy=False)))

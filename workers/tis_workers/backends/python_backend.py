@@ -24,6 +24,7 @@ from tis_workers.python_api.model_dir import set_model_dir
 from tis_workers.python_api.request import InferenceRequest
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import answer
+from tis_workers.python_api.serving import set_channel
 from tis_workers.request import WorkRequest
 
 _API: Final = Path(__file__).parents[1] / "python_api" / "importable"
@@ -49,6 +50,7 @@ class PythonBackend(Backend):
     def __init__(self, context: LoadContext) -> None:
         self._context = context
         self._channel = Backchannel()
+        set_channel(self._channel, context.instance.name)
         self._class = _called(_import_class, context)
         self._proposed = b""
         if context.complete and hasattr(self._class, "auto_complete_config"):

@@ -73,6 +73,11 @@ class TritonError:
         return TisError(Code[self._code.name], self._message)
 
 
+def of_code(code: str) -> ErrorCode:
+    """A code of the server's as models see it."""
+    return ErrorCode[code]
+
+
 def fits(value: object, kind: type) -> bool:
     """Whether what a model gives is of a kind: models are not type-checked."""
     return isinstance(value, kind)

@@ -1,5 +1,6 @@
 """The module that a `model.py` imports; its parts live in `tis_workers.python_api`."""
 
+from tis_workers.python_api.bls_request import InferenceRequest
 from tis_workers.python_api.errors import TritonError, TritonModelException
 from tis_workers.python_api.helpers import (
     TRITON_STRING_TO_NUMPY,
@@ -21,13 +22,19 @@ from tis_workers.python_api.helpers import (
 )
 from tis_workers.python_api.logger import Logger
 from tis_workers.python_api.model_config import ModelConfig
+from tis_workers.python_api.model_control import is_model_ready, load_model, unload_model
 from tis_workers.python_api.model_dir import get_model_dir
-from tis_workers.python_api.request import InferenceRequest
+from tis_workers.python_api.preferred_memory import MemoryType, PreferredMemory
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor
 
+TRITONSERVER_MEMORY_CPU = MemoryType.TRITONSERVER_MEMORY_CPU
+TRITONSERVER_MEMORY_GPU = MemoryType.TRITONSERVER_MEMORY_GPU
+
 __all__ = [
+    "TRITONSERVER_MEMORY_CPU",
+    "TRITONSERVER_MEMORY_GPU",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_END",
     "TRITONSERVER_REQUEST_FLAG_SEQUENCE_START",
     "TRITONSERVER_REQUEST_RELEASE_ALL",
@@ -39,6 +46,7 @@ __all__ = [
     "InferenceResponseSender",
     "Logger",
     "ModelConfig",
+    "PreferredMemory",
     "Tensor",
     "TritonError",
     "TritonModelException",
@@ -48,9 +56,12 @@ __all__ = [
     "get_model_dir",
     "get_output_config_by_name",
     "get_output_tensor_by_name",
+    "is_model_ready",
+    "load_model",
     "numpy_to_triton_type",
     "serialize_byte_tensor",
     "triton_string_to_numpy",
     "triton_to_numpy_type",
+    "unload_model",
     "using_decoupled_model_transaction_policy",
 ]

@@ -182,6 +182,11 @@ return [said(pb.InferenceRequest(model_name="b_both", requested_output_names=["F
 
 _TWICE: Final = "asked = echo(float(text))\nreturn [said(asked.exec()), said(asked.exec())]"
 
+_ITSELF: Final = """\
+print("bls_itself asks", flush=True)
+tensor = pb.Tensor("TEXT", np.array([text], object))
+return [said(pb.InferenceRequest(model_name="bls_itself", requested_output_names=["OUT"], inputs=[tensor]).exec())]"""
+
 _KEPT: Final = """\
 kept = getattr(self, "kept", None)
 self.kept = echo(float(text)).exec().output_tensors()[0].as_numpy()[:1]
@@ -210,6 +215,7 @@ ASKING: Final[dict[str, PythonModel]] = {
     "bls_ensemble": _bls(_ENSEMBLE),
     "bls_twice": _bls(_TWICE),
     "bls_kept": _bls(_KEPT),
+    "bls_itself": _bls(_ITSELF),
 }
 
 _ECHO: Final = """\
@@ -272,6 +278,7 @@ class TritonPythonModel:
         if text == "error":
             return pb.InferenceResponse(error=pb.TritonError("sorry", pb.TritonError.NOT_FOUND))
         if text.startswith("wait"):
+            print("b_show waits", flush=True)
             time.sleep(float(text[4:] or 0.5))
         fields = [request.request_id(), request.correlation_id(), request.flags(), request.timeout()]
         parts = [self.version, *fields, request.parameters(), sorted(request.requested_output_names())]

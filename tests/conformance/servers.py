@@ -28,7 +28,7 @@ SERVERS: Final[dict[str, Kind]] = {
     "main": Kind(tuple(MODELS)),
     "decoupled": Kind(tuple(DECOUPLED)),
     "python": Kind(tuple(PYTHON_MODELS)),
-    "bls": Kind((*BLS_MODELS, *BLS_ENSEMBLES)),
+    "bls": Kind((*(BLS_MODELS.keys() - {"bls_itself", "bls_kept"}), *BLS_ENSEMBLES)),
     "explicit": Kind(
         FEW,
         ("--model-control-mode=explicit", "--load-model=simple"),

@@ -77,9 +77,11 @@ async def gathered():
 
 return [said(each) for each in asyncio.run(gathered())]"""
 
-_EACH: Final = "return [said(each) for each in repeat(int(text)).exec(decoupled=True)]"
-
-_AGAIN: Final = """\
+_EACH: Final = """\
+if text == "plain":
+    return [said(repeat(2).exec())]
+if text == "not decoupled":
+    return [said(each) for each in echo(1).exec(decoupled=True)]
 iterator = repeat(int(text)).exec(decoupled=True)
 first = [said(each) for each in iterator]
 return [*first, [said(each) for each in iterator] == first]"""
@@ -89,10 +91,6 @@ async def each():
     return [said(each) for each in await repeat(int(text)).async_exec(decoupled=True)]
 
 return asyncio.run(each())"""
-
-_PLAIN: Final = "return [said(repeat(2).exec())]"
-
-_ONE: Final = "return [said(each) for each in echo(float(text)).exec(decoupled=True)]"
 
 _ERRORS: Final = """\
 response = show(text, request_id="mine").exec()
@@ -150,7 +148,8 @@ _VERSION: Final = "return [said(show(name='b_versions', model_version=int(text))
 _FIELDS: Final = """\
 fields = dict(request_id="mine", correlation_id=5, flags=3, timeout=77, parameters={"k": 1, "t": True, "s": "x"})
 cpu = pb.PreferredMemory(pb.TRITONSERVER_MEMORY_CPU, 0)
-return [said(show("a", **fields).exec()), said(show("a", preferred_memory=cpu, trace=request.trace()).exec())]"""
+again = show("a", preferred_memory=cpu, trace=request.trace())
+return [said(show("a", **fields).exec()), said(again.exec()), said(again.exec())]"""
 
 _TIMEOUT: Final = """\
 with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -180,8 +179,6 @@ _ENSEMBLE: Final = """\
 tensor = pb.Tensor("E", np.array([float(text)], np.float32))
 return [said(pb.InferenceRequest(model_name="b_both", requested_output_names=["F"], inputs=[tensor]).exec())]"""
 
-_TWICE: Final = "asked = echo(float(text))\nreturn [said(asked.exec()), said(asked.exec())]"
-
 _ITSELF: Final = """\
 print("bls_itself asks", flush=True)
 tensor = pb.Tensor("TEXT", np.array([text], object))
@@ -189,7 +186,7 @@ return [said(pb.InferenceRequest(model_name="bls_itself", requested_output_names
 
 _KEPT: Final = """\
 kept = getattr(self, "kept", None)
-self.kept = echo(float(text)).exec().output_tensors()[0].as_numpy()[:1]
+self.kept = echo(float(text)).exec().output_tensors()[0].as_numpy()[:1] if text else None
 return [kept, self.kept]"""
 
 #: Models that ask.
@@ -197,10 +194,7 @@ ASKING: Final[dict[str, PythonModel]] = {
     "bls_chain": _bls(_CHAIN),
     "bls_gather": _bls(_GATHER),
     "bls_each": _bls(_EACH),
-    "bls_again": _bls(_AGAIN),
     "bls_async_each": _bls(_ASYNC_EACH),
-    "bls_plain": _bls(_PLAIN),
-    "bls_one": _bls(_ONE),
     "bls_errors": _bls(_ERRORS),
     "bls_unknown": _bls(_UNKNOWN),
     "bls_wrong": _bls(_WRONG),
@@ -213,7 +207,6 @@ ASKING: Final[dict[str, PythonModel]] = {
     "bls_threads": _bls(_THREADS),
     "bls_ready": _bls(_READY),
     "bls_ensemble": _bls(_ENSEMBLE),
-    "bls_twice": _bls(_TWICE),
     "bls_kept": _bls(_KEPT),
     "bls_itself": _bls(_ITSELF),
 }
@@ -341,11 +334,13 @@ BLS_ENSEMBLES: Final[dict[str, Ensemble]] = {
         {"E": _FP32},
         {"F": _FP32},
         (Step("b_echo", {"IN": "E"}, {"OUT": "t"}), Step("b_echo", {"IN": "t"}, {"OUT": "F"})),
+        max_batch_size=0,
     ),
     "bls_inside": Ensemble(
         {"E": _FP32},
         {"F": _FP32},
         (Step("b_echo", {"IN": "E"}, {"OUT": "t"}), Step("b_step", {"IN": "t"}, {"OUT": "F"})),
+        max_batch_size=0,
     ),
 }
 
@@ -353,8 +348,8 @@ BLS_ENSEMBLES: Final[dict[str, Ensemble]] = {
 BLS_MODELS: Final[dict[str, PythonModel]] = {**ASKING, **ASKED}
 
 
-def write_bls_models(repository: Path) -> Path:
-    """All of these in a repository."""
-    for name, model in {**BLS_MODELS, **BLS_ENSEMBLES}.items():
-        model.write(repository, name)
+def write_bls_models(repository: Path, *names: str) -> Path:
+    """These of them in a repository."""
+    for name in names:
+        {**BLS_MODELS, **BLS_ENSEMBLES}[name].write(repository, name)
     return repository

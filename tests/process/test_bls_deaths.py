@@ -4,7 +4,7 @@ import concurrent.futures
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -16,10 +16,12 @@ from tests.harness.observing import wait_pool_empty
 from tests.harness.server import Server
 from tests.harness.waiting import eventually
 
+_MODELS: Final = ("bls_errors", "bls_chain", "bls_itself", "b_show", "b_echo")
+
 
 @pytest.fixture
 def server(new_server: StartServer, tmp_path: Path) -> Server:
-    return new_server(write_bls_models(tmp_path / "models")).start()
+    return new_server(write_bls_models(tmp_path / "models", *_MODELS)).start()
 
 
 def ask(server: Server, model: str, text: str) -> str:

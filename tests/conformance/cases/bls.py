@@ -8,11 +8,8 @@ from tests.conformance.case import Case, case, infer, tensor
 _ASKED: Final[dict[str, tuple[str, ...]]] = {
     "bls_chain": ("1", "2.5"),
     "bls_gather": ("4",),
-    "bls_each": ("0", "3"),
-    "bls_again": ("2",),
+    "bls_each": ("0", "3", "plain", "not decoupled"),
     "bls_async_each": ("3",),
-    "bls_plain": ("",),
-    "bls_one": ("1",),
     "bls_errors": ("", "error", "raise"),
     "bls_unknown": ("nope", ""),
     "bls_wrong": ("name", "shape", "dtype", "missing", "twice", "output", "no outputs", "batch"),
@@ -23,9 +20,8 @@ _ASKED: Final[dict[str, tuple[str, ...]]] = {
     "bls_timeout": ("",),
     "bls_nested": ("1",),
     "bls_threads": ("8",),
-    "bls_ready": ("b_echo", "nope", "b_versions:2", "b_versions:3", "b_echo:x"),
+    "bls_ready": ("b_echo", "nope", "b_versions:2", "b_versions:3"),
     "bls_ensemble": ("3",),
-    "bls_twice": ("4",),
 }
 
 CASES: Final[list[Case]] = [

@@ -117,7 +117,12 @@ def test_an_array_outlives_its_tensor_and_its_response(server: Server, face: Fac
     assert texts(face, "bls_kept", "2") == ["[1.]", "[2.]"]
     assert texts(face, "bls_kept", "") == ["[2.]", "None"]
     wait_pool_empty(server)
-    code = "a = ask(np.arange(4, dtype=np.float32)).exec().output_tensors()[0].as_numpy()[1:3]\nout = [R(a.tolist())]"
+    code = (
+        "a = ask(np.arange(4, dtype=np.float32)).exec().output_tensors()[0].as_numpy()[1:3]\n"
+        "out = [R(a.tolist())]\n"
+        # The names of this code refer to themselves, so that they wait for the garbage collector.
+        "del a"
+    )
     assert said(face, code) == "[1.0, 2.0]"
 
 

@@ -351,5 +351,8 @@ BLS_MODELS: Final[dict[str, PythonModel]] = {**ASKING, **ASKED}
 def write_bls_models(repository: Path, *names: str) -> Path:
     """These of them in a repository."""
     for name in names:
-        {**BLS_MODELS, **BLS_ENSEMBLES}[name].write(repository, name)
+        if name in BLS_ENSEMBLES:
+            BLS_ENSEMBLES[name].write(repository, name)
+        else:
+            BLS_MODELS[name].write(repository, name)
     return repository

@@ -69,7 +69,7 @@ def test_what_a_dead_asker_had_asked_for_is_forgotten(server: Server) -> None:
 
 def test_the_asker_hears_of_the_death_of_the_scheduler_and_asks_the_next_one(server: Server) -> None:
     with asking(server) as asked:
-        server.kill(server.scheduler)
+        server.kill(server.scheduler())
         assert "StatusCode.UNAVAILABLE" in asked.result(20)
     works_again(server)
 

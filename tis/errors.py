@@ -3,10 +3,10 @@
 Nothing here knows HTTP or gRPC, and nothing crosses a process boundary but a code's name and a text.
 """
 
-from enum import StrEnum
+from enum import Enum
 
 
-class Code(StrEnum):
+class Code(str, Enum):  # noqa: UP042 - workers run in Python 3.10, too, which has no StrEnum
     """Kinds of failure, named as Triton's TRITONSERVER_Error_Code names them."""
 
     UNKNOWN = "UNKNOWN"
@@ -17,6 +17,9 @@ class Code(StrEnum):
     UNSUPPORTED = "UNSUPPORTED"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     CANCELLED = "CANCELLED"
+
+    def __str__(self) -> str:
+        return self.value
 
     @property
     def spoken(self) -> str:

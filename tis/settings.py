@@ -145,6 +145,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: A file, `-` for where the log goes; empty for none.
     access_log: str = ""
 
+    #: Where Python environments of models are kept that the server has built or unpacked; empty: choose.
+    environment_directory: str = ""
     backend_directory: str = "/opt/tritonserver/backends"
     #: (backend, key, value) in the order given; an empty backend means all of them.
     backend_config: tuple[tuple[str, str, str], ...] = ()

@@ -83,7 +83,7 @@ def test_check_with_model_files_compares_them_with_the_config(tmp_path: Path) ->
     assert tis("check", tmp_path).returncode == 0
     done = tis("check", "--load", tmp_path)
     assert done.returncode == 1
-    assert f"{tmp_path}/m/config.pbtxt:4:1: error: m version 1: " in done.stdout
+    assert f"{tmp_path}/m/config.pbtxt:4:45: error: m version 1: " in done.stdout
     assert "the model expects 2 dimensions (shape [-1,3])" in done.stdout
 
 
@@ -200,6 +200,24 @@ def test_models_shows_states_counts_and_latencies_of_a_running_server(tmp_path: 
     table = tis("models", "--url", server.http_address).stdout.splitlines()
     assert table[0].split()[:5] == ["MODEL", "VERSION", "STATE", "BACKEND", "INST"]
     assert [line.split()[:3] for line in table[1:]] == [["bad", "1", "UNAVAILABLE"], ["good", "1", "READY"]]
+
+
+def test_models_shows_and_changes_the_instances_of_one(tmp_path: Path, new_server: StartServer) -> None:
+    add_sub().write(tmp_path, "good", max_batch_size=8, extra=one_cpu())
+    server = new_server(tmp_path).start()
+    done = tis("models", "good", "--instances=2", "--group=good_0", "--url", server.http_address)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == ["INSTANCE", "VERSION", "KIND", "GPU", "PID", "STATE"]
+    assert [(line[0], line[2], line[5]) for line in lines[1:]] == [
+        ("good_0_0", "CPU", "READY"),
+        ("good_0_1", "CPU", "READY"),
+    ]
+    shown = json.loads(tis("models", "good", "--json", "--url", server.http_address).stdout)
+    assert [str(each["pid"]) for each in shown] == [line[4] for line in lines[1:]]
+    assert rows(server)["good"]["instances"] == 2
+    refused = tis("models", "bad", "--instances=2", "--url", server.http_address)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("with 404: Request for unknown model: 'bad' is not found\n")
 
 
 def test_models_again_and_again_until_interrupted(server: Server) -> None:

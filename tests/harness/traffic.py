@@ -5,7 +5,10 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
+import grpc
 import numpy as np
+import tritonclient.grpc as grpcclient
+from tritonclient.utils import InferenceServerException
 
 from tests.harness.pace import rounds
 from tests.harness.raw_http import Connection, Response, binary_body, infer_post
@@ -67,5 +70,25 @@ class Chatter:
                 self.outcomes["lost"] += 1
 
     def _note(self, answer: Response, value: int) -> None:
+        """Count an answer."""
         wrong = answer.status == 200 and not is_echo(answer, value)
         self.outcomes["wrong" if wrong else answer.status] += 1
+
+
+class GrpcChatter(Chatter):
+    """The same over gRPC, where outcomes other than 200 are names of status codes."""
+
+    def _run(self) -> None:
+        value = 0
+        with grpcclient.InferenceServerClient(self._server.grpc_address) as client:
+            while not self._stop.is_set():
+                value += 1
+                sent = np.array([value], np.float32)
+                tensor = grpcclient.InferInput("INPUT0", [1], "FP32")
+                tensor.set_data_from_numpy(sent)
+                try:
+                    answer = client.infer(self._model, [tensor]).as_numpy("OUTPUT0")
+                except (InferenceServerException, grpc.RpcError) as error:
+                    self.outcomes[str(error)] += 1
+                else:
+                    self.outcomes[200 if np.array_equal(answer, sent) else "wrong"] += 1

@@ -57,6 +57,36 @@ def test_a_model_without_versions_is_named(new_server: StartServer, repository: 
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("nobody", "echo"), "Internal - failed to load all models"),
+        (("typo",), "Internal - failed to load all models"),
+        (("*",), "Internal - failed to load all models"),
+        (
+            ("echo", "empty", "nobody"),
+            "Invalid argument - load failed for model 'empty': at least one version must be available under the version "
+            "policy of model 'empty'",
+        ),
+        (
+            ("broken",),
+            "Invalid argument - load failed for model 'broken': version 1 is at UNAVAILABLE state: Internal: ",
+        ),
+    ],
+)
+def test_of_models_that_are_named_every_one_must_be_served(
+    names: tuple[str, ...], told: str, new_server: StartServer, repository: Path
+) -> None:
+    """The words are Triton's; recorded from the genuine server with the same repository and flags."""
+    identity("FP32", [-1]).write(repository, "broken", extra=one_cpu())
+    (repository / "broken" / "1" / "model.onnx").write_bytes(b"this is not ONNX")
+    for name, config in (("typo", "max_batch_size: -1"), ("empty", 'backend: "onnxruntime"')):
+        (repository / name).mkdir()
+        (repository / name / "config.pbtxt").write_text(config)
+    named = (f"--load-model={name}" for name in names)
+    fails_with(new_server(repository, "--model-control-mode=explicit", *named), f"error: creating server: {told}")
+
+
 def _replace(old: str, new: str) -> Callable[[str], str]:
     def change(text: str) -> str:
         assert old in text

@@ -34,7 +34,7 @@ def manager() -> Iterator[Manager]:
 
 def get(port: int, path: str) -> bytes:
     """The answer to a GET on a connection of its own."""
-    with socket.create_connection((HOST, port), timeout=20) as connection:
+    with socket.create_connection((HOST, port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
@@ -53,7 +53,7 @@ def test_ready_is_said_when_the_server_serves_and_a_stop_when_it_begins(
     assert ready == ["READY=1", "STATUS=serving, models ready: 1/1"]
     before = said[: said.index(ready)]
     assert ["EXTEND_TIMEOUT_USEC=30000000"] in before
-    assert ["STATUS=starting, models ready: 0/1"] in before
+    assert any(message[0].startswith("STATUS=starting, models ready: ") for message in before), before
     assert server.stop() == 0
     assert ["STOPPING=1", "STATUS=stopping, models ready: 1/1", "EXTEND_TIMEOUT_USEC=17000000"] in list(manager.said)
 

@@ -35,13 +35,16 @@ OURS: dict[str, set[str]] = {
     "tis.runtime_dir": {"tis.errors"},
     "tis.contracts": COMMON | {"tis_shm"},
     "tis.carrier": COMMON | {"tis.contracts", "tis_shm"},
-    "tis.config": COMMON | {"tis.contracts"},
+    "tis.environments": {"tis.errors"},
+    "tis.config": COMMON | {"tis.contracts", "tis.environments"},
     "tis.repository": COMMON | {"tis.contracts", "tis.config"},
     "tis.scheduler": CONTRACTS,
-    "tis.supervisor": CONTRACTS | {"tis.config", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
-    "tis.cli": COMMON | {"tis.supervisor", "tis.config", "tis.contracts", "tis.pinned", "tis.repository"},
+    "tis.supervisor": CONTRACTS
+    | {"tis.config", "tis.environments", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
+    "tis.cli": COMMON
+    | {"tis.supervisor", "tis.config", "tis.contracts", "tis.environments", "tis.pinned", "tis.repository"},
     "tis.__main__": {"tis.cli"},
-    "tis_frontend": CONTRACTS | {"tis.config"},
+    "tis_frontend": CONTRACTS | {"tis.config", "tis.nvml"},
     "tis_workers": CONTRACTS | {"tis.config"},
 }
 #: What each part may import of others. A part that is not here imports the standard library only.
@@ -55,7 +58,7 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.cli": {"msgspec"},
-    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "pynvml", "rapidjson", "tritonclient", "zmq"} | WEB,
+    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
 }
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tis.cli.local_bench import LocalBench
+from tis.cli.local_bench import LocalBench, with_bench_arguments
 from tis.repository.inspection import Finding, Inspection, inspect
 
 _WIDTH: Final = 110
@@ -23,7 +23,7 @@ def check(argv: Sequence[str]) -> int:
     if missing:
         print(f"tis check: no such directory: {', '.join(missing)}", file=sys.stderr)
         return 1
-    bench = LocalBench(gpus=arguments.gpus, auto_complete=complete, loads=arguments.load)
+    bench = LocalBench.of(arguments, auto_complete=complete)
     inspection = inspect(arguments.repositories, bench, auto_complete=complete, config_name=arguments.model_config_name)
     errors = inspection.count("error")
     print(_as_json(inspection) if arguments.json else _as_text(inspection, loads=arguments.load), end="")
@@ -43,7 +43,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         action="store_true",
         help="read the model files, each in a process of its own, to complete and compare configs; needs the backends",
     )
-    parser.add_argument("--gpus", type=int, metavar="N", help="as on a machine with N GPUs; by default this machine")
+    with_bench_arguments(parser)
     parser.add_argument("--disable-auto-complete-config", action="store_true", help="as with this flag of the server")
     parser.add_argument("--model-config-name", default="", metavar="NAME", help="as with this flag of the server")
     return parser.parse_args(argv)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tis.cli.local_bench import LocalBench
+from tis.cli.local_bench import LocalBench, with_bench_arguments
 from tis.cli.server_client import DEFAULT_URL, ServerClient, ServerError, with_connection_arguments
 from tis.config.completion import needs_completion
 from tis.config.json_form import from_document
@@ -51,7 +51,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--as-written", action="store_true", help="only what the file says, nothing completed")
     parser.add_argument("--load", action="store_true", help="read the model file to complete the config")
     parser.add_argument("--version", type=int, default=0, metavar="N", help="the version; by default the latest")
-    parser.add_argument("--gpus", type=int, metavar="N", help="as on a machine with N GPUs; by default this machine")
+    with_bench_arguments(parser)
     parser.add_argument("--disable-auto-complete-config", action="store_true", help="as with this flag of the server")
     parser.add_argument("--model-config-name", default="", metavar="NAME", help="as with this flag of the server")
     with_connection_arguments(parser)
@@ -69,7 +69,7 @@ def _config(arguments: argparse.Namespace) -> Message:
         return read_config(directory.config_path, missing_ok=False).config
     complete = not arguments.disable_auto_complete_config
     definition = read_definition(directory, auto_complete=complete)
-    return _completed(definition, arguments, LocalBench(arguments.gpus, complete, arguments.load))
+    return _completed(definition, arguments, LocalBench.of(arguments, auto_complete=complete))
 
 
 def _completed(definition: ModelDefinition, arguments: argparse.Namespace, bench: LocalBench) -> Message:
@@ -81,7 +81,7 @@ def _completed(definition: ModelDefinition, arguments: argparse.Namespace, bench
         return completed_by_file(definition, version, bench, bench.load, report)
     if bench.auto_complete and needs_completion(definition.config):
         print("inputs, outputs and batching are completed from the model file: --load reads it", file=sys.stderr)
-    return with_placement(definition.config, bench.surroundings(str(definition.config.backend)), report)
+    return with_placement(definition.config, bench.surroundings(definition.config), report)
 
 
 def _of_server(arguments: argparse.Namespace) -> Message:

@@ -1,6 +1,6 @@
 """This machine as a place to look at models: its GPUs, the backends installed, and a child process that reads model files."""
 
-import importlib.util
+import argparse
 import os
 import subprocess
 import sys
@@ -11,12 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from tis.config.proto import ModelConfig
+from tis.config.proto import Message
+from tis.config.python_models import config_text, proposed_config
 from tis.config.resolve import Surroundings
 from tis.contracts import messages as m
 from tis.contracts.model_spec import ModelSpec
+from tis.environments.interpreter import OWN, Interpreter
+from tis.environments.keeping import chosen_folder
+from tis.environments.prepare import prepare
+from tis.environments.wish import wish_of
 from tis.errors import Code, TisError, internal
+from tis.repository.backend_library import BackendLibrary, find_backend
 from tis.repository.inspection import Loaded
+from tis.settings import ServerSettings
 from tis.supervisor.machine import Machine, backend_uses_gpu, this_machine
 
 _LAST_WORDS_LETTERS: Final = 2000
@@ -29,23 +36,38 @@ class LocalBench:
     #: GPUs that the server would have; None for those of this machine.
     gpus: int | None = None
     auto_complete: bool = True
+    backend_directory: str = ServerSettings().backend_directory
     #: Whether model files are read.
     loads: bool = False
     load_timeout_s: float = 600.0
+    #: Where Python environments of models are kept; empty: choose.
+    environment_directory: str = ""
 
-    def surroundings(self, backend: str) -> Surroundings:
-        """What the server would have here."""
-        return Surroundings(
-            gpu_count=len(self._machine.gpus),
-            backend_uses_gpu=backend_uses_gpu(backend) or self.gpus is not None,
-            auto_complete=self.auto_complete,
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, *, auto_complete: bool) -> "LocalBench":
+        """What a command line asks for, see `with_bench_arguments`."""
+        return cls(
+            gpus=arguments.gpus,
+            auto_complete=auto_complete,
+            backend_directory=arguments.backend_directory,
+            loads=arguments.load,
+            environment_directory=arguments.environment_directory,
         )
 
-    def has_backend(self, backend: str) -> bool:
-        """True where a worker would find the backend's module. It is not imported: frameworks are for workers."""
-        package = importlib.util.find_spec("tis_workers")
-        folders = (package.submodule_search_locations or []) if package else []
-        return any((Path(folder) / "backends" / f"{backend}_backend.py").is_file() for folder in folders)
+    def surroundings(self, config: Message) -> Surroundings:
+        """What the server would have here."""
+        library = self.library(config)
+        return Surroundings(
+            gpu_count=len(self._machine.gpus),
+            backend_uses_gpu=backend_uses_gpu(str(config.backend)) or self.gpus is not None,
+            auto_complete=self.auto_complete,
+            backend_file=str(library.file or ""),
+            backend_environment=str(library.environment or ""),
+        )
+
+    def library(self, config: Message) -> BackendLibrary:
+        """What would serve a model."""
+        return find_backend(config, Path(self.backend_directory))
 
     @property
     def load(self) -> Callable[[ModelSpec, bool], Loaded] | None:
@@ -59,13 +81,22 @@ class LocalBench:
             return machine
         return Machine(machine.cores, tuple(str(number) for number in range(self.gpus)))
 
+    def _interpreter(self, spec: ModelSpec) -> Interpreter:
+        """The Python of a model, made ready first where it must be; progress goes to standard error."""
+        wish = wish_of(spec.name, spec.model_path, spec.parameters) if spec.runs_python else None
+        if wish is None:
+            return OWN
+        folder = chosen_folder(self.environment_directory)
+        return prepare(wish, folder, lambda text: print(f"{spec.name}: {text}", file=sys.stderr, flush=True))
+
     def _load(self, spec: ModelSpec, complete: bool) -> Loaded:
         if not spec.instances:
             raise internal(f"model '{spec.name}' has no instances to load")
-        order = m.encode([m.LoadModel(spec, 0, complete)])
+        order = m.encode([m.LoadModel(spec, 0, complete, config_text(spec))])
         where = self._machine.environment(spec.instances[0], self._machine.threads_for(1))
+        interpreter = self._interpreter(spec)
         with tempfile.TemporaryFile() as answers, tempfile.TemporaryFile() as output:
-            arguments = [sys.executable, "-P", "-m", "tis_workers.inspect_model", str(answers.fileno())]
+            arguments = [*interpreter.command, "tis_workers.inspect_model", str(answers.fileno())]
             try:
                 done = subprocess.run(
                     arguments,
@@ -73,7 +104,7 @@ class LocalBench:
                     stdout=output,
                     stderr=output,
                     pass_fds=[answers.fileno()],
-                    env={**os.environ, **where},
+                    env=interpreter.environment(os.environ) | where,
                     timeout=self.load_timeout_s,
                     check=False,
                 )
@@ -88,7 +119,19 @@ class LocalBench:
                 raise internal(f"the process that loaded model '{spec.name}' ended with {how}: {words}")
         (message,) = m.decode(answer)
         if isinstance(message, m.Loaded):
-            return Loaded(message.signature, ModelConfig.FromString(message.proposed) if message.proposed else None)
+            return Loaded(message.signature, proposed_config(spec.name, message.proposed))
         if isinstance(message, m.LoadFailed):
             raise TisError(Code(message.code), message.text)
         raise internal(f"the process that loaded model '{spec.name}' gave no answer that can be read")
+
+
+def with_bench_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what says which machine and server are meant."""
+    parser.add_argument("--gpus", type=int, metavar="N", help="as on a machine with N GPUs; by default this machine")
+    parser.add_argument(
+        "--backend-directory",
+        default=ServerSettings().backend_directory,
+        metavar="DIR",
+        help="as with this flag of the server",
+    )
+    parser.add_argument("--environment-directory", default="", metavar="DIR", help="as with this flag of the server")

@@ -1,4 +1,4 @@
-"""`tis models`: what the models of a running server are in, as a table."""
+"""`tis models`: what the models of a running server are in, as a table; or the instances of one of them."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from tis.cli.instance_rows import instance_rows, instance_table
 from tis.cli.model_rows import Key, ModelRow, model_rows, pending_requests, table
 from tis.cli.server_client import DEFAULT_URL, ServerClient, ServerError, with_connection_arguments
 
@@ -21,6 +22,10 @@ def models(argv: Sequence[str]) -> int:
     try:
         server = ServerClient.of(arguments.url or DEFAULT_URL, arguments.header)
         metrics = ServerClient.of(arguments.metrics_url or f"{_host(server)}:{_METRICS_PORT}", (), _METRICS_PORT)
+        if arguments.model:
+            instances = instance_rows(server, arguments.model, arguments.instances, arguments.group)
+            print(msgspec.json.encode(instances).decode() if arguments.json else instance_table(instances))
+            return 0
         if arguments.watch is None:
             print(_shown(rows_of(server, metrics), as_json=arguments.json))
             return 0
@@ -64,7 +69,17 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="print it again every so many seconds")
-    return parser.parse_args(argv)
+    parser.add_argument("model", nargs="?", default="", metavar="MODEL", help="show the instances of this model")
+    parser.add_argument(
+        "--instances", type=int, metavar="N", help="give it so many, until it is loaded anew; no request fails"
+    )
+    parser.add_argument("--group", default="", help="of which instance group, where it has several: name or position")
+    arguments = parser.parse_args(argv)
+    if not arguments.model and (arguments.instances is not None or arguments.group):
+        parser.error("--instances and --group need the name of a model")
+    if arguments.model and arguments.watch is not None:
+        parser.error("--watch is for all models")
+    return arguments
 
 
 def _seconds(text: str) -> float:

@@ -78,6 +78,20 @@ class ServerClient:
         document = self._json("GET", f"{path}/versions/{version}/config" if version else f"{path}/config")
         return dict(document)
 
+    def instances(self, model: str) -> list[dict[str, Any]]:
+        """The instances of a model."""
+        return list(self._json("GET", self._instances(model)))
+
+    def change_instances(self, model: str, count: int, group: str = "") -> None:
+        """Give a model, or a group of it, so many instances; done when they are there."""
+        body = {"count": count, "group": group} if group else {"count": count}
+        # A large model loads for minutes.
+        self._ask("POST", self._instances(model), json.dumps(body).encode(), timeout_s=None)
+
+    @staticmethod
+    def _instances(model: str) -> str:
+        return f"/v2/repository/models/{quote(model, safe='')}/instances"
+
     def text(self, path: str) -> str:
         """The body of a GET."""
         return self._ask("GET", path).decode(errors="replace")
@@ -91,15 +105,15 @@ class ServerClient:
                 f"{self.url} is no such server: {method} {path} gave {_short(body)!r} instead of JSON"
             ) from None
 
-    def _ask(self, method: str, path: str) -> bytes:
+    def _ask(self, method: str, path: str, sent: bytes | None = None, timeout_s: float | None = _TIMEOUT_S) -> bytes:
         connection: http.client.HTTPConnection
         if self.scheme == "https":
             context = ssl.create_default_context()
-            connection = http.client.HTTPSConnection(self.host, self.port, timeout=_TIMEOUT_S, context=context)
+            connection = http.client.HTTPSConnection(self.host, self.port, timeout=timeout_s, context=context)
         else:
-            connection = http.client.HTTPConnection(self.host, self.port, timeout=_TIMEOUT_S)
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
         try:
-            connection.request(method, path, headers=dict(self.headers))
+            connection.request(method, path, sent, headers=dict(self.headers))
             response = connection.getresponse()
             status, body = response.status, response.read()
         except OSError as error:

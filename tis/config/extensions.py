@@ -11,6 +11,9 @@
                                 0 for any number; decimals are allowed
 `tis.execution_limit_s`         how many seconds a batch may run; its instance is then killed and started anew
 `tis.memory_limit_bytes`        how much memory an instance may have, before a fresh one takes its place
+`tis.reload`                    `unload_first`: what serves goes before it is loaded anew; `beside`, the default: after
+`tis.requirements`              of a Python model: a file of requirements, from which its environment is built
+`tis.python`                    of a Python model: the interpreter that runs it, or that its environment is built with
 `tis.placement`                 `spread` or `pack`: instances on GPUs are counted in all, see `tis.config.spreading`
 ==============================  =====================================================================================
 
@@ -23,6 +26,7 @@ from typing import Final
 from tis.config.proto import Message
 from tis.config.spreading import PARAMETER as PLACEMENT
 from tis.contracts.scheduling_spec import ExtensionSpec, PaddingSpec
+from tis.environments.wish import PYTHON, REQUIREMENTS
 
 PREFIX: Final = "tis."
 
@@ -34,7 +38,12 @@ COVERS: Final = "tis.timeout_covers_execution"
 LOAD_LIMIT: Final = "tis.load_limit_s"
 EXECUTION_LIMIT: Final = "tis.execution_limit_s"
 MEMORY_LIMIT: Final = "tis.memory_limit_bytes"
-KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, PLACEMENT)
+RELOAD: Final = "tis.reload"
+KNOWN: Final = (
+    *(PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, RELOAD),
+    *(PLACEMENT, REQUIREMENTS, PYTHON),
+)
+RELOADS: Final = ("beside", "unload_first")
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 
@@ -59,6 +68,11 @@ def extensions(config: Message) -> ExtensionSpec:
         as_seconds(texts.get(EXECUTION_LIMIT, "")) or 0.0,
         int(memory) if is_number(memory) else 0,
     )
+
+
+def unloads_first(config: Message) -> bool:
+    """True where what serves of a model has to go before the model is loaded anew."""
+    return given(config).get(RELOAD) == "unload_first"
 
 
 def pad_entries(text: str) -> list[tuple[str, str]]:

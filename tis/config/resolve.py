@@ -5,6 +5,7 @@ What fails here fails a version of the model; what fails in tis.repository.defin
 """
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from tis.config.agreement import check_agreement
 from tis.config.check import check_config, check_instance_groups
@@ -12,11 +13,12 @@ from tis.config.check_extensions import check_extensions
 from tis.config.check_io import check_io
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE, completed, merged
 from tis.config.defaults import with_instance_groups
-from tis.config.fault import Report, raise_it, raised, tell
+from tis.config.fault import Report, raise_it
 from tis.config.proto import Message
 from tis.config.refused import check_supported
 from tis.config.spreading import GpuRoom, spread, wants_spreading
 from tis.contracts.model_spec import ModelSignature
+from tis.environments.wish import ENVIRONMENT
 from tis.errors import TisError, not_found
 
 
@@ -37,6 +39,9 @@ class Surroundings:
     #: False after `--disable-auto-complete-config`.
     auto_complete: bool = True
     default_max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
+    #: The Python file that serves the models of this backend, for a Python-based one, and the environment of theirs.
+    backend_file: str = ""
+    backend_environment: str = ""
 
 
 def with_placement(config: Message, surroundings: Surroundings, report: Report = raise_it) -> Message:
@@ -57,7 +62,16 @@ def with_placement(config: Message, surroundings: Surroundings, report: Report =
     )
     if wants_spreading(config):
         spread(config, surroundings.gpu_rooms)
+    _name_python_file(config, surroundings)
     return config
+
+
+def _name_python_file(config: Message, surroundings: Surroundings) -> None:
+    """The config of a model of a Python-based backend says so, as in Triton, though its author need not."""
+    if surroundings.backend_file:
+        config.runtime = config.runtime or PurePath(surroundings.backend_file).name
+    if surroundings.backend_environment and ENVIRONMENT not in config.parameters:
+        config.parameters[ENVIRONMENT].string_value = surroundings.backend_environment
 
 
 def resolved(
@@ -98,8 +112,7 @@ def resolved(
     check_config(config, report)
     check_supported(config, report)
     check_io(config, report)
-    tell(raised(config, "parameters", lambda: check_extensions(config)), report)
+    check_extensions(config, report)
     if signature is not None:
-        told = signature
-        tell(raised(config, "", lambda: check_agreement(config, told)), report)
+        check_agreement(config, signature, report)
     return config

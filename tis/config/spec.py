@@ -35,7 +35,9 @@ def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
     return tuple(instances)
 
 
-def model_spec(config: Message, *, version: int, model_path: Path | str, load: int = 0) -> ModelSpec:
+def model_spec(
+    config: Message, *, version: int, model_path: Path | str, load: int = 0, backend_file: str = ""
+) -> ModelSpec:
     """The ModelSpec of one version of a model.
 
     Args:
@@ -43,6 +45,7 @@ def model_spec(config: Message, *, version: int, model_path: Path | str, load: i
         version: the version number.
         model_path: the model's directory, which holds the version directories.
         load: the number of this load of it.
+        backend_file: for a Python-based backend, its Python file.
     """
     return ModelSpec(
         name=config.name,
@@ -69,6 +72,7 @@ def model_spec(config: Message, *, version: int, model_path: Path | str, load: i
         response_cache=config.response_cache.enable,
         priority=enum_name(config.optimization, "priority").removeprefix("PRIORITY_"),
         extensions=extensions(config),
+        backend_file=backend_file,
         load=load,
     )
 

@@ -11,7 +11,6 @@ from tis.config.proto import Message
 
 UNACTED: Final[frozenset[str]] = frozenset(
     {
-        "runtime",
         "optimization.cuda",
         "optimization.input_pinned_memory",
         "optimization.output_pinned_memory",

@@ -55,6 +55,15 @@ class InstanceSpec(msgspec.Struct, frozen=True):
     #: The host policy that the group names; empty: the one named after its kind.
     host_policy: str = ""
 
+    @property
+    def shown(self) -> str:
+        """Its name, with the GPU that it runs on."""
+        return f"{self.name}:{self.device_id}" if self.kind == "GPU" else self.name
+
+    def is_but_for_its_name(self, other: "InstanceSpec") -> bool:
+        """True where a process that is the one may go on as the other."""
+        return msgspec.structs.replace(self, name=other.name) == other
+
 
 class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     """A model version, completed and checked."""
@@ -92,6 +101,8 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     #: `optimization.priority`: "DEFAULT", "MAX" or "MIN".
     priority: str = "DEFAULT"
     extensions: ExtensionSpec = ExtensionSpec()
+    #: Of a Python-based backend: its Python file, which serves all models of the backend.
+    backend_file: str = ""
     #: Which load of a model version this is: unlike any other's while the server runs. Requests name it.
     load: int = 0
 
@@ -99,6 +110,11 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     def key(self) -> tuple[str, int]:
         """Name and version: what a request is routed by."""
         return (self.name, self.version)
+
+    @property
+    def runs_python(self) -> bool:
+        """True where a Python class does the work: the model's own, or that of its backend."""
+        return self.backend == "python" or bool(self.backend_file)
 
     @property
     def identity(self) -> tuple[str, int, int]:

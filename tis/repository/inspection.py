@@ -11,13 +11,14 @@ from typing import Literal, Protocol
 from tis.config.backends import ENSEMBLE_PLATFORM
 from tis.config.completion import needs_completion
 from tis.config.ensemble_steps import check_steps
-from tis.config.fault import ConfigFault, Place, raised, tell
+from tis.config.fault import ConfigFault, Place
 from tis.config.labels import check_labels
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings, resolved, with_placement
 from tis.config.spec import model_spec
 from tis.contracts.model_spec import ModelSignature, ModelSpec
-from tis.errors import TisError, not_found, unsupported
+from tis.errors import TisError, not_found
+from tis.repository.backend_library import BackendLibrary
 from tis.repository.definition import ModelDefinition, examine
 from tis.repository.layout import DUPLICATE_REASON, ModelDirectory, scan
 from tis.repository.versions import missing_version_texts, require_versions
@@ -55,11 +56,11 @@ class Loaded:
 class Bench(Protocol):
     """Where models are looked at."""
 
-    def surroundings(self, backend: str, /) -> Surroundings:
-        """The server and machine, for a backend."""
+    def surroundings(self, config: Message, /) -> Surroundings:
+        """The server and machine, for a model."""
 
-    def has_backend(self, backend: str, /) -> bool:
-        """True where this server has such a backend."""
+    def library(self, config: Message, /) -> BackendLibrary:
+        """What would serve a model."""
 
     @property
     def load(self) -> Callable[[ModelSpec, bool], Loaded] | None:
@@ -144,12 +145,8 @@ class _ModelInspection:
         self._warn(definition)
         if not definition.written.readable:
             return
-        backend = str(definition.config.backend)
         is_ensemble = definition.config.platform == ENSEMBLE_PLATFORM
-        if backend and not is_ensemble and not self._bench.has_backend(backend):
-            words = f"unable to find backend library for backend '{backend}'"
-            text = f"{words}, try specifying runtime on the model configuration"
-            self._report(ConfigFault("backend", text, expected="a backend of this server", code=unsupported("").code))
+        self._check_backend(definition)
         try:
             versions = require_versions(definition.name, definition.selection)
         except TisError as error:
@@ -161,12 +158,23 @@ class _ModelInspection:
         for self._version in versions:
             self._check_with_file(definition, self._bench.load)
 
+    def _check_backend(self, definition: ModelDefinition) -> None:
+        if not definition.config.backend:
+            return
+        number = next(iter(definition.selection.versions), 1)
+        try:
+            self._bench.library(definition.config).check(definition.name, definition.path, number)
+        except TisError as error:
+            field = "runtime" if definition.config.runtime else "backend"
+            self._report(ConfigFault(field, error.message, expected="a backend of this server", code=error.code))
+
     def _check_without_file(self, definition: ModelDefinition, versions: tuple[int, ...], is_ensemble: bool) -> None:
+        surroundings = self._bench.surroundings(definition.config)
+        has_file = bool(definition.config.default_model_filename) and not surroundings.backend_file
         for version in versions:
             path = definition.model_file(version)
-            if not is_ensemble and definition.config.default_model_filename and not path.exists():
+            if not is_ensemble and has_file and not path.exists():
                 self._report(not_found(f"unable to find '{path}' for model '{definition.name}'"))
-        surroundings = self._bench.surroundings(str(definition.config.backend))
         completes = self._auto_complete and (not definition.config_provided or needs_completion(definition.config))
         if completes and not is_ensemble:
             self._inspection.incomplete.append(definition.name)
@@ -210,8 +218,7 @@ class _ModelInspection:
             elif model.spec is not None:
                 known[step.model] = model.spec
         if all(step.model in known for step in spec.ensemble.steps):
-            config = self._definition.config
-            tell(raised(config, "ensemble_scheduling", lambda: _fit_together(spec, known)), self._report)
+            check_steps(spec, known, self._report)
 
     def lacks(self, version: int) -> bool:
         """True where a version would not be served."""
@@ -266,10 +273,6 @@ class _ModelInspection:
         )
 
 
-def _fit_together(ensemble: ModelSpec, models: dict[str, ModelSpec]) -> None:
-    check_steps(ensemble, models)
-
-
 def completed_by_file(
     definition: ModelDefinition,
     version: int,
@@ -282,9 +285,10 @@ def completed_by_file(
     Raises:
         TisError: the file cannot be loaded; faults of the config go to `report`.
     """
-    surroundings = bench.surroundings(str(definition.config.backend))
+    surroundings = bench.surroundings(definition.config)
     draft = with_placement(definition.config, surroundings, report)
-    said = load(model_spec(draft, version=version, model_path=definition.path), surroundings.auto_complete)
+    spec = model_spec(draft, version=version, model_path=definition.path, backend_file=surroundings.backend_file)
+    said = load(spec, surroundings.auto_complete)
     return resolved(
         definition.config,
         surroundings,

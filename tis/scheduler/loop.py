@@ -178,7 +178,9 @@ class SchedulerLoop:
         elif isinstance(message, m.Retire):
             if self._registry.of_load(message.load) is None:
                 self._control.send(m.Retired(self._peer, message.load))
-            self._registry.retire(message.load)
+            leaving = self._registry.retire(message.load, has_successor=message.has_successor)
+            if leaving is not None:
+                self._desk.changed.add(leaving)
         elif isinstance(message, m.RetireInstance):
             retiring = self._registry.retire_instance(message.instance)
             if retiring is not None:

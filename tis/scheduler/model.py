@@ -72,7 +72,7 @@ class ModelScheduler:
         self.spec = spec
         self.instances = Instances(ahead=runs_ahead(spec)) if limiter is None else LimitedInstances(limiter, spec)
         self.statistics = Statistics(
-            spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.backend == "python"
+            spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.runs_python
         )
         self._queue = queue_of(spec)
         #: Only where a request's `timeout` covers its execution.
@@ -88,6 +88,8 @@ class ModelScheduler:
     @property
     def idle(self) -> bool:
         """True where nothing waits, runs or is still to be answered."""
+        if isinstance(self._queue, SequenceQueue) and self._queue.lingers:
+            return False
         return not len(self._queue) and not self._unfinished and not any(each.batches for each in self.instances)
 
     @property
@@ -175,6 +177,20 @@ class ModelScheduler:
         instance = self.instances.add(peer, spec) if spec is not None else self.instances.add(peer)
         if len(self.instances) > known:
             self._queue.instance_added(instance)
+
+    def has_sequence(self, sequence_id: int | str) -> bool:
+        """True where a further request may join the sequence of this correlation id."""
+        return isinstance(self._queue, SequenceQueue) and self._queue.has(sequence_id)
+
+    def linger(self) -> None:
+        """Not to be idle before all sequences have ended or idled out."""
+        if isinstance(self._queue, SequenceQueue):
+            self._queue.linger()
+
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances; they come and leave by themselves."""
+        self.spec = spec
+        self.instances.respecified(spec)
 
     def retire_instance(self, peer: int) -> None:
         """An instance gets nothing new from now on; sequences that it has begun go on there."""

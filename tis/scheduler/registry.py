@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from tis.contracts.messages import Infer, Table
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import TisError, not_found, unavailable
+from tis.scheduler.lingering import Lingering
 from tis.scheduler.ready import ReadyVersions
 from tis.scheduler.scheduling import Scheduling
 
@@ -28,6 +29,7 @@ class Registry:
         self._failed: set[tuple[str, int]] = set()
         #: Loads that take no more requests and go when they have none.
         self._retiring: dict[int, Scheduling] = {}
+        self._lingering = Lingering()
         #: Those of them that have been retired in this turn of the loop: a request for one may lie in a socket still.
         self._just_retired: set[int] = set()
         #: Those that were so a turn ago.
@@ -57,7 +59,7 @@ class Registry:
             raise not_found(f"Request for unknown model: '{infer.model}' version {infer.version} is not found")
         if key in self._failed and self._current.get(key) is model:
             raise _not_ready(*key)
-        return model
+        return self._lingering.of(infer, model) if self._lingering else model
 
     def of_load(self, load: int) -> Scheduling | None:
         """The scheduler of a load."""
@@ -84,6 +86,8 @@ class Registry:
                 self._current[key] = self._loads[entry.spec.load]
             elif self._is_changed_ensemble(model, entry.spec):
                 self._current[key] = self._loads[entry.spec.load] = self._make(entry.spec)
+            elif entry.spec != model.spec:
+                model.respecified(entry.spec)
             elif not entry.ready:
                 failed.append(model)
         for key in [key for key in self._current if key not in listed]:
@@ -138,12 +142,15 @@ class Registry:
 
     # ---- the end of a load -----------------------------------------------------------------------------------------
 
-    def retire(self, load: int) -> None:
-        """No request will name a load any more."""
+    def retire(self, load: int, *, has_successor: bool = False) -> Scheduling | None:
+        """No request will name a load any more; another may have taken its place, then it keeps its sequences."""
         model = self._loads.get(load)
         if model is not None:
+            if has_successor:
+                self._lingering.add(model)
             self._retiring[load] = model
             self._just_retired.add(load)
+        return model
 
     @property
     def must_look_again(self) -> bool:
@@ -166,6 +173,7 @@ class Registry:
                     news.append((model, False))
                 continue
             news.append((model, True))
+            self._lingering.remove(model)
             del self._retiring[load]
             del self._loads[load]
             for peer in [peer for peer, each in self._of_instance.items() if each is model]:

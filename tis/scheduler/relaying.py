@@ -131,6 +131,18 @@ class Relaying:
         """An instance has died."""
         return self._inner.instance_gone(peer, reason, now_ns)
 
+    def has_sequence(self, sequence_id: int | str) -> bool:
+        """True where a further request may join the sequence of this correlation id."""
+        return self._inner.has_sequence(sequence_id)
+
+    def linger(self) -> None:
+        """Not to be idle before all sequences have ended."""
+        self._inner.linger()
+
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances."""
+        self._inner.respecified(spec)
+
     def retire_instance(self, peer: int) -> None:
         """An instance gets nothing new from now on."""
         self._inner.retire_instance(peer)

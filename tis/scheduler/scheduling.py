@@ -62,6 +62,15 @@ class Scheduling(Protocol):
     def instance_gone(self, peer: int, reason: str, now_ns: int) -> Iterable[Decision]:
         """An instance has died."""
 
+    def has_sequence(self, sequence_id: int | str) -> bool:
+        """True where a further request may join the sequence of this correlation id."""
+
+    def linger(self) -> None:
+        """Not to be idle before all sequences have ended or idled out."""
+
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances; they come and leave by themselves."""
+
     def retire_instance(self, peer: int) -> None:
         """An instance gets nothing new from now on; it ends what it has."""
 

@@ -4,12 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from tis.environments.interpreter import OWN, Interpreter
 from tis.pinned import core_list
 from tis.process import STACK_SIGNAL, ChildArguments
 from tis.supervisor.limits import Limits
@@ -30,6 +30,7 @@ class Child:
         metrics_fd: int = -1,
         environment: Mapping[str, str] | None = None,
         placement: Placement | None = None,
+        interpreter: Interpreter = OWN,
     ) -> None:
         #: Where what it logs and prints is read; closing them is up to who reads.
         self.log_fd, log_end = _pipe()
@@ -47,15 +48,14 @@ class Child:
         #: Its end, where it was killed for a reason, is told by that; and where it is excused, does not count as a failure.
         self.is_excused = False
         self._end_text = ""
-        # -P: the current directory is not on the path, so that nothing there can hide the server's own modules.
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", *_pins(placement), module, *arguments.as_argv()],
+                [*interpreter.command, *_pins(placement), module, *arguments.as_argv()],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout_end,
                 stderr=stderr_end,
                 pass_fds=[fd for fd in (pool_fd, http_fd, metrics_fd, log_end) if fd >= 0],
-                env={**os.environ, **(environment or {})},
+                env=interpreter.environment(os.environ) | dict(environment or {}),
             )
         finally:
             for fd in (log_end, stdout_end, stderr_end):

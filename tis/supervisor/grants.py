@@ -1,5 +1,6 @@
 """Which process holds which ranges of the pool. Pure bookkeeping; when a dead one's come free is `departures.py`."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from tis_shm.buddy import BuddyAllocator
@@ -7,6 +8,8 @@ from tis_shm.pool import GRANULE_BYTES
 from tis_shm.slab import Grant
 
 _SMALLEST_GRANT_BYTES: Final = 1 << 20
+#: Of what workers may have, the part that is kept for those who have nothing yet: one over so much.
+_KEPT_FOR_NEW: Final = 8
 
 
 class Grants:
@@ -25,11 +28,17 @@ class Grants:
         return Grant(place * self._frontend_bytes, self._frontend_bytes)
 
     def grant(self, peer: int, size_bytes: int) -> Grant | None:
-        """A further range for a worker; None where the pool has none left of this size."""
-        offset = self._rest.allocate(max(size_bytes, _SMALLEST_GRANT_BYTES))
+        """A further range for a worker; None where the pool has none left of this size.
+
+        Who has something already does not get the last of it: an instance that has just begun could not answer at all.
+        """
+        granted_bytes = 1 << (max(size_bytes, _SMALLEST_GRANT_BYTES) - 1).bit_length()
+        left_bytes = self._rest.size_bytes - self._rest.used_bytes - granted_bytes
+        if self._of_peer.get(peer) and left_bytes < self._rest.size_bytes // _KEPT_FOR_NEW:
+            return None
+        offset = self._rest.allocate(granted_bytes)
         if offset is None:
             return None
-        granted_bytes = 1 << (max(size_bytes, _SMALLEST_GRANT_BYTES) - 1).bit_length()
         grant = Grant(offset, granted_bytes)
         self._of_peer.setdefault(peer, []).append(grant)
         return grant
@@ -37,6 +46,15 @@ class Grants:
     def granted_bytes(self, peer: int) -> int:
         """How much a worker has been granted."""
         return sum(grant.size_bytes for grant in self._of_peer.get(peer, ()))
+
+    def give_back(self, peer: int, offered: Sequence[tuple[int, int]]) -> list[Grant]:
+        """Take back ranges that a worker offers. What it does not hold, such as after its death, is left alone."""
+        held = self._of_peer.get(peer, [])
+        taken = [Grant(*each) for each in offered if Grant(*each) in held]
+        for grant in taken:
+            held.remove(grant)
+            self._rest.free(grant.offset)
+        return taken
 
     def reclaim(self, peer: int) -> list[Grant]:
         """Take back the ranges of a dead worker that nobody reads any more. A frontend's place keeps its range."""

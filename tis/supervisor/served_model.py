@@ -9,7 +9,7 @@ from tis.contracts import messages as m
 from tis.repository.definition import ModelDefinition
 from tis.repository.snapshot import Snapshot
 from tis.supervisor.attempt import LoadAttempt
-from tis.supervisor.version import UNLOADED, ModelVersion, State
+from tis.supervisor.version import ModelVersion, State
 
 
 class ServedModel:
@@ -21,20 +21,24 @@ class ServedModel:
         self.definition: ModelDefinition | None = None
         #: Versions that serve, or would but for a failure.
         self.versions: dict[int, ModelVersion] = {}
-        #: The load in progress.
+        #: A load in progress has its directory and its config read.
+        self.is_read = False
+        #: The load in progress, once they have been read.
         self.attempt: LoadAttempt | None = None
         #: Versions that finish what they have.
         self.leaving: list[ModelVersion] = []
-        #: Versions that served and are gone.
-        self.unloaded: set[int] = set()
+        #: Versions that are gone, and why they are unavailable since.
+        self.unloaded: dict[int, str] = {}
         #: Why there is no version to serve; empty where there is or where it was never tried.
         self.failure = ""
         #: What the index says of a model whose directory could not be taken at all; None where it could.
         self.unread: str | None = None
-        #: Its directory is gone: it goes, too, when nothing of it lives.
+        #: Its directory is gone, or has not been found yet: it goes, too, when nothing of it lives.
         self.is_forgotten = False
         #: The last load asked for has failed, whatever still serves.
         self.last_failed = False
+        #: The version that comes in the place of one that had to go first; 0 for none.
+        self.awaited = 0
         #: Somebody asked for it by name; else it is there for ensembles.
         self.explicit = False
         #: The files as they were when it was loaded.
@@ -47,7 +51,7 @@ class ServedModel:
     @property
     def busy(self) -> bool:
         """True while a load is in progress."""
-        return self.attempt is not None
+        return self.is_read or self.attempt is not None
 
     @property
     def serves(self) -> bool:
@@ -80,8 +84,8 @@ class ServedModel:
         entries = [m.IndexEntry(self.name, number, each.state.name, each.reason) for number, each in shown.items()]
         leaving = {each.version for each in self.leaving if each.state is State.UNLOADING} - shown.keys()
         entries += [m.IndexEntry(self.name, number, State.UNLOADING.name) for number in leaving]
-        gone = self.unloaded - shown.keys() - leaving
-        entries += [m.IndexEntry(self.name, number, State.UNAVAILABLE.name, UNLOADED) for number in gone]
+        gone = self.unloaded.keys() - shown.keys() - leaving
+        entries += [m.IndexEntry(self.name, each, State.UNAVAILABLE.name, self.unloaded[each]) for each in gone]
         if entries:
             return sorted(entries, key=lambda entry: entry.version)
         if self.unread is not None:

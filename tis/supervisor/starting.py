@@ -6,7 +6,7 @@ Or it does not, where a model failed and the operator wants no server then.
 from collections.abc import Callable
 from typing import Protocol
 
-from tis.errors import TisError, internal
+from tis.errors import TisError
 from tis.log import get_logger, log_block
 from tis.supervisor.models import Models
 from tis.supervisor.processes import Processes
@@ -39,15 +39,15 @@ class Starting:
         models: Models,
         publication: Publication,
         started: Callable[[], None],
-        *,
-        exit_on_error: bool,
+        failure: Callable[[], TisError | None] = lambda: None,
     ) -> None:
+        """`failure` says why there should be no server, once all models have settled."""
         self._starter = starter
         self._processes = processes
         self._models = models
         self._publication = publication
         self._started = started
-        self._exit_on_error = exit_on_error
+        self._failure = failure
         self._announced = False
         #: All models have settled and everybody has heard so.
         self.tables_hold = False
@@ -68,7 +68,8 @@ class Starting:
             return
         self._announced = True
         log_block(_log, "", self._models.log_table())
-        if self._exit_on_error and not self._models.all_ready:
-            self._starter.give_up(internal("failed to load all models"))
+        failure = self._failure()
+        if failure is not None:
+            self._starter.give_up(failure)
             return
         self._started()

@@ -9,6 +9,8 @@ from typing import Any, Final
 import zmq
 
 from tis.contracts import messages as m
+from tis.environments.interpreter import Interpreter
+from tis.environments.keeping import chosen_folder
 from tis.errors import TisError
 from tis.log import get_logger
 from tis.runtime_dir import RuntimeDir
@@ -18,7 +20,10 @@ from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
+from tis.supervisor.environments import Environments
+from tis.supervisor.errands import Errands
 from tis.supervisor.grants import Grants
+from tis.supervisor.instance_control import serve_instance_control
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loader import Loader
 from tis.supervisor.loop import Loop
@@ -66,7 +71,9 @@ class Supervisor:
         self._metrics = metrics
         self.machine: Final = machine_under(settings)
         self.model_load_timeout_s: Final = settings.model_load_timeout_s
+        self.backend_directory: Final = settings.backend_directory
         self._loop = Loop()
+        self.environments: Final = Environments(self._loop, chosen_folder(settings.environment_directory))
         self._outputs = Outputs(self._loop)
         self._context = zmq.Context()
         self._hub = ControlHub(self._context, runtime_dir.path)
@@ -91,15 +98,16 @@ class Supervisor:
         self._publication = Publication(self.send)
         self.models: Final = Models(self._publication.publish)
         self._processes.workers_up = self.models.peers_up
-        self._loader = Loader(self, settings, self.models, self._publication)
+        self._errands = Errands(self._loop.hand_over)
+        self._loader = Loader(self, settings, self.models, self._publication, self._errands)
         serve_model_control(self.calls, self._loader, settings)
-        self._polling = Polling(settings, self._loader, self.models, self.later)
+        serve_instance_control(self.calls, self._loader, self.models, self.send)
+        self._polling = Polling(settings, self._loader, self.models, self.later, self._errands)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
-        self._starting = Starting(
-            self, self._processes, self.models, self._publication, self._serves, exit_on_error=settings.exit_on_error
-        )
-        self.models.on_settled = self._starting.models_settled
+        failure = self._loader.start_failure if settings.exit_on_error else lambda: None
+        self._starting = Starting(self, self._processes, self.models, self._publication, self._serves, failure)
+        self.models.on_settled = self._models_changed
         self._stopping = Stopping(self, settings.exit_timeout_s)
         #: Why the server was not started at all.
         self._failure: TisError | None = None
@@ -115,11 +123,13 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
         self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
         self._service.begin([self._scheduler, *self._frontends])
+        # What changes after this is told later, if its load has not seen it.
+        self._polling.begin()
+        # Before any process is there: it may find that there is nothing to serve from.
+        self._loader.load_at_start()
         self._scheduler.start()
         self._vigil.begin(time.monotonic(), time.monotonic)
         self._recycling.begin()
-        self._loader.load_at_start()
-        self._polling.begin()
         for place in self._frontends:
             place.start()
         self._loop.run(self._on_control)
@@ -173,9 +183,19 @@ class Supervisor:
         self._vigil.told_to_end(peer)
         self._hub.send(peer, m.Stop())
 
-    def launch_worker(self, peer: int, environment: dict[str, str], where: Placement) -> Child:
+    def launch_worker(
+        self, peer: int, environment: dict[str, str], where: Placement, interpreter: Interpreter
+    ) -> Child:
         """Start a worker process."""
-        return Child("tis_workers", peer, self._runtime_dir, self._pool.fd, environment=environment, placement=where)
+        return Child(
+            "tis_workers",
+            peer,
+            self._runtime_dir,
+            self._pool.fd,
+            environment=environment,
+            placement=where,
+            interpreter=interpreter,
+        )
 
     def tell_scheduler(self, message: m.Message) -> None:
         """Send to the scheduler."""
@@ -191,13 +211,7 @@ class Supervisor:
     @property
     def _ready(self) -> bool:
         models_ready = self.models.all_ready or not self._settings.strict_readiness
-        return (
-            self._processes.vital_are_up
-            and self._starting.tables_hold
-            and self.models.settled
-            and models_ready
-            and not self._stopping.begun
-        )
+        return self._processes.vital_are_up and self._starting.tables_hold and models_ready and not self._stopping.begun
 
     def _publish_regions(self, table: m.Regions) -> set[int]:
         """Tell frontends and workers the clients' regions; gives the frontends that have been told."""
@@ -239,6 +253,7 @@ class Supervisor:
             m.Loaded: self.models.load_ended,
             m.LoadFailed: self.models.load_ended,
             m.GrantRequest: self._on_grant_request,
+            m.GrantReturn: self._reclaiming.given_back,
             m.Quiesced: self._reclaiming.quiesced,
             m.ServerQuery: self._on_query,
             m.Heartbeat: self._on_heartbeat,
@@ -323,6 +338,10 @@ class Supervisor:
         self._failure = failure
         self._stopping.begin()
 
+    def _models_changed(self) -> None:
+        self._service.changed()
+        self._starting.models_settled()
+
     def _serves(self) -> None:
         log_services(self._grpc, self._http, self._metrics)
         self._service.started()
@@ -348,6 +367,7 @@ class Supervisor:
 
     def dismiss(self) -> None:
         """Tell all processes to end, and start none again."""
+        self._errands.close()
         for place in [*self._frontends, self._scheduler]:
             place.dismiss()
         for version in self.models.versions:

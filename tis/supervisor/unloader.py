@@ -4,13 +4,14 @@ Also what makes room for a newer load of the same version goes this way.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from tis.log import get_logger
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.served_model import ServedModel
-from tis.supervisor.version import ModelVersion, State
+from tis.supervisor.version import UNLOADED, ModelVersion, State
 
 _log = get_logger(__name__)
 
@@ -64,8 +65,10 @@ class Unloader:
         old = list(model.versions.values())
         model.versions = {}
         model.files = None
-        model.failure, model.unread, model.last_failed = "", None, model.last_failed
-        model.unloaded.update(version.version for version in old)
+        # That a load has failed is not made good by an unload.
+        model.failure, model.unread = "", None
+        # One that never served says why, now as before.
+        model.unloaded.update({each.version: UNLOADED if each.load_s else each.reason for each in old})
         self.leave(model, old)
 
     def _let_go_unneeded(self, name: str) -> None:
@@ -80,11 +83,20 @@ class Unloader:
         for step in sorted(steps):
             self._let_go_unneeded(step)
 
-    def leave(self, model: ServedModel, versions: list[ModelVersion]) -> None:
-        """Let versions finish what they have and end, once nobody sends them more."""
+    def leave(
+        self, model: ServedModel, versions: list[ModelVersion], all_gone: Callable[[], None] = lambda: None
+    ) -> None:
+        """Let versions finish what they have and end, once nobody sends them more; `all_gone` is called when all have."""
+        left = set(versions)
+
+        def left_is(version: ModelVersion) -> None:
+            left.discard(version)
+            if not left:
+                all_gone()
+
         for version in versions:
             if version.state is not State.READY:
-                version.discard(lambda: None)
+                version.discard(partial(left_is, version))
                 continue
             version.state = State.UNLOADING
             model.leaving.append(version)
@@ -94,6 +106,7 @@ class Unloader:
                 model.drop_sent_files()
                 _log.info("successfully unloaded '%s' version %d", version.name, version.version)
                 self._models.tidy()
+                left_is(version)
 
             self._later(version, gone)
 

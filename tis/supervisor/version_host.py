@@ -3,7 +3,9 @@
 from typing import Protocol
 
 from tis.contracts import messages as m
+from tis.environments.interpreter import Interpreter
 from tis.supervisor.child import Child
+from tis.supervisor.environments import Environments
 from tis.supervisor.instances import InstancesHost
 from tis.supervisor.machine import Machine
 from tis.supervisor.placement import Placement
@@ -17,10 +19,24 @@ class VersionHost(InstancesHost, Protocol):
         """Cores and GPUs."""
 
     @property
+    def stop_has_begun(self) -> bool:
+        """Whether the server is on its way out."""
+
+    @property
+    def backend_directory(self) -> str:
+        """Where backends are that do not come with the server."""
+
+    @property
     def model_load_timeout_s(self) -> float:
         """How long an instance may take to load, unless its model says; 0 for any time."""
 
-    def launch_worker(self, peer: int, environment: dict[str, str], where: Placement) -> Child:
+    @property
+    def environments(self) -> Environments:
+        """Makes Python environments of models ready."""
+
+    def launch_worker(
+        self, peer: int, environment: dict[str, str], where: Placement, interpreter: Interpreter
+    ) -> Child:
         """Start a worker process."""
 
     def send(self, peer: int, *messages: m.Message) -> None:

@@ -30,7 +30,8 @@ _SERVE_DEADLINE_S = 600.0
 
 def _load(order: m.LoadModel, threads: int) -> Backend:
     try:
-        backend = load_backend(LoadContext(order.spec, order.spec.instances[order.instance], threads, order.complete))
+        instance = order.spec.instances[order.instance]
+        backend = load_backend(LoadContext(order.spec, instance, threads, order.complete, order.config_json))
         # Now rather than when it serves: a state that cannot be had keeps the model from loading.
         initial_states(order.spec)
         return backend
@@ -48,7 +49,7 @@ def _give_up(error: TisError, control: ControlLink, context: "zmq.Context[zmq.So
 
 
 def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Pool) -> tuple[m.Warmup, ...]:
-    instance = serve.spec.instances[order.instance]
+    instance = order.spec.instances[order.instance]
     return () if instance.passive else warm_up(backend, serve.spec, instance.name, pool, backend.backchannel)
 
 
@@ -60,11 +61,16 @@ def main() -> None:
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
-    order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
+    order = control.wait_for_or_stop(m.LoadModel, BOOT_DEADLINE_S)
+    if order is None:
+        # It is not wanted any more.
+        control.close()
+        context.term()
+        return
     configure(
         boot.settings.log,
         order.spec.instances[order.instance].name,
-        capture_foreign=order.spec.backend != "python",
+        capture_foreign=not order.spec.runs_python,
         pipe_fd=arguments.log_fd,
     )
     set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
@@ -81,6 +87,7 @@ def main() -> None:
         context.term()
         return
     try:
+        backend.config_json = serve.config_json
         backend.serve(serve.spec)
     except TisError as error:
         _give_up(error, control, context)

@@ -15,7 +15,8 @@ from tis_workers.backends.base import LoadContext
 
 
 def _answer(order: m.LoadModel) -> m.Message:
-    context = LoadContext(order.spec, order.spec.instances[order.instance], threads=1, complete=order.complete)
+    instance = order.spec.instances[order.instance]
+    context = LoadContext(order.spec, instance, threads=1, complete=order.complete, config_json=order.config_json)
     try:
         backend = load_backend(context)
         return m.Loaded(0, backend.signature(), backend.proposed_config())

@@ -84,6 +84,7 @@ def test_a_draft_without_tensors_is_read_and_its_faults_are_left_for_later() -> 
         ({"latency_goal_us": "²"}, "'tis.latency_goal_us' of m must hold a number of microseconds"),
         ({"load_limit_s": "-1"}, "'tis.load_limit_s' of m must hold a number of seconds; got '-1'"),
         ({"execution_limit_s": "1e3"}, "'tis.execution_limit_s' of m must hold a number of seconds; got '1e3'"),
+        ({"reload": "first"}, "'tis.reload' of m must hold one of beside, unload_first; got 'first'"),
         ({"memory_limit_bytes": "2G"}, "'tis.memory_limit_bytes' of m must hold a number of bytes; got '2G'"),
         ({"timeout_covers_execution": "perhaps"}, "must hold true or false; got 'perhaps'"),
         ({"length_buckets": "8"}, "parameter 'tis.length_buckets' of m needs 'tis.pad_inputs', which is not given"),

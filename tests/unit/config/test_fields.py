@@ -17,6 +17,7 @@ ACTED = {
     "name",
     "platform",
     "backend",
+    "runtime",
     "version_policy",
     "max_batch_size",
     "input.name",

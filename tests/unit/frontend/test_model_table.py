@@ -36,6 +36,17 @@ def test_without_a_version_the_highest_that_is_ready_is_meant(models: ModelTable
     assert models.find("m", None).spec.version == 3
 
 
+def test_a_model_that_had_to_go_before_it_comes_again_is_not_ready_rather_than_not_there() -> None:
+    models = ModelTable()
+    index = (m.IndexEntry("m", 2, "LOADING"),)
+    models.replace(m.Table(1, (), (("m", ""),), index, (("m", 2),)))
+    text = "Request for unknown model: 'm' version 2 is not at ready state"
+    assert fault(models, "m", None) == (Code.UNAVAILABLE, text)
+    assert fault(models, "m", 2) == (Code.UNAVAILABLE, text)
+    models.replace(m.Table(2, (m.TableEntry(spec("m", 2), True),)))
+    assert models.find("m", None).spec.version == 2
+
+
 def test_versions_are_compared_as_numbers() -> None:
     models = ModelTable()
     models.replace(table(("m", 9, True), ("m", 10, True)))

@@ -198,6 +198,26 @@ def test_an_instance_that_joins_late_does_not_have_every_turn() -> None:
     assert server.history[:10].count(("b", 9)) in (5, 6)
 
 
+def test_what_an_instance_needs_that_comes_while_others_serve_is_there_and_goes_with_it() -> None:
+    small, large = needing(("R", 1)), needing(("R", 2))
+    server = Server({"a": (small,), "b": (small,)})
+    model = server.models["a"]
+    model.instance_up(99, 1, large)
+    model.respecified(msgspec.structs.replace(model.spec, instances=(small, large)))
+    server.add("a")
+    server.add("b")
+    server.settle()
+    assert len(server.running) == 2, "there is as much as the one that has come needs"
+    server.finish()
+    server.finish()
+    model.respecified(msgspec.structs.replace(model.spec, instances=(small,)))
+    assert list(model.instance_gone(99, "left", 0)) == []
+    server.add("a")
+    server.add("b")
+    server.settle()
+    assert len(server.running) == 1, "there is less again"
+
+
 def test_no_instance_gets_a_second_batch_while_it_runs() -> None:
     server = Server({"a": (needing(),)})
     server.add("a", 2)

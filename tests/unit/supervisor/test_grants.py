@@ -76,3 +76,33 @@ def test_what_a_dead_worker_had_can_be_granted_again() -> None:
     grants.reclaim(WORKER)
     grants.reclaim(WORKER)
     granted(grants, OTHER_WORKER, 8 * MIB)
+
+
+def test_what_a_worker_gives_back_another_may_have() -> None:
+    grants = Grants(16 * MIB, 1)
+    kept, spare = granted(grants, WORKER), granted(grants, WORKER, 4 * MIB)
+    while grants.grant(OTHER_WORKER, MIB) is not None:
+        pass
+    assert grants.give_back(WORKER, [spare]) == [spare]
+    assert grants.granted_bytes(WORKER) == kept.size_bytes
+    assert granted(grants, OTHER_WORKER, 4 * MIB) == spare
+
+
+def test_nothing_is_taken_back_twice_nor_from_one_who_does_not_hold_it() -> None:
+    grants = Grants(16 * MIB, 1)
+    first, second = granted(grants, WORKER), granted(grants, OTHER_WORKER)
+    assert grants.give_back(WORKER, [second, (first.offset, 2 * MIB)]) == []
+    assert grants.reclaim(WORKER) == [first]
+    assert grants.give_back(WORKER, [first]) == []
+
+
+def test_however_much_one_worker_wants_there_is_something_for_one_that_has_nothing_yet() -> None:
+    grants = Grants(64 * MIB, 1)
+    while grants.grant(WORKER, MIB) is not None:
+        pass
+    for newcomer in range(100, 104):
+        assert granted(grants, newcomer).size_bytes == MIB
+
+
+def test_the_first_grant_may_be_all_that_there_is() -> None:
+    assert granted(Grants(64 * MIB, 1), WORKER, 32 * MIB).size_bytes == 32 * MIB

@@ -43,7 +43,7 @@ def test_a_model_that_was_never_tried_is_not_listed() -> None:
 
 def test_a_version_that_finishes_what_it_has_is_unloading_and_then_unloaded() -> None:
     served = model()
-    served.unloaded = {1, 2}
+    served.unloaded = {1: "unloaded", 2: "unloaded"}
     served.leaving = [version(2, State.UNLOADING)]
     assert served.index_entries() == [
         m.IndexEntry("m", 1, "UNAVAILABLE", "unloaded"),

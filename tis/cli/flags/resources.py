@@ -32,6 +32,13 @@ BACKEND = FlagGroup(
             action=Append("backend_config", BACKEND_SETTING),
             help="A setting for one backend, or <setting>=<value> for all of them. Give the flag once for each setting.",
         ),
+        Flag(
+            name="environment-directory",
+            action=Store("environment_directory", TEXT),
+            default="the user's cache",
+            in_triton_2_51=False,
+            help="Where Python environments of models are kept that the server has unpacked or built.",
+        ),
     ),
 )
 

@@ -44,6 +44,7 @@ from tis.contracts.messages.control import (
     FollowTable,
     GrantReply,
     GrantRequest,
+    GrantReturn,
     Heartbeat,
     Hello,
     IndexEntry,
@@ -69,6 +70,7 @@ from tis.contracts.messages.control import (
     Up,
     Warmup,
 )
+from tis.contracts.messages.instances import ChangeInstances, InstancesQuery, InstanceState, InstanceStates
 from tis.contracts.messages.metrics import (
     CacheCounts,
     CacheMetrics,
@@ -113,6 +115,7 @@ __all__ = [
     "CacheMetrics",
     "CallReply",
     "Cancel",
+    "ChangeInstances",
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
@@ -125,12 +128,16 @@ __all__ = [
     "FollowTable",
     "GrantReply",
     "GrantRequest",
+    "GrantReturn",
     "Heartbeat",
     "Hello",
     "IndexEntry",
     "Infer",
     "InstanceRetired",
+    "InstanceState",
+    "InstanceStates",
     "InstanceUp",
+    "InstancesQuery",
     "LoadFailed",
     "LoadModel",
     "Loaded",
@@ -218,6 +225,7 @@ AnyMessage = (
     | SchedulerChanged
     | GrantRequest
     | GrantReply
+    | GrantReturn
     | Heartbeat
     | Quiesced
     | Drain
@@ -228,6 +236,9 @@ AnyMessage = (
     | UnregisterRegion
     | RepositoryLoad
     | RepositoryUnload
+    | InstancesQuery
+    | InstanceStates
+    | ChangeInstances
     | Regions
     | RegionsSeen
     | ChangeLog

@@ -71,6 +71,8 @@ class Table(Message, tag=23):
     unavailable: tuple[tuple[str, str], ...] = ()
     #: Everything that the repositories hold and what it is in, by name and version.
     index: tuple[IndexEntry, ...] = ()
+    #: Models that had to go before they come again: the name, and the version that comes.
+    awaited: tuple[tuple[str, int], ...] = ()
 
 
 class FollowTable(Message, tag=80):
@@ -93,6 +95,8 @@ class LoadModel(Message, tag=25):
     instance: int  # position in spec.instances
     #: False once the config is complete, or must be as it is: then the model is not asked to complete it.
     complete: bool = True
+    #: For a Python model: the config as JSON.
+    config_json: str = ""
 
 
 class Loaded(Message, tag=26):
@@ -100,8 +104,8 @@ class Loaded(Message, tag=26):
 
     peer: int
     signature: ModelSignature | None
-    #: The whole config as the model wants it, serialized (`auto_complete_config`); empty where it does not say.
-    proposed: bytes = b""
+    #: The whole config as the model wants it, as JSON (`auto_complete_config`); empty where it does not say.
+    proposed: str = ""
 
 
 class LoadFailed(Message, tag=27):
@@ -116,6 +120,8 @@ class ServeModel(Message, tag=28):
     """To a worker: the completed specification; take batches from now on."""
 
     spec: ModelSpec
+    #: For a Python model: the config as JSON.
+    config_json: str = ""
 
 
 class TableSeen(Message, tag=50):
@@ -135,6 +141,8 @@ class Retire(Message, tag=51):
     """To the scheduler: no request will name this load any more; say when those that did are through."""
 
     load: int
+    #: Another load has taken its place: requests that name that one go on with the sequences that this one has begun.
+    has_successor: bool = False
 
 
 class Retired(Message, tag=52):
@@ -204,6 +212,13 @@ class GrantReply(Message, tag=33):
     """A range of the pool, or None where there is none left."""
 
     grant: tuple[int, int] | None
+
+
+class GrantReturn(Message, tag=64):
+    """From a worker: ranges of the pool in which nothing of it is taken any more, and which it no longer uses."""
+
+    peer: int
+    grants: tuple[tuple[int, int], ...]
 
 
 class Heartbeat(Message, tag=34):

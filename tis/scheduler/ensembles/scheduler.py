@@ -80,6 +80,16 @@ class EnsembleScheduler:
         """There are none."""
         return ()
 
+    def has_sequence(self, sequence_id: int | str) -> bool:  # noqa: ARG002 - the protocol's
+        """Sequences are its steps' affair."""
+        return False
+
+    def linger(self) -> None:
+        """Sequences are its steps' affair."""
+
+    def respecified(self, spec: ModelSpec) -> None:
+        """There are no instances: an ensemble with another specification is another one."""
+
     def retire_instance(self, peer: int) -> None:
         """There are none."""
 

@@ -51,11 +51,26 @@ class SequenceQueue:
         self._idling: Wakeups[Sequence] = Wakeups()
         self._deadlines: Wakeups[Sequence] = Wakeups()
         self._due = DueLanes()
+        #: Its load is retired, and goes when the sequences that it has begun are over.
+        self._is_last = False
         #: To be given out by `expire`.
         self._refused: list[Refusal] = []
 
     def __len__(self) -> int:
         return self._waiting
+
+    def has(self, sequence_id: int | str) -> bool:
+        """True where a further request may join the sequence of this correlation id."""
+        return sequence_id in self._live
+
+    def linger(self) -> None:
+        """From now on sequences that have idled enough end without anybody else wanting their slots."""
+        self._is_last = True
+
+    @property
+    def lingers(self) -> bool:
+        """True while a load that should go has sequences that further requests may join."""
+        return self._is_last and bool(self._live)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -200,7 +215,7 @@ class SequenceQueue:
         """When a lane is due, a sequence has waited too long for its slot, or one that keeps others waiting has idled."""
         if self._refused:
             return now_ns
-        idling = self._idling.next_ns() if self._backlog or self._closing else None
+        idling = self._idling.next_ns() if self._backlog or self._closing or self._is_last else None
         # Lanes are looked at by `next_batch`, which is not called while nothing waits.
         due = self._due.next_ns() if self._waiting else None
         moments = (due, self._deadlines.next_ns(), idling)

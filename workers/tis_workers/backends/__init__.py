@@ -16,11 +16,11 @@ def load_backend(context: LoadContext) -> Backend:
     Raises:
         TisError: there is no such backend, its framework is not installed, or the model cannot be loaded.
     """
-    name = context.spec.backend
+    name = "python" if context.spec.runs_python else context.spec.backend
     module = f"{__name__}.{name}_backend"
     if not name.isidentifier() or importlib.util.find_spec(module) is None:
         raise unsupported(
-            f"unable to find backend library for backend '{name}', try specifying runtime on the model configuration"
+            f"unable to find backend library for backend '{name}', try specifying runtime on the model configuration."
         )
     backend: Backend = importlib.import_module(module).load(context)
     return backend

@@ -30,11 +30,18 @@ class LoadContext:
     threads: int
     #: Whether the model may complete its config.
     complete: bool = True
+    #: For a Python model: the config as JSON.
+    config_json: str = ""
+
+    @property
+    def version_dir(self) -> Path:
+        """The directory of the version."""
+        return Path(self.spec.model_path) / str(self.spec.version)
 
     @property
     def model_file(self) -> Path:
         """The file or directory to load."""
-        return Path(self.spec.model_path) / str(self.spec.version) / self.spec.filename
+        return self.version_dir / self.spec.filename
 
 
 @dataclass(slots=True)
@@ -50,13 +57,16 @@ class Timings:
 class Backend(ABC):
     """A loaded model instance."""
 
+    #: For a Python model: the completed config as JSON, there before `serve`.
+    config_json: str = ""
+
     def signature(self) -> ModelSignature | None:
         """What the model file says of its inputs and outputs; None where its format says nothing."""
         return None
 
-    def proposed_config(self) -> bytes:
-        """The whole config as the model wants it, serialized; empty where it does not say."""
-        return b""
+    def proposed_config(self) -> str:
+        """The whole config as the model wants it, as JSON; empty where it does not say."""
+        return ""
 
     def serve(self, spec: ModelSpec) -> None:
         """The completed specification, before the first batch.

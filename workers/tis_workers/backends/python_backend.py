@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from tis.config.json_form import from_json, to_json
-from tis.config.proto import ModelConfig as ConfigMessage
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, internal, invalid
 from tis.log import get_logger
@@ -52,7 +50,7 @@ class PythonBackend(Backend):
         self._channel = Backchannel()
         set_channel(self._channel, context.instance.name)
         self._class = _called(_import_class, context)
-        self._proposed = b""
+        self._proposed = ""
         if context.complete and hasattr(self._class, "auto_complete_config"):
             self._proposed = self._completed(context.spec)
         self._model: Any = None
@@ -62,7 +60,7 @@ class PythonBackend(Backend):
         """Models have threads, which send responses."""
         return self._channel
 
-    def proposed_config(self) -> bytes:
+    def proposed_config(self) -> str:
         """What `auto_complete_config` gave."""
         return self._proposed
 
@@ -149,26 +147,24 @@ class PythonBackend(Backend):
 
     # ---- loading ---------------------------------------------------------------------------------------------------
 
-    def _completed(self, spec: ModelSpec) -> bytes:
-        config = ModelConfig(_config_json(spec))
+    def _completed(self, spec: ModelSpec) -> str:
+        config = ModelConfig(self._context.config_json)
         proposed = _called(self._class.auto_complete_config, config)
         if not isinstance(proposed, ModelConfig):
             raise internal(
                 f"auto_complete_config function in model '{spec.name}' must return a valid pb.ModelConfig object."
             )
         try:
-            message: bytes = from_json(json.dumps(proposed.as_dict()), ignore_unknown=True).SerializeToString()
-        except (TisError, TypeError, ValueError) as error:
-            # Triton goes on with as much of the config as it could read, be it nothing.
+            return json.dumps(proposed.as_dict())
+        except (TypeError, ValueError) as error:
             raise invalid(
                 f"auto_complete_config function in model '{spec.name}' gave no valid config: {error}"
             ) from error
-        return message
 
     def _arguments(self, spec: ModelSpec) -> dict[str, str]:
         instance = self._context.instance
         return {
-            "model_config": _config_json(spec),
+            "model_config": self.config_json,
             "model_instance_kind": instance.kind,
             "model_instance_name": instance.name,
             "model_instance_device_id": str(instance.device_id),
@@ -180,15 +176,21 @@ class PythonBackend(Backend):
 
 def _import_class(context: LoadContext) -> Any:
     """The model's class. Its module is `<version>.<file>`; version and model directory end the path, as in Triton."""
-    file = context.model_file
+    file = Path(context.spec.backend_file or context.model_file)
     # No bytecode beside the models: their directory may be read-only, shared, or looked at for changes.
     sys.dont_write_bytecode = True
     if sys.stdout is not None:
         # What a model prints comes out line by line, even into a pipe.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    sys.path += [str(file.parent), context.spec.model_path, str(_API)]
-    set_model_dir(file.parent)
-    module = __import__(f"{context.spec.version}.{file.stem}", fromlist=[_CLASS])
+    set_model_dir(context.version_dir)
+    if context.spec.backend_file:
+        # The backend's directory stands in the place of the model's two, and its module has a plain name.
+        sys.path += [str(file.parent), str(_API)]
+        name = file.stem
+    else:
+        sys.path += [str(file.parent), context.spec.model_path, str(_API)]
+        name = f"{context.spec.version}.{file.stem}"
+    module = __import__(name, fromlist=[_CLASS])
     return getattr(module, _CLASS)
 
 
@@ -204,10 +206,6 @@ def _called(function: Callable[..., _T], *arguments: Any) -> _T:
         raise
     except BaseException as error:
         raise internal(described(error, __file__)) from error
-
-
-def _config_json(spec: ModelSpec) -> str:
-    return json.dumps(to_json(ConfigMessage.FromString(spec.config)), separators=(",", ":"), ensure_ascii=False)
 
 
 def _misfit(responses: Sequence[Any]) -> str:

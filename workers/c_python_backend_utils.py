@@ -1,10 +1,11 @@
 """The module that Triton's own utilities are made of, for models that import it themselves."""
 
+from tis_workers.python_api.bls_request import InferenceRequest
 from tis_workers.python_api.errors import TritonError, TritonModelException
 from tis_workers.python_api.logger import Logger
 from tis_workers.python_api.memory import MemoryType, PreferredMemory
 from tis_workers.python_api.metrics import Metric, MetricFamily, MetricKind
-from tis_workers.python_api.request import InferenceRequest
+from tis_workers.python_api.model_control import is_model_ready, load_model, unload_model
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor
@@ -35,4 +36,7 @@ __all__ = [
     "Tensor",
     "TritonError",
     "TritonModelException",
+    "is_model_ready",
+    "load_model",
+    "unload_model",
 ]

@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 from tis_workers.python_api import own as tis
+from tis_workers.python_api.bls_request import InferenceRequest
 from tis_workers.python_api.errors import TritonError, TritonModelException
 from tis_workers.python_api.helpers import (
     TRITON_STRING_TO_NUMPY,
@@ -29,8 +30,8 @@ from tis_workers.python_api.logger import Logger
 from tis_workers.python_api.memory import MemoryType, PreferredMemory
 from tis_workers.python_api.metrics import MetricFamily
 from tis_workers.python_api.model_config import ModelConfig
+from tis_workers.python_api.model_control import is_model_ready, load_model, unload_model
 from tis_workers.python_api.model_dir import get_model_dir
-from tis_workers.python_api.request import InferenceRequest
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor
@@ -63,7 +64,9 @@ __all__ = [
     "get_model_dir",
     "get_output_config_by_name",
     "get_output_tensor_by_name",
+    "is_model_ready",
     "json",
+    "load_model",
     "np",
     "numpy_to_triton_type",
     "serialize_byte_tensor",
@@ -71,5 +74,6 @@ __all__ = [
     "tis",
     "triton_string_to_numpy",
     "triton_to_numpy_type",
+    "unload_model",
     "using_decoupled_model_transaction_policy",
 ]

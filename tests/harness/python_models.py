@@ -84,6 +84,7 @@ class PythonModel:
         if self.config is not None:
             (folder / "config.pbtxt").write_text(f'backend: "python"\n{one_cpu()}{self.config}')
         for path, text in self.files.items():
+            (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
         return folder
 

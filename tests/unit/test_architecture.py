@@ -69,6 +69,8 @@ OTHERS: dict[str, set[str]] = {
     "tis.cli": {"msgspec", "numpy"},
     "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
+    # Triton's module has numpy by that name, too.
+    "triton_python_backend_utils": {"numpy"},
 }
 
 

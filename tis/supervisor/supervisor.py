@@ -261,6 +261,7 @@ class Supervisor:
             m.ServerQuery: self._on_query,
             m.Heartbeat: self._on_heartbeat,
             m.TableSeen: lambda seen: self._publication.seen(seen.peer, seen.epoch),
+            m.FollowTable: lambda follower: self._publication.follow(follower.peer),
             m.Retired: self._on_retired,
             m.InstanceRetired: lambda retired: self.models.instance_retired(retired.instance),
             m.Drained: lambda drained: self._stopping.drained(drained.peer),

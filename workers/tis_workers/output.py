@@ -41,7 +41,7 @@ class Reservation:
 
 
 class OutputWriter:
-    """Writes answers into the slab and posts replies. The only user of the slab in a worker."""
+    """Writes answers into the slab and posts replies. The only way to the slab in a worker."""
 
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
@@ -104,7 +104,7 @@ class OutputWriter:
                 # The execution may take long to go on.
                 self._outbox.flush()
             return
-        block = self._take(at)
+        block = self.take(at)
         data = self._pool.data
         for ref, part in zip(refs, parts, strict=True):
             if ref.region:
@@ -121,7 +121,7 @@ class OutputWriter:
         Raises:
             TisError: the pool has no room.
         """
-        return self._own.add(self._take(size_bytes), dtype, shape, size_bytes)
+        return self._own.add(self.take(size_bytes), dtype, shape, size_bytes)
 
     def reply_own(
         self,
@@ -157,7 +157,7 @@ class OutputWriter:
                 refs.append(m.OutputRef(name, datatype, array.shape, at, len(part)))
                 at += -(-len(part) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         if at:
-            blocks.append(self._take(at))
+            blocks.append(self.take(at))
             for start, part in rest:
                 self._slab.writable(blocks[0], start, len(part))[:] = part
             self._loans.lend(blocks[0], asker)
@@ -203,7 +203,7 @@ class OutputWriter:
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         if len(placed) == len(refs) and refs:
             return Reservation(None, tuple(refs), list(placed.values()))
-        block = self._take(max(at, 1))
+        block = self.take(max(at, 1))
         arrays = [
             placed[ref.name]
             if ref.region
@@ -242,12 +242,20 @@ class OutputWriter:
         """Post what is no answer."""
         self._outbox.post(asker, message)
 
+    def free(self, block: Block) -> None:
+        """Give back a block that was taken and not lent."""
+        self._slab.free(block)
+
     def _lend(self, asker: int, block: Block, reply: m.Reply) -> None:
         self._loans.lend(block, asker)
         self._outbox.post(asker, reply)
 
-    def _take(self, size_bytes: int) -> Block:
-        """A block, after taking back what readers are done with, and from a larger slab if need be."""
+    def take(self, size_bytes: int) -> Block:
+        """A block, after taking back what readers are done with, and from a larger slab if need be.
+
+        Raises:
+            TisError: UNAVAILABLE, there is no room.
+        """
         self._loans.collect(1)
         if self._own:
             self._own.collect(1)
@@ -259,7 +267,7 @@ class OutputWriter:
             block = self._slab.take(size_bytes)
         if block is None:
             raise unavailable(
-                f"the shared-memory pool has no room for an answer of {size_bytes} bytes; answer fewer requests at a "
+                f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
                 "time or start the server with a larger --pool-byte-size"
             )
         return block

@@ -8,15 +8,16 @@ from typing import Any
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts.inference import Answer, InferRequest
+from tis.contracts.plan import make_plan
+from tis.contracts.versions import parse_version
 from tis.errors import unsupported
 from tis_frontend.classification import classify
 from tis_frontend.core import now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
 from tis_frontend.grpc.wire import parse
-from tis_frontend.model_table import ServedModel, parse_version
+from tis_frontend.model_table import ServedModel
 from tis_frontend.observer import Observed
-from tis_frontend.plan import make_plan
 from tis_frontend.server import Server
 
 

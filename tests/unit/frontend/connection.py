@@ -12,11 +12,11 @@ from uvicorn.server import ServerState
 from tis.contracts import messages as m
 from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.plan import Plan
 from tis.errors import TisError, unavailable
 from tis_frontend.core import Core
 from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.model_table import ModelTable
-from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
 from tis_frontend.request_trace import RequestTrace
 from tis_shm.pool import Block

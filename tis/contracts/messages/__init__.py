@@ -41,6 +41,7 @@ from tis.contracts.messages.control import (
     Boot,
     Drain,
     Drained,
+    FollowTable,
     GrantReply,
     GrantRequest,
     GrantReturn,
@@ -137,6 +138,7 @@ __all__ = [
     "Expired",
     "Failure",
     "Finished",
+    "FollowTable",
     "GrantReply",
     "GrantRequest",
     "GrantReturn",
@@ -224,6 +226,7 @@ AnyMessage = (
     | Up
     | Table
     | TableSeen
+    | FollowTable
     | Prepare
     | Retire
     | Retired

@@ -29,6 +29,7 @@ from tis_workers.python_api.model_dir import set_model_dir
 from tis_workers.python_api.request import InferenceRequest
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.sender import answer
+from tis_workers.python_api.serving import set_channel
 from tis_workers.request import WorkRequest
 
 _CLASS: Final = "TritonPythonModel"
@@ -64,6 +65,7 @@ class PythonBackend(Backend):
         on_fork(self._channel.leave)
         self._metrics = MetricsLink(self._channel, context.control, context.instance.name)
         connect(self._metrics)
+        set_channel(self._channel, context.instance.name)
         self._class = _called(_import_class, context)
         self._proposed = ""
         if context.complete and hasattr(self._class, "auto_complete_config"):

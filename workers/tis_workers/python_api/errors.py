@@ -77,6 +77,11 @@ class TritonError:
 setattr(TritonError, "__ErrorCode", ErrorCode)
 
 
+def of_code(code: str) -> ErrorCode:
+    """A code of the server's as models see it."""
+    return ErrorCode[code]
+
+
 def fits(value: object, kind: type) -> bool:
     """Whether what a model gives is of a kind: models are not type-checked."""
     return isinstance(value, kind)

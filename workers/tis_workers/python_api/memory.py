@@ -14,6 +14,12 @@ class MemoryType(Enum):
     def __int__(self) -> int:
         return self.value
 
+    def __index__(self) -> int:
+        return self.value
+
+    def __str__(self) -> str:
+        return f"MemoryType.{self.name}"
+
 
 class PreferredMemory:
     """A wish, which need not be granted: here outputs always lie in the machine's memory."""

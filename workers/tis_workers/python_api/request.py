@@ -1,25 +1,29 @@
-"""`InferenceRequest`: a request as a model sees it."""
+"""`InferenceRequest`: a request that the server hands to a model. Those that models make are in `bls_request.py`."""
 
 import json
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tis_workers.backchannel import Backchannel
 from tis_workers.forks import refuse_if_forked
+from tis_workers.python_api import bls_request
 from tis_workers.python_api.errors import fits
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor, tensor_of
 from tis_workers.python_api.trace import InferenceTrace
 from tis_workers.request import WorkRequest
 
+if TYPE_CHECKING:
+    from tis_workers.bls.call import Ask
+
 _START: Final = 1
 _END: Final = 2
 _RESCHEDULE: Final = 2
 
 
-class InferenceRequest:
-    """A request that the server hands to `execute`."""
+class InferenceRequest(bls_request.InferenceRequest):
+    """A request that the server hands to `execute`. Sent like one of the model's own, it goes to this very model."""
 
-    __slots__ = ("_channel", "_flags", "_inputs", "_rescheduled", "_sender", "_work")
+    __slots__ = ("_channel", "_flags", "_rescheduled", "_sender", "_work")
 
     def __init__(self, work: WorkRequest, channel: Backchannel) -> None:
         self._work = work
@@ -83,6 +87,10 @@ class InferenceRequest:
         """The outputs that the client wants; all of the model's where it named none."""
         return {spec.name for spec in self._work.wanted}
 
+    def trace(self) -> InferenceTrace:
+        """What stands for its trace."""
+        return InferenceTrace()
+
     def is_cancelled(self) -> bool:
         """Whether the client has gone. Looks for news, so that it tells while `execute` runs."""
         refuse_if_forked()
@@ -106,9 +114,12 @@ class InferenceRequest:
             raise TypeError(f"set_release_flags takes flags (int); got {flags!r}")
         self._rescheduled = flags == _RESCHEDULE
 
-    def trace(self) -> InferenceTrace:
-        """Its trace, for calls of other models."""
-        return InferenceTrace()
+    def _ask(self) -> "Ask":
+        work = self._work
+        self._model, self._version = work.spec.name, work.spec.version
+        self._outputs = [spec.name for spec in work.wanted]
+        self._own_parameters = dict(work.parameters)
+        return super()._ask()
 
     # ---- for the server --------------------------------------------------------------------------------------------
 

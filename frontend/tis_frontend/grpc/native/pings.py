@@ -1,0 +1,30 @@
+"""Whether a client pings more often than it may: gRPC's own rule, with Triton's flags. Pure."""
+
+from typing import Final
+
+#: What holds between pings of a client that has no calls and may not ping without them.
+_IDLE_S: Final = 7200.0
+
+
+class Pings:
+    """The strikes of one connection."""
+
+    def __init__(self, interval_s: float, most_strikes: int, *, may_be_idle: bool) -> None:
+        self._interval_s = interval_s
+        self._most_strikes = most_strikes
+        self._may_be_idle = may_be_idle
+        self._last_s = float("-inf")
+        self._strikes = 0
+
+    def sent_data(self) -> None:
+        """The client was sent something: it may ping again."""
+        self._last_s = float("-inf")
+        self._strikes = 0
+
+    def is_too_many(self, now_s: float, *, has_calls: bool) -> bool:
+        """A ping has come. True where the client is to be sent away for it."""
+        interval_s = self._interval_s if has_calls or self._may_be_idle else _IDLE_S
+        if now_s - self._last_s < interval_s:
+            self._strikes += 1
+        self._last_s = now_s
+        return self._most_strikes > 0 and self._strikes > self._most_strikes

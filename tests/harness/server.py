@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from tests.harness.processes import ServerProcess, children_of, is_held, session_pids
+from tests.harness.shared_memory import PREFIX
 from tests.harness.waiting import eventually
 
 HOST: Final = "127.0.0.1"
 READY_DEADLINE_S: Final = 60.0
 STOP_DEADLINE_S: Final = 40.0
 _SHM: Final = Path("/dev/shm")
-#: What a genuine Triton beside us leaves behind.
-_REFERENCES_SHM: Final = "triton_python_backend_shm_region_"
+#: What objects in shared memory begin with that are the reference's, or those of tests, which may run beside each other.
+_NOT_OURS: Final = ("triton_python_backend_shm_region_", PREFIX)
 
 
 class Server:
@@ -222,7 +223,7 @@ class Server:
 
     def _shm_left(self) -> set[str]:
         """Shared memory that has appeared since the start and that no living process holds: strangers hold theirs."""
-        appeared = {name for name in _shm_names() - self._shm_before if not name.startswith(_REFERENCES_SHM)}
+        appeared = {name for name in _shm_names() - self._shm_before if not name.startswith(_NOT_OURS)}
         return {name for name in appeared if not is_held(_SHM / name)}
 
 

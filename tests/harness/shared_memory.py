@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 _FOLDER = Path("/dev/shm")
+#: What names of tests' own objects begin with; no server makes such.
+PREFIX = "tis-test-"
 _numbers = count()
 
 
@@ -15,7 +17,7 @@ class SharedObject:
     """A POSIX shared-memory object."""
 
     def __init__(self, data: bytes) -> None:
-        self.name = f"tis-test-{os.getpid()}-{next(_numbers)}"
+        self.name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
         self.path = _FOLDER / self.name
         self.path.write_bytes(data)
 

@@ -3,12 +3,14 @@
 import asyncio
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts.inference import Answer, InferRequest
-from tis.errors import unsupported
+from tis.errors import TisError, internal, unsupported
+from tis.log import get_logger
 from tis_frontend.classification import classify
 from tis_frontend.core import now_ns
 from tis_frontend.grpc import infer_request
@@ -18,6 +20,10 @@ from tis_frontend.model_table import ServedModel, parse_version
 from tis_frontend.observer import Observed
 from tis_frontend.plan import make_plan
 from tis_frontend.server import Server
+
+Respond = Callable[[bytes | TisError], None]
+
+_log = get_logger(__name__)
 
 
 class InferCalls:
@@ -34,10 +40,35 @@ class InferCalls:
         return self._forwarded is not None or self._server.settings.exports_spans
 
     async def infer(self, data: bytes, metadata: Metadata = ()) -> bytes:
-        """ModelInfer.
+        """ModelInfer, for a transport that waits for its response.
 
         Raises:
             TisError: the request is refused, or has failed.
+        """
+        future: asyncio.Future[bytes | TisError] = asyncio.get_running_loop().create_future()
+
+        def respond(response: bytes | TisError) -> None:
+            if not future.done():
+                # Else the call was cancelled a moment ago.
+                future.set_result(response)
+
+        cancel = self.begin(data, metadata, respond)
+        try:
+            response = await future
+        except asyncio.CancelledError:
+            cancel()
+            raise
+        if isinstance(response, TisError):
+            raise response
+        return response
+
+    def begin(self, data: bytes, metadata: Metadata, respond: Respond) -> Callable[[], None]:
+        """ModelInfer: send a request off; `respond` is called once with its response, or the error that it got.
+
+        Gives what to call when the client has gone: then `respond` is not called any more.
+
+        Raises:
+            TisError: the request is refused.
         """
         arrival_ns = now_ns()
         self._server.check_running()
@@ -47,39 +78,26 @@ class InferCalls:
             raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
         core = self._server.core
         trace = core.tracer.sample(model.spec, "GRPC", arrival_ns, metadata) if core.tracer is not None else None
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def deliver(answer: Answer) -> None:
-            if future.done():
-                # The call was cancelled a moment ago.
+            response: bytes | TisError
+            try:
+                response = answer.error or _rendered(model, request, answer)
+            except TisError as error:
+                response = error
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong in one answer is that answer's text
+                _log.exception("an answer could not be written")
+                response = internal(f"{type(error).__name__}: {error}")
+            finally:
                 core.release(answer)
-            else:
-                future.set_result(answer)
-
-        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver, trace)
-        try:
-            answer = await future
-        except asyncio.CancelledError:
-            core.cancel(request_id)
-            if future.done() and not future.cancelled():
-                core.release(future.result())
-            raise
-        if answer.error is not None:
             if trace is not None:
+                # The transport takes the response when this has returned.
                 trace.sending()
                 asyncio.get_running_loop().call_soon(trace.sent)
-            raise answer.error
-        try:
-            response = pb.ModelInferResponse()
-            fill_response(response, model, request, answer)
-        finally:
-            core.release(answer)
-        rendered: bytes = response.SerializeToString()
-        if trace is not None:
-            # The transport takes the response when this has returned.
-            trace.sending()
-            asyncio.get_running_loop().call_soon(trace.sent)
-        return rendered
+            respond(response)
+
+        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver, trace)
+        return partial(core.cancel, request_id)
 
     def find_model(self, message: Any) -> ServedModel:
         """The model that a request is for.
@@ -118,6 +136,13 @@ class InferCalls:
         except Exception:
             core.discard(block)
             raise
+
+
+def _rendered(model: ServedModel, request: InferRequest, answer: Answer) -> bytes:
+    response = pb.ModelInferResponse()
+    fill_response(response, model, request, answer)
+    rendered: bytes = response.SerializeToString()
+    return rendered
 
 
 def fill_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:

@@ -33,7 +33,7 @@ _TRITON_2_51 = """
 #: In the order of Triton 2.51's own usage.
 TRITON_2_51 = _TRITON_2_51.split()
 NEWER_TRITON = ["http-max-input-size", "grpc-infer-thread-count", "grpc-max-response-pool-size", "allow-client-shm"]
-OWN = ["access-log", "frontends", "model-load-timeout-secs", "pool-byte-size", "runtime-directory"]
+OWN = ["access-log", "frontends", "grpc-server", "model-load-timeout-secs", "pool-byte-size", "runtime-directory"]
 
 #: Fields that the parser settles into others before the settings are made.
 SETTLED_LATER = {

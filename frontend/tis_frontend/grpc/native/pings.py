@@ -2,7 +2,7 @@
 
 from typing import Final
 
-#: What holds between pings of a client that has no calls and may not ping without them.
+#: What must lie between pings of a client that has no calls and may not ping without them.
 _IDLE_S: Final = 7200.0
 
 
@@ -15,14 +15,17 @@ class Pings:
         self._may_be_idle = may_be_idle
         self._last_s = float("-inf")
         self._strikes = 0
+        self._sent = 0
 
-    def sent_data(self) -> None:
-        """The client was sent something: it may ping again."""
-        self._last_s = float("-inf")
-        self._strikes = 0
+    def is_too_many(self, now_s: float, *, sent: int, has_calls: bool) -> bool:
+        """A ping has come. True where the client is to be sent away for it.
 
-    def is_too_many(self, now_s: float, *, has_calls: bool) -> bool:
-        """A ping has come. True where the client is to be sent away for it."""
+        `sent`: how many frames of data the client has been sent so far; after some it may ping again.
+        """
+        if sent != self._sent:
+            self._sent = sent
+            self._strikes = 0
+            self._last_s = float("-inf")
         interval_s = self._interval_s if has_calls or self._may_be_idle else _IDLE_S
         if now_s - self._last_s < interval_s:
             self._strikes += 1

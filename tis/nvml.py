@@ -78,7 +78,7 @@ def _memory(nvml: Any, name: str) -> GpuMemory | None:
 
 
 def _facts(nvml: Any, handle: Any, pci: Path) -> GpuFacts:
-    uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+    uuid = text(nvml.nvmlDeviceGetUUID(handle))
     try:
         capability: tuple[int, int] | None = tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle))
     except nvml.NVMLError:
@@ -88,7 +88,7 @@ def _facts(nvml: Any, handle: Any, pci: Path) -> GpuFacts:
 
 def _node(nvml: Any, handle: Any, pci: Path) -> int | None:
     try:
-        address = _text(nvml.nvmlDeviceGetPciInfo(handle).busId).lower()
+        address = text(nvml.nvmlDeviceGetPciInfo(handle).busId).lower()
         # The library writes eight digits of the domain, the kernel four.
         domain, _, rest = address.partition(":")
         node = int((pci / f"{domain[-_PCI_DOMAIN_DIGITS:]}:{rest}" / "numa_node").read_text())
@@ -108,11 +108,12 @@ def _mig(nvml: Any, handle: Any) -> tuple[str, ...] | None:
     found: list[str] = []
     for slot in range(slots):
         try:
-            found.append(_text(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, slot))))
+            found.append(text(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, slot))))
         except nvml.NVMLError:
             continue
     return tuple(found)
 
 
-def _text(value: str | bytes) -> str:
+def text(value: str | bytes) -> str:
+    """What the library calls a name: text, or in older versions bytes."""
     return value.decode() if isinstance(value, bytes) else value

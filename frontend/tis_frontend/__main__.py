@@ -31,6 +31,7 @@ from tis_frontend.model_table import ModelTable
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
 from tis_frontend.trace import Tracer
+from tis_frontend.web_server import web_server
 from tis_shm.pool import Pool
 from tis_shm.slab import Grant, Slab
 
@@ -119,9 +120,9 @@ class Frontend:
     def _build_http(self) -> uvicorn.Server:
         server = self._server
         app = build_app(server)
-        config = uvicorn.Config(
+        return web_server(
             app if self._access is None else LoggedApp(app, self._access),
-            http=protocol_class(  # type: ignore[arg-type]
+            http=protocol_class(
                 server.core,
                 server.table,
                 server.settings.http_max_input_bytes,
@@ -129,20 +130,8 @@ class Frontend:
                 expected_headers(server.settings.http_restricted_apis).get("inference"),
                 InferCall if self._access is None else logged_call(self._access),
             ),
-            ws="none",
-            lifespan="off",
-            loop="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
             backlog=_BACKLOG,
-            timeout_graceful_shutdown=1,
         )
-        http = uvicorn.Server(config)
-        # Signals belong to the supervisor, which decides on the order of a stop.
-        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        return http
 
     async def _beat(self) -> None:
         core = self._server.core
@@ -187,7 +176,7 @@ class Frontend:
             self._control.send(m.RegionsSeen(self._control.peer, message.epoch))
         elif isinstance(message, m.ServerMetrics):
             self._server_queries.answered(message)
-        elif isinstance(message, m.CallReply):
+        elif isinstance(message, m.CallReply | m.InstanceStates):
             server.calls.replied(message)
         elif isinstance(message, m.PeerDown):
             gone = message.peer

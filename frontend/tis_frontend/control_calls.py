@@ -17,7 +17,8 @@ _DEADLINE_S: Final = 60.0
 
 #: Builds a call from its number and the peer that asks.
 Make = Callable[[int, int], m.Message]
-Reply = asyncio.Future[m.CallReply]
+Answer = m.CallReply | m.InstanceStates
+Reply = asyncio.Future[Answer]
 
 
 class ControlCalls:
@@ -54,8 +55,8 @@ class ControlCalls:
             raise
         return reply
 
-    async def done(self, reply: Reply, deadline_s: float | None = None) -> None:
-        """Wait until a call has been done; without a deadline for those that take as long as they take.
+    async def done(self, reply: Reply, deadline_s: float | None = None) -> Answer:
+        """Wait until a call has been done and give the reply; without a deadline for those that take as long as they take.
 
         Raises:
             TisError: the supervisor refused it, or did not answer in time.
@@ -64,10 +65,11 @@ class ControlCalls:
             answer = await asyncio.wait_for(reply, deadline_s)
         except TimeoutError:
             raise unavailable(f"the server did not finish the call within {deadline_s:.0f} s") from None
-        if answer.code:
+        if isinstance(answer, m.CallReply) and answer.code:
             raise TisError(Code(answer.code), answer.text)
+        return answer
 
-    def replied(self, reply: m.CallReply) -> None:
+    def replied(self, reply: Answer) -> None:
         """A reply has come."""
         future = self._waiting.get(reply.call_id)
         if future is not None and not future.done():

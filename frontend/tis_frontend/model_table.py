@@ -48,6 +48,8 @@ class ModelTable:
         self.index: tuple[m.IndexEntry, ...] = ()
         #: Versions that are known, served or not.
         self._known: set[tuple[str, int]] = set()
+        #: Versions that are about to take the place of one that had to go first.
+        self._awaited: dict[str, int] = {}
 
     def replace(self, table: m.Table) -> None:
         """Take over a newer table."""
@@ -69,6 +71,7 @@ class ModelTable:
         for model in before.values():
             model.is_current = False
         self.index = table.index
+        self._awaited = dict(table.awaited)
         self._known = {(entry.name, entry.version) for entry in table.index if entry.version}
         self._known.update(entry.spec.key for entry in table.models)
         self._newest_ready = {
@@ -100,6 +103,11 @@ class ModelTable:
         if version is None:
             model = self._newest_ready.get(name)
             if model is None:
+                if name in self._awaited:
+                    # Beyond Triton, which has no such moment: who asks again will be answered.
+                    raise unavailable(
+                        f"Request for unknown model: '{name}' version {self._awaited[name]} is not at ready state"
+                    )
                 if name in self._models:
                     raise not_found(f"Request for unknown model: '{name}' has no available versions")
                 raise not_found(f"Request for unknown model: '{name}' is not found")

@@ -21,18 +21,27 @@ class Grant(NamedTuple):
 
 
 class Slab:
-    """The ranges granted to this process, and every block taken in them."""
+    """The ranges granted to this process, and every block taken in them. `unused` leaves it a range of up to `keep_bytes`."""
 
-    def __init__(self, pool: Pool, grants: Iterable[Grant]) -> None:
+    def __init__(self, pool: Pool, grants: Iterable[Grant], keep_bytes: int = 0) -> None:
         self._pool: Final = pool
         self._generations = pool.generations
+        self._keep_bytes: Final = keep_bytes
+        #: The smallest first, so that small blocks do not hold on to large ranges.
         self._arenas: list[BuddyAllocator] = []
+        #: The one that is never unused.
+        self._kept: BuddyAllocator | None = None
+        #: By the beginning of each range: how often `unused` has looked since something was taken there.
+        self._quiet: dict[int, int] = {}
         for grant in grants:
             self.add(grant)
 
     def add(self, grant: Grant) -> None:
         """Use another range, after the supervisor granted it."""
         self._arenas.append(BuddyAllocator(grant.offset, grant.offset + grant.size_bytes, GRANULE_BYTES))
+        self._arenas.sort(key=lambda arena: arena.size_bytes)
+        self._kept = self._arenas[0] if self._arenas[0].size_bytes <= self._keep_bytes else None
+        self._quiet[grant.offset] = 0
 
     @property
     def size_bytes(self) -> int:
@@ -49,11 +58,27 @@ class Slab:
         for arena in self._arenas:
             offset = arena.allocate(size_bytes)
             if offset is not None:
+                if arena is not self._kept:
+                    self._quiet[arena.start_bytes] = 0
                 at = offset // GRANULE_BYTES
                 generation = (self._generations[at] + 1 | 1) & 0xFFFFFFFF
                 self._generations[at] = generation
                 return Block(offset, generation)
         return None
+
+    def unused(self, looks: int) -> list[Grant]:
+        """Ranges from which nothing has been taken for so many calls of this: they are the slab's no more.
+
+        Nothing lies there, so nobody reads there, and another process may have them.
+        """
+        left = []
+        for arena in [each for each in self._arenas if not each.used_bytes and each is not self._kept]:
+            self._quiet[arena.start_bytes] += 1
+            if self._quiet[arena.start_bytes] > looks:
+                del self._quiet[arena.start_bytes]
+                self._arenas.remove(arena)
+                left.append(Grant(arena.start_bytes, arena.size_bytes))
+        return left
 
     def writable(self, block: Block, start: int, size_bytes: int) -> memoryview:
         """Bytes of an own block, to be filled."""

@@ -21,7 +21,7 @@ from tests.conformance.case import HEADER_LENGTH, bytes_element, dump, grpc_requ
 from tests.conformance.repository import write_repository
 from tests.harness.observing import deaths, wait_pool_empty
 from tests.harness.raw_http import Connection, post
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 _EXAMPLES: Final = int(os.environ.get("TIS_FUZZ_EXAMPLES", "150"))
 _MODELS: Final = ("simple", "mixed", "strings", "id_fp32")
@@ -84,16 +84,12 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("fuzz")
     repository = write_repository(folder / "models", _MODELS, reference=False)
     server = Server(repository, "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         processes = sorted(server.processes())
         yield server
         assert sorted(server.processes()) == processes
         assert not deaths(server)
         wait_pool_empty(server)
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def _good_request_works(server: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.faces import FACES, Answer, Call, Face, Refusal, refusal
 from tests.harness.observing import wait_pool_empty
 from tests.harness.python_models import write_python_models
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 _WITHOUT_ASYNCIO: Final = ("http", "grpc")
 
@@ -19,14 +19,10 @@ def python_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serves `PYTHON_MODELS`."""
     folder = tmp_path_factory.mktemp("python")
     served = Server(write_python_models(folder / "models"), "--log-verbose=1", log=folder / "log")
-    try:
-        served.start().wait_ready()
+    with serving(served):
         yield served
         wait_pool_empty(served)
-        assert served.stop() == 0
-        assert not list(served.repository.rglob("__pycache__"))
-    finally:
-        served.close()
+    assert not list(served.repository.rglob("__pycache__"))
 
 
 @pytest.fixture(params=_WITHOUT_ASYNCIO)

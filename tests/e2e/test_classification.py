@@ -14,7 +14,7 @@ from tests.harness.fixtures import StartServer
 from tests.harness.models import identity
 from tests.harness.raw_http import Body, Connection, Response, infer_post, json_body, json_input
 from tests.harness.repository import one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 
 def write_labelled(models: Path, name: str, label_filename: str) -> None:
@@ -35,12 +35,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     identity("INT32", ["n", 2]).write(models, "pairs", extra=one_cpu())
     identity("INT32", ["n", "m"]).write(models, "matrix", extra=one_cpu())
     server = Server(models, "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def classes(server: Server, face: str, model: str, values: Any, count: int) -> Any:

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.harness.models import identity
 from tests.harness.repository import one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 GRPC_HEADER = "triton-grpc-protocol-door"
 
@@ -29,12 +29,8 @@ def restricted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "--grpc-restricted-protocol=inference,metadata:door=open",
         log=folder / "log",
     )
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def _http(server: Server) -> Any:

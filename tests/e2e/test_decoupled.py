@@ -20,7 +20,7 @@ from tests.harness.models import identity
 from tests.harness.native_models import MANY_RESPONSES, parameter, write_repeat, write_square
 from tests.harness.observing import settled, statistics, wait_pool_empty
 from tests.harness.repository import BATCHING, one_cpu
-from tests.harness.server import HOST, Server
+from tests.harness.server import HOST, Server, serving
 from tests.harness.waiting import eventually
 
 _DEADLINE_S: Final = 30.0
@@ -41,12 +41,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """For tests that harm nothing."""
     folder = tmp_path_factory.mktemp("decoupled")
     server = Server(write_models(folder / "models"), "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from tests.harness.models import add_constant, identity
 from tests.harness.native_models import write_square
 from tests.harness.observing import settled, statistics, wait_pool_empty
 from tests.harness.repository import one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 _ONE = ("INT32", "1")
 _DEADLINE_S = 30.0
@@ -44,13 +44,9 @@ def write_models(folder: Path) -> Path:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("streams")
     server = Server(write_models(folder / "models"), "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
         wait_pool_empty(server)
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def responses(server: Server, model: str, name: str, number: int) -> list[Any]:

@@ -17,7 +17,7 @@ from tests.harness.pace import rounds
 from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.region_client import RegionClient
 from tests.harness.repository import BATCHING, one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 from tests.harness.shared_memory import SharedObjects, shared_objects
 from tests.harness.waiting import eventually
 
@@ -75,13 +75,9 @@ def write_repository(folder: Path) -> Path:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("ensembles")
     server = Server(write_repository(folder / "models"), "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
         wait_pool_empty(server)
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 @pytest.fixture(params=list(FACES))

@@ -14,7 +14,7 @@ from tests.harness.observing import statistics, wait_pool_empty
 from tests.harness.pace import rounds
 from tests.harness.raw_http import Connection, post
 from tests.harness.repository import one_cpu
-from tests.harness.server import HOST, Server
+from tests.harness.server import HOST, Server, serving
 from tests.harness.waiting import eventually
 
 
@@ -26,12 +26,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     identity("FP32", ["b", 4]).write(models, "four", max_batch_size=4, extra=one_cpu())
     slow().write(models, "slow", extra=one_cpu(), max_batch_size=1)
     server = Server(models, "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def generate(

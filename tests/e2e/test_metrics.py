@@ -18,7 +18,7 @@ from tests.harness.processes import computing
 from tests.harness.raw_http import Connection
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.scrape import Scrape, scrape
-from tests.harness.server import HOST, Server
+from tests.harness.server import HOST, Server, serving
 from tests.harness.traffic import echo_call, slow_call
 from tests.harness.waiting import eventually
 
@@ -59,12 +59,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "--metrics-config=histogram_latencies=true",
         log=folder / "log",
     )
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def ask(server: Server, method: str, path: str) -> tuple[int, str, bytes]:

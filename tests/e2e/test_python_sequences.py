@@ -14,7 +14,7 @@ import tritonclient.grpc
 from tests.harness.observing import settled
 from tests.harness.repository import one_cpu
 from tests.harness.sequence_models import CONTROLS
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 #: Answers with all passes of a request, and what the model saw in each; INPUT says how many there shall be.
 _CODE: Final = """\
@@ -60,13 +60,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(folder / "models", "again", "iterative_sequence: true")
     write(folder / "models", "again_oldest", "iterative_sequence: true oldest { max_candidate_sequences: 2 }")
     own = Server(folder / "models", "--log-verbose=1", log=folder / "log")
-    try:
-        own.start().wait_ready()
+    with serving(own):
         yield own
-        assert own.stop() == 0
-    finally:
-        print(own.log())
-        own.close()
 
 
 def passes(server: Server, model: str, value: int, **sequence: Any) -> list[dict[str, Any]]:

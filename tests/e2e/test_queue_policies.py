@@ -18,7 +18,7 @@ from tests.harness.pace import rounds
 from tests.harness.processes import cpu_ticks
 from tests.harness.repository import one_cpu
 from tests.harness.scrape import scrape
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 from tests.harness.waiting import eventually
 
 _DEADLINE_S = 60.0
@@ -43,12 +43,8 @@ def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         most = 8 if name == "goal" else 1
         slow().write(folder / "models", name, max_batch_size=most, extra=one_cpu() + policy)
     server = Server(folder / "models", "--log-verbose=1", "--metrics-port=0", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 class Client:

@@ -17,7 +17,7 @@ from tests.harness.batch_models import FLAT_KINDS, mirror, ragged_echo, row_per_
 from tests.harness.faces import FACES, Answer, Call, Face, refusal
 from tests.harness.observing import statistics
 from tests.harness.repository import one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 from tests.harness.waiting import eventually
 
 ITEMS = 6
@@ -48,13 +48,8 @@ def ragged_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     row_per_element().write_with(repository, "rows", rows + AT_ONCE, max_batch_size=ITEMS)
     server = Server(repository, "--log-verbose=1", log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        print(server.log())
-        server.close()
 
 
 def answers(server: Server, kind: str, calls: Sequence[Call]) -> list[Answer]:

@@ -9,7 +9,7 @@ import pytest
 from tests.harness.faces import FACES, Call
 from tests.harness.models import identity
 from tests.harness.repository import one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +22,8 @@ def reshaping_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve
     config = f"input {{ {folded % 'INPUT0'} }} output {{ {folded % 'OUTPUT0'} }} " + one_cpu()
     identity("FP32", ["b", 6, "n", 1, 2]).write_with(repository, "folded", config, max_batch_size=4)
     server = Server(repository, log=folder / "log")
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        print(server.log())
-        server.close()
 
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])

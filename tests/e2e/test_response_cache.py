@@ -23,7 +23,7 @@ from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.region_client import RegionClient
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.scrape import scrape
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 from tests.harness.shared_memory import SharedObjects, shared_objects
 from tests.harness.waiting import eventually
 
@@ -47,13 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     made = Server(
         models, "--log-verbose=1", f"--cache-config=local,size={64 * MIB}", "--metrics-port=0", log=folder / "log"
     )
-    try:
-        made.start().wait_ready()
+    with serving(made):
         yield made
         wait_pool_empty(made)
-        assert made.stop() == 0
-    finally:
-        made.close()
 
 
 def pair(value: int, items: int = 1) -> dict[str, npt.NDArray[Any]]:

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 from tests.harness.models import identity
 from tests.harness.raw_http import Connection, Response, binary_body, infer_post
 from tests.harness.repository import one_cpu
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 HTTP_TEXT = "This API is restricted, expecting header 'Door'"
 GRPC_TEXT = "This protocol is restricted, expecting header 'triton-grpc-protocol-Door'"
@@ -31,12 +31,8 @@ def restricted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "--grpc-restricted-protocol=inference,statistics,health:Door=open",
         log=folder / "log",
     )
-    try:
-        server.start().wait_ready()
+    with serving(server):
         yield server
-        assert server.stop() == 0
-    finally:
-        server.close()
 
 
 def call(server: Server, data: bytes) -> Response:

@@ -30,7 +30,7 @@ from tests.harness.sequence_models import (
     witness,
     write,
 )
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 from tests.harness.waiting import eventually
 
 _DEADLINE_S: Final = 30.0
@@ -78,14 +78,9 @@ def write_models(folder: Path) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("sequences")
     own = Server(write_models(folder / "models"), "--log-verbose=1", log=folder / "log")
-    try:
-        own.start().wait_ready()
+    with serving(own):
         yield own
         wait_pool_empty(own)
-        assert own.stop() == 0
-    finally:
-        print(own.log())
-        own.close()
 
 
 class Client:

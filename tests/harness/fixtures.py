@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.faces import FACES, Face
 from tests.harness.repository import write_shared_repository
-from tests.harness.server import Server
+from tests.harness.server import Server, serving
 
 StartServer = Callable[..., Server]
 
@@ -17,12 +17,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that only talk to it."""
     folder = tmp_path_factory.mktemp("shared")
     shared = Server(write_shared_repository(folder / "models"), "--log-verbose=1", log=folder / "log")
-    try:
-        shared.start().wait_ready()
+    with serving(shared):
         yield shared
-        assert shared.stop() == 0
-    finally:
-        shared.close()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -229,3 +230,15 @@ class Server:
 
 def _shm_names() -> set[str]:
     return {entry.name for entry in _SHM.iterdir()}
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """A server from its start to its end, which is in order if what happens inside is."""
+    try:
+        server.start().wait_ready()
+        yield server
+        assert server.stop() == 0
+    finally:
+        print(f"---- log of the server ----\n{server.log()}")
+        server.close()

@@ -9,27 +9,17 @@ import numpy as np
 import pytest
 
 from tests.harness.fixtures import StartServer
-from tests.harness.models import identity, slow
 from tests.harness.observing import wait_pool_empty
 from tests.harness.processes import computing, successor
 from tests.harness.raw_http import Connection, binary_body, infer_post
-from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import Server
 from tests.harness.traffic import Chatter, echo_call, is_echo, slow_call
 from tests.harness.waiting import eventually
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "models"
-    identity("FP32", [-1]).write(folder, "echo", extra=one_cpu())
-    slow().write(folder, "slow", max_batch_size=4, extra=one_cpu() + BATCHING)
-    return folder
-
-
-@pytest.fixture
-def server(new_server: StartServer, repository: Path) -> Server:
-    return new_server(repository).start()
+def server(new_server: StartServer, echo_and_slow: Path) -> Server:
+    return new_server(echo_and_slow).start()
 
 
 # ---- the scheduler -------------------------------------------------------------------------------------------------
@@ -81,8 +71,8 @@ def test_a_killed_frontend_is_replaced_and_no_connection_attempt_is_refused(serv
     server.wait_ready()
 
 
-def test_what_a_killed_frontend_had_of_the_pool_is_free_again(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository, "--pool-byte-size=33554432").start()
+def test_what_a_killed_frontend_had_of_the_pool_is_free_again(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow, "--pool-byte-size=33554432").start()
     large = binary_body({"INPUT0": np.full(2_000_000, 3, np.float32)})
     for _ in range(3):
         (frontend,) = server.frontends()
@@ -126,8 +116,8 @@ def test_a_frontend_killed_under_load_leaves_nothing_with_the_workers(server: Se
     wait_pool_empty(server)
 
 
-def test_the_other_frontend_serves_on(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository, "--frontends=2").start()
+def test_the_other_frontend_serves_on(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow, "--frontends=2").start()
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(Connection(server)) for _ in range(16)]
         for connection in connections:
@@ -146,8 +136,8 @@ def test_the_other_frontend_serves_on(new_server: StartServer, repository: Path)
 # ---- the supervisor ------------------------------------------------------------------------------------------------
 
 
-def test_nothing_survives_a_killed_supervisor(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository, "--frontends=2").start()
+def test_nothing_survives_a_killed_supervisor(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow, "--frontends=2").start()
     with Connection(server) as connection:
         with computing(server.worker_of("slow")):
             connection.send(slow_call(5000))
@@ -157,13 +147,13 @@ def test_nothing_survives_a_killed_supervisor(new_server: StartServer, repositor
         assert connection.closed_by_server()
 
 
-def test_a_server_removes_what_a_killed_one_left(new_server: StartServer, repository: Path) -> None:
-    first = new_server(repository).start()
+def test_a_server_removes_what_a_killed_one_left(new_server: StartServer, echo_and_slow: Path) -> None:
+    first = new_server(echo_and_slow).start()
     first.signal(signal.SIGKILL)
     first.wait_ended()
     eventually(lambda: not first.processes(), "no process is left", 2)
     (left,) = first.runtime_parent.iterdir()
-    second = new_server(repository, f"--runtime-directory={first.runtime_parent}").start()
+    second = new_server(echo_and_slow, f"--runtime-directory={first.runtime_parent}").start()
     (own,) = first.runtime_parent.iterdir()
     assert own != left
     assert second.stop() == 0

@@ -12,22 +12,12 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from tests.harness.fixtures import StartServer
-from tests.harness.models import identity, slow
 from tests.harness.pace import rounds
 from tests.harness.processes import computing
 from tests.harness.raw_http import Connection
-from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import HOST, Server
 from tests.harness.traffic import echo_call, is_echo, slow_call
 from tests.harness.waiting import eventually
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "models"
-    identity("FP32", [-1]).write(folder, "echo", extra=one_cpu())
-    slow().write(folder, "slow", max_batch_size=4, extra=one_cpu() + BATCHING)
-    return folder
 
 
 def refuses_connections(port: int) -> bool:
@@ -46,9 +36,9 @@ def begin_slow(server: Server, connection: Connection, milliseconds: float) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_server_stops_at_once_with_exit_code_0(
-    new_server: StartServer, repository: Path, number: signal.Signals
+    new_server: StartServer, echo_and_slow: Path, number: signal.Signals
 ) -> None:
-    server = new_server(repository).start()
+    server = new_server(echo_and_slow).start()
     with Connection(server) as idle:
         assert is_echo(idle.call(echo_call(1)), 1)
         began_s = time.monotonic()
@@ -58,8 +48,8 @@ def test_an_idle_server_stops_at_once_with_exit_code_0(
     assert f"Signal ({number.value}) received." in server.log()
 
 
-def test_requests_in_flight_are_answered_and_new_ones_refused(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository, "--frontends=2").start()
+def test_requests_in_flight_are_answered_and_new_ones_refused(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow, "--frontends=2").start()
     with Connection(server) as busy, contextlib.ExitStack() as stack:
         others = [stack.enter_context(Connection(server)) for _ in range(6)]
         for each in others:
@@ -76,8 +66,8 @@ def test_requests_in_flight_are_answered_and_new_ones_refused(new_server: StartS
     assert server.wait_ended() == 0
 
 
-def test_a_grpc_call_in_flight_is_answered_during_a_stop(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository).start()
+def test_a_grpc_call_in_flight_is_answered_during_a_stop(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow).start()
     message = service_pb2.ModelInferRequest(model_name="slow")
     message.inputs.add(name="ROUNDS", datatype="INT64", shape=[1, 1])
     message.raw_input_contents.append(np.array([[rounds(1000)]], np.int64).tobytes())
@@ -92,8 +82,8 @@ def test_a_grpc_call_in_flight_is_answered_during_a_stop(new_server: StartServer
     assert server.wait_ended() == 0
 
 
-def test_a_second_signal_gives_up_what_is_in_flight(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository).start()
+def test_a_second_signal_gives_up_what_is_in_flight(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow).start()
     with Connection(server) as busy:
         begin_slow(server, busy, 30_000)
         server.signal(signal.SIGTERM)
@@ -109,8 +99,8 @@ def test_a_second_signal_gives_up_what_is_in_flight(new_server: StartServer, rep
         assert time.monotonic() - began_s < 4.0
 
 
-def test_a_third_signal_ends_what_does_not_end_by_itself(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository).start()
+def test_a_third_signal_ends_what_does_not_end_by_itself(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow).start()
     with Connection(server) as busy:
         begin_slow(server, busy, 30_000)
         server.signal(signal.SIGTERM)
@@ -122,8 +112,8 @@ def test_a_third_signal_ends_what_does_not_end_by_itself(new_server: StartServer
         eventually(ended, "the server has ended", 4.0)
 
 
-def test_the_exit_timeout_ends_a_stop_with_exit_code_1(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository, "--exit-timeout-secs=1").start()
+def test_the_exit_timeout_ends_a_stop_with_exit_code_1(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow, "--exit-timeout-secs=1").start()
     with Connection(server) as busy:
         begin_slow(server, busy, 30_000)
         began_s = time.monotonic()
@@ -134,16 +124,16 @@ def test_the_exit_timeout_ends_a_stop_with_exit_code_1(new_server: StartServer, 
     assert "Exit timeout expired. Exiting immediately." in server.log()
 
 
-def test_a_stop_while_models_load_is_a_stop(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository).launch()
+def test_a_stop_while_models_load_is_a_stop(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow).launch()
     server.wait_for_log(r"of model 'slow' version 1 runs as process")
     server.signal(signal.SIGTERM)
     server.wait_ended(15)
     assert "Traceback" not in server.log()
 
 
-def test_a_stop_while_a_worker_is_away_is_a_stop(new_server: StartServer, repository: Path) -> None:
-    server = new_server(repository).start()
+def test_a_stop_while_a_worker_is_away_is_a_stop(new_server: StartServer, echo_and_slow: Path) -> None:
+    server = new_server(echo_and_slow).start()
     for worker in server.workers():
         worker.kill()
     server.signal(signal.SIGTERM)

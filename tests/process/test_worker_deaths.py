@@ -11,12 +11,12 @@ import pytest
 
 from tests.harness.faces import Call, GrpcFace, refusal
 from tests.harness.fixtures import StartServer
-from tests.harness.models import identity, slow
+from tests.harness.models import identity
 from tests.harness.observing import wait_pool_empty
 from tests.harness.pace import rounds
 from tests.harness.processes import computing, successor
 from tests.harness.raw_http import Connection, binary_body, infer_post
-from tests.harness.repository import BATCHING, one_cpu
+from tests.harness.repository import one_cpu
 from tests.harness.server import Server
 from tests.harness.traffic import Chatter, echo_call, is_echo, slow_call
 from tests.harness.waiting import eventually
@@ -26,16 +26,8 @@ _BACK_WITHIN_S: Final = 5.0  # about two seconds on a machine that does nothing 
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "models"
-    identity("FP32", [-1]).write(folder, "echo", extra=one_cpu())
-    slow().write(folder, "slow", max_batch_size=4, extra=one_cpu() + BATCHING)
-    return folder
-
-
-@pytest.fixture
-def server(new_server: StartServer, repository: Path) -> Server:
-    return new_server(repository).start()
+def server(new_server: StartServer, echo_and_slow: Path) -> Server:
+    return new_server(echo_and_slow).start()
 
 
 def test_the_requests_of_a_killed_worker_fail_at_once_over_http(server: Server) -> None:

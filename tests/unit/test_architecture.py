@@ -41,7 +41,7 @@ OURS: dict[str, set[str]] = {
     "tis.supervisor": CONTRACTS | {"tis.config", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
     "tis.cli": COMMON | {"tis.supervisor", "tis.config", "tis.contracts", "tis.pinned", "tis.repository"},
     "tis.__main__": {"tis.cli"},
-    "tis_frontend": CONTRACTS | {"tis.config"},
+    "tis_frontend": CONTRACTS | {"tis.config", "tis.nvml"},
     "tis_workers": CONTRACTS | {"tis.config"},
 }
 #: What each part may import of others. A part that is not here imports the standard library only.
@@ -55,7 +55,7 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.cli": {"msgspec"},
-    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "pynvml", "rapidjson", "tritonclient", "zmq"} | WEB,
+    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
 }
 

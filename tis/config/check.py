@@ -4,14 +4,11 @@ Every text starts with Triton's own words (ValidateModelConfig and ValidateInsta
 semicolon with what was given, where Triton's words leave that out.
 """
 
-from collections.abc import Iterator
-
 from tis.config.backends import BACKEND_OF_PLATFORM, BACKENDS_WITH_PLATFORM, ENSEMBLE_PLATFORM, TENSORRT_PLATFORM
-from tis.config.check_ensemble import check_ensemble
-from tis.config.check_sequence import check_sequence_batching
-from tis.config.fault import ConfigFault, Faults, Report, at_key, raise_it, raised, tell
+from tis.config.check_ensemble import ensemble_faults
+from tis.config.check_sequence import sequence_faults
+from tis.config.fault import ConfigFault, Faults, Report, at_key, raise_it, tell
 from tis.config.proto import Message, ModelInstanceGroup, enum_name, model_config_pb2
-from tis.errors import TisError
 
 
 def check_config(config: Message, report: Report = raise_it) -> None:
@@ -23,7 +20,7 @@ def check_config(config: Message, report: Report = raise_it) -> None:
     tell(_faults(config), report)
 
 
-def _faults(config: Message) -> Iterator[TisError]:
+def _faults(config: Message) -> Faults:
     yield from _identity_faults(config)
     if config.max_batch_size < 0:
         yield ConfigFault(
@@ -36,9 +33,9 @@ def _faults(config: Message) -> Iterator[TisError]:
     if config.HasField("dynamic_batching"):
         yield from _dynamic_batching_faults(config)
     if config.HasField("sequence_batching"):
-        yield from raised(config, "sequence_batching", lambda: check_sequence_batching(config))
+        yield from sequence_faults(config)
     if config.HasField("ensemble_scheduling"):
-        yield from raised(config, "ensemble_scheduling", lambda: check_ensemble(config))
+        yield from ensemble_faults(config)
     elif config.platform == ENSEMBLE_PLATFORM:
         yield ConfigFault(
             "platform",

@@ -6,11 +6,11 @@ Texts are Triton's (ValidateEnsembleConfig and ValidateTensorMapping in its core
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tis.config.fault import ConfigFault, Faults, Report, at_key, raise_it, tell
 from tis.contracts.datatypes import to_config
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.scheduling_spec import EnsembleStepSpec
 from tis.contracts.validation import shape_text
-from tis.errors import invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,21 @@ class _Known:
         return (-1, *self.dims) if self.batching else self.dims
 
 
-def check_steps(ensemble: ModelSpec, models: Mapping[str, ModelSpec]) -> bool:
+def check_steps(ensemble: ModelSpec, models: Mapping[str, ModelSpec], report: Report = raise_it) -> bool:
     """Check an ensemble against the models that its steps name.
 
     Returns whether the ensemble is decoupled: one of its steps is.
 
     Raises:
-        TisError: INVALID_ARG.
+        TisError: INVALID_ARG; the first, unless `report` keeps them.
     """
+    steps = ensemble.ensemble.steps if ensemble.ensemble is not None else ()
+    tell(_step_faults(ensemble, steps, models), report)
+    tell(_origin_faults(ensemble, steps, models), report)
+    return any(models[step.model].decoupled for step in steps)
+
+
+def _step_faults(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], models: Mapping[str, ModelSpec]) -> Faults:
     batching = ensemble.max_batch_size > 0
     known = {
         tensor.name: _Known(
@@ -42,65 +49,84 @@ def check_steps(ensemble: ModelSpec, models: Mapping[str, ModelSpec]) -> bool:
         )
         for tensor in (*ensemble.inputs, *ensemble.outputs)
     }
-    steps = ensemble.ensemble.steps if ensemble.ensemble is not None else ()
-    for step in steps:
+    for index, step in enumerate(steps):
         model = models[step.model]
         if 0 < model.max_batch_size < ensemble.max_batch_size:
-            raise invalid(
+            yield ConfigFault(
+                "max_batch_size",
                 f"ensemble {ensemble.name} allows maximum batch size {ensemble.max_batch_size}, but it contains model "
-                f"{model.name} which only allows maximum batch size to be {model.max_batch_size}"
+                f"{model.name} which only allows maximum batch size to be {model.max_batch_size}",
+                expected=f"at most {model.max_batch_size}",
             )
-        _check_inputs(ensemble, step, model, known)
-        _check_outputs(ensemble, step, model, known)
-    return _check_origins(ensemble, steps, models)
+        at = f"ensemble_scheduling.step[{index}]"
+        yield from _input_faults(ensemble, at, step, model, known)
+        yield from _output_faults(ensemble, at, step, model, known)
 
 
-def _check_inputs(ensemble: ModelSpec, step: EnsembleStepSpec, model: ModelSpec, known: dict[str, _Known]) -> None:
+def _input_faults(
+    ensemble: ModelSpec, at: str, step: EnsembleStepSpec, model: ModelSpec, known: dict[str, _Known]
+) -> Faults:
+    at = f"{at}.input_map"
     for name in sorted(step.inputs):
         if name not in model.inputs_by_name:
-            raise invalid(
+            yield ConfigFault(
+                at_key(at, name),
                 f"in ensemble {ensemble.name}, ensemble tensor {step.inputs[name]} is mapping to non-existing input "
-                f"{name} in model {model.name}"
+                f"{name} in model {model.name}",
+                expected=f"one of {', '.join(model.inputs_by_name)}",
             )
     for spec in model.inputs:
         tensor = step.inputs.get(spec.name)
         if tensor is not None:
-            _check_agrees(ensemble, tensor, model, spec, known)
+            yield from _tensor_faults(ensemble, at_key(at, spec.name), tensor, model, spec, known)
         elif not spec.optional:
-            raise invalid(
+            yield ConfigFault(
+                at,
                 f"in ensemble {ensemble.name}, input {spec.name} in model {model.name} is not mapped to any ensemble "
-                "tensors"
+                "tensors",
+                expected=f"an entry for {spec.name}",
             )
 
 
-def _check_outputs(ensemble: ModelSpec, step: EnsembleStepSpec, model: ModelSpec, known: dict[str, _Known]) -> None:
+def _output_faults(
+    ensemble: ModelSpec, at: str, step: EnsembleStepSpec, model: ModelSpec, known: dict[str, _Known]
+) -> Faults:
     for name in sorted(step.outputs):
+        entry = at_key(f"{at}.output_map", name)
         spec = model.outputs_by_name.get(name)
-        if spec is None:
-            raise invalid(
-                f"in ensemble {ensemble.name}, ensemble tensor {step.outputs[name]} is mapped from non-existing output "
-                f"{name} in model {model.name}"
-            )
-        _check_agrees(ensemble, step.outputs[name], model, spec, known)
+        if spec is not None:
+            yield from _tensor_faults(ensemble, entry, step.outputs[name], model, spec, known)
+            continue
+        yield ConfigFault(
+            entry,
+            f"in ensemble {ensemble.name}, ensemble tensor {step.outputs[name]} is mapped from non-existing output "
+            f"{name} in model {model.name}",
+            expected=f"one of {', '.join(model.outputs_by_name)}",
+        )
 
 
-def _check_agrees(
-    ensemble: ModelSpec, tensor: str, model: ModelSpec, spec: TensorSpec, known: dict[str, _Known]
-) -> None:
+def _tensor_faults(
+    ensemble: ModelSpec, at: str, tensor: str, model: ModelSpec, spec: TensorSpec, known: dict[str, _Known]
+) -> Faults:
     """Compare a model's input or output with what is known of the ensemble's tensor, or make that known."""
     said = _Known(model.name, spec.datatype, spec.shape, model.max_batch_size > 0)
     first = known.setdefault(tensor, said)
     where = f"in ensemble {ensemble.name}, ensemble tensor {tensor}: "
     if first.datatype != said.datatype:
-        raise invalid(
-            f"{where}inconsistent data type: {to_config(first.datatype)} is inferred from model {first.model} while "
-            f"{to_config(said.datatype)} is inferred from model {said.model}"
+        theirs = to_config(first.datatype)
+        yield ConfigFault(
+            at,
+            f"{where}inconsistent data type: {theirs} is inferred from model {first.model} while "
+            f"{to_config(said.datatype)} is inferred from model {said.model}",
+            expected=f"a tensor of {theirs}",
         )
     # A model without batching may take the batch dimension for one of its own.
     if not _agree(first.dims, said.dims) and not _agree(first.full_dims, said.full_dims):
-        raise invalid(
+        yield ConfigFault(
+            at,
             f"{where}inconsistent shape: {shape_text(first.full_dims)} is inferred from model {first.model} while "
-            f"{shape_text(said.full_dims)} is inferred from model {said.model}"
+            f"{shape_text(said.full_dims)} is inferred from model {said.model}",
+            expected=f"a tensor of shape {shape_text(first.full_dims)}",
         )
 
 
@@ -110,31 +136,31 @@ def _agree(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     )
 
 
-def _check_origins(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], models: Mapping[str, ModelSpec]) -> bool:
-    """Check that no step, nor the answer, joins tensors of different decoupled steps; True where there is one at all."""
+def _origin_faults(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], models: Mapping[str, ModelSpec]) -> Faults:
+    """No step, nor the answer, joins tensors of different decoupled steps."""
     #: Which decoupled step the responses come from that a tensor belongs to; 0 for the request itself.
     origins = {tensor.name: 0 for tensor in ensemble.inputs}
     open_steps = list(enumerate(steps, 1))
-    decoupled = False
     while open_steps:
         ready = [(number, step) for number, step in open_steps if origins.keys() >= set(step.inputs.values())]
         if not ready:
             # The flow of tensors has been checked before.
-            raise invalid(f"steps of ensemble '{ensemble.name}' wait for each other")
+            yield ConfigFault("ensemble_scheduling", f"steps of ensemble '{ensemble.name}' wait for each other")
+            return
         for number, step in ready:
-            origin = _common(ensemble, step.model, [origins[tensor] for tensor in step.inputs.values()])
-            if models[step.model].decoupled:
-                decoupled, origin = True, number
+            joined = [origins[tensor] for tensor in step.inputs.values()]
+            if len(set(joined)) > 1:
+                yield _joined(ensemble, f"ensemble_scheduling.step[{number - 1}].input_map", step.model)
+            origin = number if models[step.model].decoupled else joined[0]
             origins.update(dict.fromkeys(step.outputs.values(), origin))
         open_steps = [each for each in open_steps if each not in ready]
-    _common(ensemble, ensemble.name, [origins[tensor.name] for tensor in ensemble.outputs])
-    return decoupled
+    if len({origins[tensor.name] for tensor in ensemble.outputs}) > 1:
+        yield _joined(ensemble, "output", ensemble.name)
 
 
-def _common(ensemble: ModelSpec, model: str, origins: list[int]) -> int:
-    if len(set(origins)) > 1:
-        raise invalid(
-            f"in ensemble {ensemble.name}, step of model '{model}' receives inputs originated from different decoupled "
-            "models"
-        )
-    return origins[0] if origins else 0
+def _joined(ensemble: ModelSpec, at: str, model: str) -> ConfigFault:
+    return ConfigFault(
+        at,
+        f"in ensemble {ensemble.name}, step of model '{model}' receives inputs originated from different decoupled models",
+        expected="tensors of one decoupled model",
+    )

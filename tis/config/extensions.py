@@ -11,6 +11,7 @@
                                 0 for any number; decimals are allowed
 `tis.execution_limit_s`         how many seconds a batch may run; its instance is then killed and started anew
 `tis.memory_limit_bytes`        how much memory an instance may have, before a fresh one takes its place
+`tis.reload`                    `unload_first`: what serves goes before it is loaded anew; `beside`, the default: after
 `tis.placement`                 `spread` or `pack`: instances on GPUs are counted in all, see `tis.config.spreading`
 ==============================  =====================================================================================
 
@@ -34,7 +35,12 @@ COVERS: Final = "tis.timeout_covers_execution"
 LOAD_LIMIT: Final = "tis.load_limit_s"
 EXECUTION_LIMIT: Final = "tis.execution_limit_s"
 MEMORY_LIMIT: Final = "tis.memory_limit_bytes"
-KNOWN: Final = (PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, PLACEMENT)
+RELOAD: Final = "tis.reload"
+KNOWN: Final = (
+    *(PAD_INPUTS, BUCKETS, SLICED, GOAL, COVERS, LOAD_LIMIT, EXECUTION_LIMIT, MEMORY_LIMIT, RELOAD),
+    PLACEMENT,
+)
+RELOADS: Final = ("beside", "unload_first")
 BOOLEANS: Final = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 
@@ -59,6 +65,11 @@ def extensions(config: Message) -> ExtensionSpec:
         as_seconds(texts.get(EXECUTION_LIMIT, "")) or 0.0,
         int(memory) if is_number(memory) else 0,
     )
+
+
+def unloads_first(config: Message) -> bool:
+    """True where what serves of a model has to go before the model is loaded anew."""
+    return given(config).get(RELOAD) == "unload_first"
 
 
 def pad_entries(text: str) -> list[tuple[str, str]]:

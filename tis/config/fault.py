@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from tis.config.proto import Message, is_map, is_repeated
 from tis.errors import Code, TisError
 
 
@@ -70,35 +69,3 @@ def tell(faults: Iterable[TisError], report: Report) -> None:
 def at_key(field: str, key: object) -> str:
     """The path of a map's entry."""
     return f"{field}[{json.dumps(str(key), ensure_ascii=False)}]"
-
-
-def raised(config: Message, field: str, check: Callable[[], None]) -> Iterator[TisError]:
-    """The first fault of a check that raises it; its place is a value below `field` that the text quotes, or `field`."""
-    try:
-        check()
-    except ConfigFault as fault:
-        yield fault
-    except TisError as error:
-        quoted = (path for path, value in _texts(config, "", field) if f"'{value}'" in error.message)
-        # What is called so is at fault, not its name.
-        yield ConfigFault(next(quoted, field).removesuffix(".name"), error.message, code=error.code)
-
-
-def _texts(message: Message, prefix: str, below: str) -> Iterator[tuple[str, str]]:
-    """Every text in a message with its path; of a path that is given, what is below that only."""
-    for field, value in message.ListFields():
-        path = prefix + field.name
-        if not f"{path}.".startswith(f"{below}.") and not f"{below}.".startswith(f"{path}.") and below:
-            continue
-        if is_map(field):
-            items = [(at_key(path, key), value[key]) for key in value]
-        elif is_repeated(field):
-            items = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-        else:
-            items = [(path, value)]
-        for at, item in items:
-            if field.message_type is None or isinstance(item, str):
-                if isinstance(item, str) and (prefix or field.name not in ("name", "platform", "backend")):
-                    yield at, item
-            elif hasattr(item, "ListFields"):
-                yield from _texts(item, f"{at}.", "")

@@ -12,7 +12,7 @@ from tis.config.check_extensions import check_extensions
 from tis.config.check_io import check_io
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE, completed, merged
 from tis.config.defaults import with_instance_groups
-from tis.config.fault import Report, raise_it, raised, tell
+from tis.config.fault import Report, raise_it
 from tis.config.proto import Message
 from tis.config.refused import check_supported
 from tis.config.spreading import GpuRoom, spread, wants_spreading
@@ -98,8 +98,7 @@ def resolved(
     check_config(config, report)
     check_supported(config, report)
     check_io(config, report)
-    tell(raised(config, "parameters", lambda: check_extensions(config)), report)
+    check_extensions(config, report)
     if signature is not None:
-        told = signature
-        tell(raised(config, "", lambda: check_agreement(config, told)), report)
+        check_agreement(config, signature, report)
     return config

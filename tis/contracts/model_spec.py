@@ -55,6 +55,10 @@ class InstanceSpec(msgspec.Struct, frozen=True):
     #: The host policy that the group names; empty: the one named after its kind.
     host_policy: str = ""
 
+    def is_but_for_its_name(self, other: "InstanceSpec") -> bool:
+        """True where a process that is the one may go on as the other."""
+        return msgspec.structs.replace(self, name=other.name) == other
+
 
 class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     """A model version, completed and checked."""

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from tis.config.backends import ENSEMBLE_PLATFORM
 from tis.config.completion import needs_completion
 from tis.config.ensemble_steps import check_steps
-from tis.config.fault import ConfigFault, Place, raised, tell
+from tis.config.fault import ConfigFault, Place
 from tis.config.labels import check_labels
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings, resolved, with_placement
@@ -210,8 +210,7 @@ class _ModelInspection:
             elif model.spec is not None:
                 known[step.model] = model.spec
         if all(step.model in known for step in spec.ensemble.steps):
-            config = self._definition.config
-            tell(raised(config, "ensemble_scheduling", lambda: _fit_together(spec, known)), self._report)
+            check_steps(spec, known, self._report)
 
     def lacks(self, version: int) -> bool:
         """True where a version would not be served."""
@@ -264,10 +263,6 @@ class _ModelInspection:
                 version=self._version,
             )
         )
-
-
-def _fit_together(ensemble: ModelSpec, models: dict[str, ModelSpec]) -> None:
-    check_steps(ensemble, models)
 
 
 def completed_by_file(

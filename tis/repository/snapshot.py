@@ -61,6 +61,10 @@ class Snapshot:
     #: The newest time of change among its files and directories, in seconds since 1970.
     newest_s: float = field(compare=False)
 
+    def of_version(self, version: int) -> str:
+        """The same for the same files of a version, wherever they lie, common ones such as labels among them."""
+        return hashlib.sha256(f"{self.versions.get(version, '')} {self.rest}".encode()).hexdigest()
+
     def difference(self, later: "Snapshot") -> Difference:
         """What has changed since."""
         numbers = self.versions.keys() | later.versions.keys()

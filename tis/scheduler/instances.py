@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from tis.contracts.model_spec import InstanceSpec
+from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.scheduler.queued import QueuedRequest
 
 #: How long before the expected end of a batch the next one is handed over.
@@ -110,6 +110,9 @@ class Instances:
         if instance is None:
             instance = self._by_peer[peer] = self._idle[peer] = Instance(peer, spec)
         return instance
+
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances from now on."""
 
     def remove(self, peer: int) -> Instance | None:
         """An instance has gone; returns it with the batches that it had."""

@@ -21,7 +21,7 @@ class LimitedInstances(Instances):
     def __init__(self, limiter: RateLimiter, spec: ModelSpec) -> None:
         super().__init__(ahead=False)
         self._limiter: Final = limiter
-        self._spec: Final = spec
+        self._spec = spec
         self._turns: dict[Instance, Turn] = {}
         #: Idle instances, the one that has run least first; an entry is void where the instance is not idle since then.
         self._least: list[tuple[int, int, Instance]] = []
@@ -33,12 +33,23 @@ class LimitedInstances(Instances):
         known = self.get(peer)
         if known is not None:
             return known
-        if not len(self):
-            self._limiter.register(self._spec.identity, self._spec.instances)
         instance = super().add(peer, spec)
+        if len(self) == 1 or spec not in self._spec.instances:
+            # One that comes while others serve is not in the specification yet.
+            self._register()
         self._turns[instance] = self._limiter.enter(self._spec.identity, spec)
         self._note_idle(instance)
         return instance
+
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances: they need other resources."""
+        self._spec = spec
+        if len(self):
+            self._register()
+
+    def _register(self) -> None:
+        """What is there counts, and what should be."""
+        self._limiter.register(self._spec.identity, [*self._spec.instances, *(each.spec for each in self)])
 
     def remove(self, peer: int) -> Instance | None:
         """An instance has gone."""
@@ -48,6 +59,8 @@ class LimitedInstances(Instances):
             self._limiter.leave(self._turns.pop(instance))
             if not len(self):
                 self._limiter.unregister(self._spec.identity)
+            elif instance.spec not in self._spec.instances:
+                self._register()
         return instance
 
     def retire(self, peer: int) -> Instance | None:

@@ -176,6 +176,11 @@ class ModelScheduler:
         if len(self.instances) > known:
             self._queue.instance_added(instance)
 
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances; they come and leave by themselves."""
+        self.spec = spec
+        self.instances.respecified(spec)
+
     def retire_instance(self, peer: int) -> None:
         """An instance gets nothing new from now on; sequences that it has begun go on there."""
         instance = self.instances.retire(peer)

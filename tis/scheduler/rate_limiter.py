@@ -79,8 +79,8 @@ class RateLimiter:
     # ---- who takes part --------------------------------------------------------------------------------------------
 
     def register(self, owner: ModelKey, specs: Iterable[InstanceSpec]) -> None:
-        """A model's instances count for what there is of each resource, whether they are up or not."""
-        self._models[owner] = _Model(most_needed(specs))
+        """A model's instances count for what there is of each resource, whether they are up or not; may be called again."""
+        self._models.setdefault(owner, _Model()).most = most_needed(specs)
         self._count()
 
     def unregister(self, owner: ModelKey) -> None:

@@ -84,6 +84,8 @@ class Registry:
                 self._current[key] = self._loads[entry.spec.load]
             elif self._is_changed_ensemble(model, entry.spec):
                 self._current[key] = self._loads[entry.spec.load] = self._make(entry.spec)
+            elif entry.spec != model.spec:
+                model.respecified(entry.spec)
             elif not entry.ready:
                 failed.append(model)
         for key in [key for key in self._current if key not in listed]:

@@ -131,6 +131,10 @@ class Relaying:
         """An instance has died."""
         return self._inner.instance_gone(peer, reason, now_ns)
 
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances."""
+        self._inner.respecified(spec)
+
     def retire_instance(self, peer: int) -> None:
         """An instance gets nothing new from now on."""
         self._inner.retire_instance(peer)

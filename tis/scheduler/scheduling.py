@@ -62,6 +62,9 @@ class Scheduling(Protocol):
     def instance_gone(self, peer: int, reason: str, now_ns: int) -> Iterable[Decision]:
         """An instance has died."""
 
+    def respecified(self, spec: ModelSpec) -> None:
+        """The specification has other instances; they come and leave by themselves."""
+
     def retire_instance(self, peer: int) -> None:
         """An instance gets nothing new from now on; it ends what it has."""
 

@@ -1,10 +1,14 @@
-"""One load of a model: the versions that it brings up, all of them or none. Decides nothing about what was served before."""
+"""One load of a model: the versions that it brings up and those that it changes in place, all of them or none.
 
-from collections.abc import Callable
+Decides nothing about what was served before.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
+from tis.supervisor.instance_change import InstanceChange
 from tis.supervisor.version import ModelVersion, State
 
 _log = get_logger(__name__)
@@ -20,6 +24,7 @@ class LoadAttempt:
         numbers: tuple[int, ...],
         retries: int,
         ended: Callable[["LoadAttempt"], None],
+        changes: Sequence[InstanceChange] = (),
     ) -> None:
         self.definition: Final = definition
         self._make = make
@@ -27,6 +32,8 @@ class LoadAttempt:
         self._ended = ended
         self._over = False
         self.versions: dict[int, ModelVersion] = {}
+        #: What becomes of versions that go on.
+        self.changes: Final = tuple(changes)
         for number in numbers:
             self._add(number)
 
@@ -39,6 +46,8 @@ class LoadAttempt:
         self._begin = begin
         for version in list(self.versions.values()):
             begin(version)
+        for change in self.changes:
+            change.begin(self._settle)
         self._settle()
 
     @property
@@ -46,12 +55,37 @@ class LoadAttempt:
         """Versions that could not be loaded."""
         return [version for version in self.versions.values() if version.state is State.UNAVAILABLE]
 
+    @property
+    def has_failed(self) -> bool:
+        """True where a version could not be loaded, or one that goes on could not be changed."""
+        return bool(self.failed) or any(change.failure for change in self.changes)
+
+    def commit(self) -> dict[int, ModelVersion]:
+        """Everything has succeeded; gives the versions that there are now."""
+        for change in self.changes:
+            change.commit()
+        return {**self.versions, **{change.version.version: change.version for change in self.changes}}
+
+    def revert(self) -> None:
+        """Something has failed: what goes on does so as it was, and what was only just loaded is dropped."""
+        for change in self.changes:
+            change.revert()
+            if change.failure and change.version.state is State.READY:
+                # Triton's index says so, too.
+                change.version.reason = change.failure
+        for version in self.versions.values():
+            if version.state is State.READY:
+                version.discard(lambda: None)
+
     def failure_text(self) -> str:
         """What Triton says of it to whoever asked for the load."""
+        reasons = {version: version.reason for version in self.failed}
+        reasons |= {change.version: change.failure for change in self.changes if change.failure}
         told = "".join(
-            f"version {version.version} is at UNAVAILABLE state: {version.reason};\n" for version in self.failed
+            f"version {version.version} is at {version.state.name} state: {reasons[version]};"
+            for version in sorted(reasons, key=lambda each: -each.version)
         )
-        return f"load failed for model '{self.definition.name}': {told}"
+        return f"load failed for model '{self.definition.name}': {told}\n"
 
     def _settle(self) -> None:
         if self._over:
@@ -62,6 +96,7 @@ class LoadAttempt:
                 _log.warning("loading '%s' version %d again", version.name, version.version)
                 self._add(version.version)
                 self._begin(self.versions[version.version])
-        if all(version.state in (State.READY, State.UNAVAILABLE) for version in self.versions.values()):
+        loaded = all(version.state in (State.READY, State.UNAVAILABLE) for version in self.versions.values())
+        if loaded and all(change.is_settled for change in self.changes):
             self._over = True
             self._ended(self)

@@ -9,7 +9,11 @@ from tis.supervisor.version import ModelVersion, State
 
 
 def follow_steps(
-    versions: Iterable[ModelVersion], failed: Mapping[str, str], unread: Iterable[str], unloaded: Collection[str] = ()
+    versions: Iterable[ModelVersion],
+    failed: Mapping[str, str],
+    unread: Iterable[str],
+    unloaded: Collection[str] = (),
+    coming: Collection[str] = (),
 ) -> None:
     """Let every ensemble follow the state of its steps' models, those it contains first.
 
@@ -18,6 +22,7 @@ def follow_steps(
         failed: models without any version, and why.
         unread: those of them of which not even the config could be taken: for an ensemble they do not exist.
         unloaded: models that somebody has unloaded.
+        coming: models whose directories are being read to load them.
     """
     models: dict[str, list[ModelVersion]] = {name: [] for name in failed if name not in set(unread)}
     ensembles: list[EnsembleVersion] = []
@@ -28,7 +33,7 @@ def follow_steps(
     # An ensemble may be a step of another one: what changes one may change the next.
     changed = True
     while changed:
-        changed = any(_follow(each, models, failed, unloaded) for each in ensembles)
+        changed = any(_follow(each, models, failed, unloaded, coming) for each in ensembles)
 
 
 def _follow(
@@ -36,9 +41,10 @@ def _follow(
     models: Mapping[str, list[ModelVersion]],
     failed: Mapping[str, str],
     unloaded: Collection[str],
+    coming: Collection[str],
 ) -> bool:
     try:
-        ready = _ready_models(ensemble, models, failed)
+        ready = _ready_models(ensemble, models, failed, coming)
     except TisError as error:
         if ensemble.completed and any(name in unloaded for name, _ in ensemble.steps):
             return ensemble.lose_step()
@@ -47,7 +53,10 @@ def _follow(
 
 
 def _ready_models(
-    ensemble: EnsembleVersion, models: Mapping[str, list[ModelVersion]], failed: Mapping[str, str]
+    ensemble: EnsembleVersion,
+    models: Mapping[str, list[ModelVersion]],
+    failed: Mapping[str, str],
+    coming: Collection[str],
 ) -> dict[str, ModelSpec] | None:
     """The newest ready version of each step's model; None while one of them loads.
 
@@ -55,7 +64,7 @@ def _ready_models(
         TisError: INVALID_ARG for a step that there is no ready version for, in Triton's words.
     """
     for name, _ in ensemble.steps:
-        if name not in models:
+        if name not in models and name not in coming:
             raise invalid(f"ensemble {ensemble.name} contains models that are not available or ambiguous: {name}")
     last = _circle(ensemble.name, ensemble.name, models, set())
     if last is not None:
@@ -63,11 +72,12 @@ def _ready_models(
         raise invalid(f"circular dependency between ensembles: {circle}")
     found: dict[str, ModelSpec] = {}
     for name, required in ensemble.steps:
-        ready = [version for version in models[name] if version.state is State.READY]
+        known = models.get(name, [])
+        ready = [version for version in known if version.state is State.READY]
         if not ready:
-            if any(version.state is State.LOADING for version in models[name]):
+            if name in coming or any(version.state is State.LOADING for version in known):
                 return None
-            raise _nothing_loaded(ensemble.name, name, models[name], failed)
+            raise _nothing_loaded(ensemble.name, name, known, failed)
         if required >= 0 and all(version.version != required for version in ready):
             raise invalid(
                 f"ensemble '{ensemble.name}' depends on '{name}' whose required version {required} is not loaded."

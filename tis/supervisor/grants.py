@@ -1,5 +1,6 @@
 """Which process holds which ranges of the pool. Pure bookkeeping; when a dead one's come free is `departures.py`."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from tis_shm.buddy import BuddyAllocator
@@ -37,6 +38,15 @@ class Grants:
     def granted_bytes(self, peer: int) -> int:
         """How much a worker has been granted."""
         return sum(grant.size_bytes for grant in self._of_peer.get(peer, ()))
+
+    def give_back(self, peer: int, offered: Sequence[tuple[int, int]]) -> list[Grant]:
+        """Take back ranges that a worker offers. What it does not hold, such as after its death, is left alone."""
+        held = self._of_peer.get(peer, [])
+        taken = [Grant(*each) for each in offered if Grant(*each) in held]
+        for grant in taken:
+            held.remove(grant)
+            self._rest.free(grant.offset)
+        return taken
 
     def reclaim(self, peer: int) -> list[Grant]:
         """Take back the ranges of a dead worker that nobody reads any more. A frontend's place keeps its range."""

@@ -1,4 +1,4 @@
-"""Loading models: reads their directories and brings up new versions beside the old ones, which `unloader.py` lets go.
+"""Loading models: has their directories read and brings up new versions beside the old ones, which `unloader.py` lets go.
 
 A load is of all versions that the policy selects, or of none: where one fails, what served before goes on serving. Loads
 and unloads of one model happen one after the other; those of different models do not wait for each other.
@@ -6,29 +6,32 @@ and unloads of one model happen one after the other; those of different models d
 
 import shutil
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from tis.config.completion import DEFAULT_MAX_BATCH_SIZE
+from tis.config.extensions import RELOAD, unloads_first
 from tis.config.proto import Message
 from tis.config.resolve import Surroundings
 from tis.config.spreading import GpuRoom, wants_spreading
 from tis.contracts.resources import check_resources
 from tis.errors import TisError, internal, invalid, unavailable
 from tis.log import get_logger
-from tis.repository.definition import ModelDefinition, read_definition
-from tis.repository.layout import DUPLICATE_REASON, ModelDirectory, find, model_directory, scan
-from tis.repository.snapshot import Contents, Snapshot, snapshot
+from tis.repository.definition import ModelDefinition
+from tis.repository.layout import DUPLICATE_REASON, scan
+from tis.repository.snapshot import Snapshot
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
 from tis.supervisor.attempt import LoadAttempt
 from tis.supervisor.ensemble_version import EnsembleVersion
+from tis.supervisor.errands import Errands
 from tis.supervisor.index import reason_shown
 from tis.supervisor.machine import backend_uses_gpu
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
+from tis.supervisor.reading import LoadOrder, ModelRead, ModelReader, NotFound, Unreadable
+from tis.supervisor.reloading import changed_count, check_changes, differs, going_on
 from tis.supervisor.served_model import ServedModel
 from tis.supervisor.unloader import Unloader
 from tis.supervisor.version import ModelVersion, State
@@ -40,38 +43,27 @@ Done = Callable[[TisError | None], None]
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class LoadOrder:
-    """A wish to have a model loaded."""
-
-    name: str
-    #: Somebody asked for this very model; else an ensemble needs it.
-    explicit: bool = True
-    #: A config in JSON in place of the file's, and a directory in place of the model's own.
-    config: str = ""
-    folder: Path | None = None
-    #: Load it though its files look as they did.
-    force: bool = False
-    #: Ensembles on the way here: a circle of them loads once.
-    within: frozenset[str] = field(default_factory=frozenset)
-
-    @property
-    def changes_files(self) -> bool:
-        """True where it is to be loaded though the model's own files may be as they were."""
-        return bool(self.config) or self.folder is not None or self.force
+def _told(_error: TisError | None) -> None:
+    """Nobody waits for it; what went wrong has been logged where it did."""
 
 
 class Loader:
     """Brings models up."""
 
-    def __init__(self, host: VersionHost, settings: ServerSettings, models: Models, publication: Publication) -> None:
+    def __init__(
+        self,
+        host: VersionHost,
+        settings: ServerSettings,
+        models: Models,
+        publication: Publication,
+        errands: Errands,
+    ) -> None:
         self._host: Final = host
         self._settings: Final = settings
         self._models: Final = models
         self._publication: Final = publication
-        self.repositories: Final = [Path(each) for each in settings.model_repositories]
-        self.config_name: Final = settings.model_config_name
-        self._contents: Final = Contents()
+        self._errands: Final = errands
+        self.reader: Final = ModelReader(settings)
         self.unloader: Final = Unloader(models, publication)
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
@@ -89,58 +81,76 @@ class Loader:
         named = settings.model_control_mode == "explicit" and settings.startup_models != ("*",)
         with self._models.held_back():
             if named:
-                for name in settings.startup_models:
-                    self.load(LoadOrder(name), _told)
+                self.load_all([LoadOrder(name) for name in settings.startup_models])
                 return
-            scanned = scan(self.repositories, config_name=self.config_name)
+            scanned = scan(self.reader.repositories, config_name=self.reader.config_name)
             for name in scanned.duplicates:
                 self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
-            for name in scanned.models:
-                # An ensemble before it may have brought it along: then this waits, and finds nothing changed.
-                self.load(LoadOrder(name), _told)
+            self.load_all([LoadOrder(name) for name in scanned.models])
 
     def load(self, order: LoadOrder, done: Done) -> None:
-        """Load a model, or load it anew where it has changed; `done` is called once, perhaps at once."""
-        model = self._models.get(order.name)
-        if model is not None and model.busy:
-            model.afterwards.append(lambda: self.load(order, done))
-            return
-        try:
-            directory = self._directory(order)
-        except TisError as error:
-            _log.error("failed to poll model '%s': %s", order.name, error.message)
-            if order.folder is not None:
-                shutil.rmtree(order.folder, ignore_errors=True)
-            if model is not None:
-                self._note_failure(model)
-                self._models.changed()
-            done(_poll_failure(order.name))
-            return
-        self._load(self._models.at(order.name), directory, order, done)
+        """Load a model, or load it anew where it has changed; `done` is called once."""
+        self.load_all([order], done)
 
-    def _directory(self, order: LoadOrder) -> ModelDirectory:
-        if order.folder is None:
-            return find(self.repositories, order.name, config_name=self.config_name)
-        return model_directory(order.folder, self.config_name, name=order.name)
+    def load_all(self, orders: Iterable[LoadOrder], done: Done = _told) -> None:
+        """Load models that are read first and looked at together; `done` is called once for each.
 
-    def _load(self, model: ServedModel, directory: ModelDirectory, order: LoadOrder, done: Done) -> None:
+        One that has a load in progress waits for its end, as where an ensemble has brought it along: then it finds nothing
+        changed.
+        """
+        free: list[LoadOrder] = []
+        for order in orders:
+            model = self._models.expected(order.name)
+            if model.busy:
+                model.afterwards.append(partial(self.load, order, done))
+            else:
+                model.is_read = True
+                free.append(order)
+        if free:
+            self._errands.run(
+                lambda: [(order, self.reader.read(order)) for order in free], partial(self._have_read, done)
+            )
+
+    def _have_read(self, done: Done, found: list[tuple[LoadOrder, ModelRead | NotFound | Unreadable]]) -> None:
+        models = [self._models.expected(order.name) for order, _ in found]
+        with self._models.held_back():
+            for model, (order, read) in zip(models, found, strict=True):
+                model.is_read = False
+                if isinstance(read, ModelRead):
+                    self._load(model, read.definition, read.files, order, done)
+                elif isinstance(read, Unreadable):
+                    self._not_taken(model, read.error, order, done)
+                else:
+                    self._not_found(model, read.error, order, done)
+        for model in models:
+            self._next(model)
+
+    def _not_found(self, model: ServedModel, error: TisError, order: LoadOrder, done: Done) -> None:
+        _log.error("failed to poll model '%s': %s", order.name, error.message)
+        if order.folder is not None:
+            shutil.rmtree(order.folder, ignore_errors=True)
+        self._note_failure(model)
+        self._models.tidy()
+        done(_poll_failure(order.name))
+
+    def _not_taken(self, model: ServedModel, error: TisError, order: LoadOrder, done: Done) -> None:
+        self._take(model, order)
+        self._unreadable(model, error, reason_shown(error))
+        model.drop_sent_files()
+        done(_poll_failure(order.name))
+
+    def _take(self, model: ServedModel, order: LoadOrder) -> None:
         model.explicit = model.explicit or order.explicit
         model.is_forgotten = False
         if order.folder is not None:
             model.sent_folders.add(order.folder)
-        try:
-            files = snapshot(directory, self._contents)
-            definition = read_definition(
-                directory, auto_complete=self._settings.auto_complete_config, override=order.config or None
-            )
-        except TisError as error:
-            self._unreadable(model, error, reason_shown(error))
-            model.drop_sent_files()
-            self._models.changed()
-            done(_poll_failure(order.name))
-            return
+
+    def _load(
+        self, model: ServedModel, definition: ModelDefinition, files: Snapshot, order: LoadOrder, done: Done
+    ) -> None:
+        self._take(model, order)
         model.unread = None
-        if model.serves and not order.changes_files and not _differs(model, files, definition):
+        if model.serves and not order.changes_files and not differs(model, files, definition):
             done(None)
             return
         try:
@@ -152,6 +162,29 @@ class Loader:
         _warn(definition)
         self._attempt(model, definition, numbers, files, order, done)
 
+    def resize(self, name: str, group: str, count: int, done: Done) -> None:
+        """Give a group of a model another number of instances, until the model is loaded anew; `done` as in `load`.
+
+        Raises:
+            TisError: there is no such model or group.
+        """
+        model = self._models.get(name)
+        if model is not None and model.busy:
+
+            def again() -> None:
+                try:
+                    self.resize(name, group, count, done)
+                except TisError as error:
+                    done(error)
+
+            model.afterwards.append(again)
+            return
+        known = model.definition if model is not None else None
+        where = self._surroundings(known.config) if known is not None else Surroundings()
+        definition = changed_count(model, name, group, count, where)
+        if model is not None and model.files is not None:
+            self._attempt(model, definition, tuple(model.versions), model.files, LoadOrder(name), done)
+
     def _attempt(
         self,
         model: ServedModel,
@@ -161,16 +194,21 @@ class Loader:
         order: LoadOrder,
         done: Done,
     ) -> None:
-        surroundings = self._surroundings(definition.config)
+        staying = going_on(model, files, definition, numbers)
+        surroundings = self._surroundings(definition.config, staying)
         is_ensemble = definition.config.HasField("ensemble_scheduling")
         kind = EnsembleVersion if is_ensemble else ModelVersion
         try:
+            changes = [version.change_to(definition, surroundings) for version in staying]
+            if self._settings.rate_limit == "execution_count":
+                check_changes(changes, self._models.versions, self._settings.rate_limit_resources)
             attempt = LoadAttempt(
                 definition,
-                lambda number: kind(self._host, definition, number, surroundings),
-                numbers,
+                lambda number: kind(self._host, definition, number, surroundings, files.of_version(number)),
+                tuple(number for number in numbers if all(number != each.version for each in staying)),
                 self._settings.model_load_retry_count,
                 lambda ended: self._ended(model, ended, files, done),
+                changes,
             )
         except TisError as error:
             self._without_versions(model, definition.located(error))
@@ -181,8 +219,25 @@ class Loader:
             self._load_steps(attempt, order)
         model.attempt = attempt
         model.failure = ""
-        attempt.begin(self._begin)
+        if unloads_first(definition.config) and attempt.versions and len(model.versions) > len(staying):
+            self._make_room(model, attempt, [each for each in model.versions.values() if each not in staying])
+        else:
+            attempt.begin(self._begin)
         self._models.changed()
+
+    def _make_room(self, model: ServedModel, attempt: LoadAttempt, old: list[ModelVersion]) -> None:
+        """Let the versions that are to be loaded anew go first, with all their memory."""
+        _log.info("'%s' is unloaded before it is loaded anew, as its %s says", model.name, RELOAD)
+        model.versions = {number: version for number, version in model.versions.items() if version not in old}
+        model.unloaded.update(version.version for version in old)
+        model.awaited = max(attempt.versions)
+
+        def gone() -> None:
+            if not self._host.stop_has_begun:
+                attempt.begin(self._begin)
+                self._models.changed()
+
+        self.unloader.leave(model, old, gone)
 
     def _load_steps(self, attempt: LoadAttempt, order: LoadOrder) -> None:
         """An ensemble brings the models of its steps along."""
@@ -222,17 +277,21 @@ class Loader:
         """A load has ended: put the new versions in the place of the old ones, or drop them."""
         model.attempt = None
         model.last_failed = False
+        model.awaited, made_room = 0, model.awaited
         if attempt.failed:
             self._note_failure(model)
         error: TisError | None = None
-        if attempt.failed:
+        if attempt.has_failed:
             error = invalid(attempt.failure_text())
             self._drop(model, attempt)
+            if made_room:
+                _log.error("'%s' is not served: what served before had to go first, as its %s says", model.name, RELOAD)
         else:
-            old = list(model.versions.values())
-            model.unloaded.update(model.versions)
-            model.versions = dict(attempt.versions)
-            model.unloaded.difference_update(attempt.versions)
+            before = model.versions
+            model.versions = attempt.commit()
+            old = [version for version in before.values() if version not in model.versions.values()]
+            model.unloaded.update(before)
+            model.unloaded.difference_update(model.versions)
             model.definition, model.files = attempt.definition, files
             for version in model.versions.values():
                 # What becomes of it later concerns everybody, not this load.
@@ -246,10 +305,8 @@ class Loader:
 
     def _drop(self, model: ServedModel, attempt: LoadAttempt) -> None:
         """The load has failed: none of its versions serves. Where none served before either, they tell why."""
-        for version in attempt.versions.values():
-            if version.state is State.READY:
-                version.discard(lambda: None)
-        if not model.serves:
+        attempt.revert()
+        if not model.serves and attempt.versions:
             model.versions = {number: each for number, each in attempt.versions.items() if each in attempt.failed}
 
     def _note_failure(self, model: ServedModel) -> None:
@@ -279,11 +336,13 @@ class Loader:
         while model.afterwards and not model.busy:
             model.afterwards.popleft()()
 
-    def _surroundings(self, config: Message) -> Surroundings:
+    def _surroundings(self, config: Message, staying: Sequence[ModelVersion] = ()) -> Surroundings:
+        """What a load finds; those that stay may have other places then."""
         backend, machine = str(config.backend), self._host.machine
         rooms: tuple[GpuRoom, ...] = ()
         if wants_spreading(config) and len(machine.gpus) > 1:
-            there = [each for each in self._models.versions if each.state is not State.UNAVAILABLE]
+            living = [each for each in self._models.versions if each not in staying]
+            there = [each for each in living if each.state is not State.UNAVAILABLE]
             rooms = machine.rooms([instance for each in there for instance in each.spec.instances])
         return Surroundings(
             gpu_count=len(machine.gpus),
@@ -294,20 +353,6 @@ class Loader:
             auto_complete=self._settings.auto_complete_config,
             default_max_batch_size=_default_max_batch_size(self._settings, backend),
         )
-
-
-def _differs(model: ServedModel, files: Snapshot, definition: ModelDefinition) -> bool:
-    """True where the files are not those that the model was loaded from; a config that says the same does not count."""
-    if model.files is None or model.definition is None:
-        return True
-    difference = model.files.difference(files)
-    if difference.rest or difference.versions:
-        return True
-    return difference.config and bool(model.definition.config != definition.config)
-
-
-def _told(error: TisError | None) -> None:
-    """Nobody waits for it; what went wrong has been logged where it did."""
 
 
 def _poll_failure(name: str) -> TisError:

@@ -1,4 +1,4 @@
-"""The supervisor's event loop: file descriptors, timers, signals. Knows nothing of what they mean.
+"""The supervisor's event loop: descriptors, timers, signals, what threads hand over. Knows nothing of what they mean.
 
 Signal handlers only write a byte (Python's wake-up descriptor does it); the work is done in the loop's turn.
 """
@@ -9,11 +9,15 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from typing import Final
 
 Callback = Callable[[], None]
+
+#: What a thread writes to wake the loop: no signal's number.
+_HANDED_OVER: Final = b"\0"
 
 
 class Loop:
@@ -26,11 +30,12 @@ class Loop:
         self._order = count()
         self._running = False
         self._on_signal: dict[int, Callback] = {}
+        self._handed_over: deque[Callback] = deque()
         self._wake, self._wake_write = socket.socketpair()
         self._wake.setblocking(False)
         self._wake_write.setblocking(False)
         signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
-        self.add_reader(self._wake.fileno(), self._signals)
+        self.add_reader(self._wake.fileno(), self._woken)
 
     def add_reader(self, fd: int, callback: Callback) -> None:
         """Call back when the descriptor polls readable."""
@@ -45,6 +50,13 @@ class Loop:
     def later(self, delay_s: float, callback: Callback) -> None:
         """Call back once, after a delay."""
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._order), callback))
+
+    def hand_over(self, callback: Callback) -> None:
+        """Call back once, in one of the next turns. The only method that other threads may call."""
+        self._handed_over.append(callback)
+        # A full buffer wakes the loop as well; a closed one means that there is no loop any more.
+        with contextlib.suppress(OSError):
+            self._wake_write.send(_HANDED_OVER)
 
     def on_signal(self, number: signal.Signals, callback: Callback) -> None:
         """Call back, from the loop, after a signal has arrived."""
@@ -78,6 +90,12 @@ class Loop:
         self._wake.close()
         self._wake_write.close()
         self._poll.close()
+
+    def _woken(self) -> None:
+        self._signals()
+        # Those that come meanwhile have written to wake the loop again.
+        for _ in range(len(self._handed_over)):
+            self._handed_over.popleft()()
 
     def _signals(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -6,7 +6,8 @@ from tis.contracts import messages as m
 from tis.errors import TisError, unavailable
 from tis.settings import ServerSettings
 from tis.supervisor.calls import Calls
-from tis.supervisor.loader import Loader, LoadOrder
+from tis.supervisor.loader import Loader
+from tis.supervisor.reading import LoadOrder
 
 _NOT_EXPLICIT = "explicit model load / unload is not allowed if polling is enabled"
 

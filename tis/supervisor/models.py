@@ -36,10 +36,18 @@ class Models:
         """A model, known from now on."""
         return self._models.setdefault(name, ServedModel(name))
 
+    def expected(self, name: str) -> ServedModel:
+        """A model that somebody wants loaded: if it was not known before, only its files make it so for good."""
+        model = self.get(name)
+        if model is None:
+            model = self.at(name)
+            model.is_forgotten = True
+        return model
+
     def forget_when_gone(self, name: str) -> None:
         """The model's directory is gone: so is its name, once nothing of it lives."""
         model = self._models.get(name)
-        if model is None or model.versions or model.attempt is not None:
+        if model is None or model.versions or model.busy:
             return
         model.is_forgotten = True
         self.tidy()
@@ -47,7 +55,7 @@ class Models:
     def tidy(self) -> None:
         """Forget what is to be forgotten and has ended."""
         self._models = {
-            name: model for name, model in self._models.items() if not (model.is_forgotten and not model.leaving)
+            name: model for name, model in self._models.items() if not model.is_forgotten or model.leaving or model.busy
         }
         self.publish()
 
@@ -123,14 +131,15 @@ class Models:
         failed = {model.name: model.failure for model in self if model.failure}
         unread = [model.name for model in self if model.unread is not None]
         unloaded = {model.name for model in self if model.unloaded and not model.serves}
-        follow_steps(self.versions, failed, unread, unloaded)
+        coming = {model.name for model in self if model.is_read}
+        follow_steps(self.versions, failed, unread, unloaded, coming)
         self.publish()
         self.on_settled()
 
     def publish(self) -> None:
         """Tell everybody the table, if there is anything new in it."""
         table = self._table()
-        shown = (table.models, table.unavailable, table.index)
+        shown = (table.models, table.unavailable, table.index, table.awaited)
         if shown != self._shown:
             self._shown = shown
             self._epoch += 1
@@ -149,7 +158,8 @@ class Models:
                 unavailable.append((name, index[-1].reason))
             elif not listed and model.failure and model.unread is None:
                 unavailable.append((name, model.failure))
-        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index))
+        awaited = tuple(sorted((name, model.awaited) for name, model in self._models.items() if model.awaited))
+        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index), awaited)
 
     def _is_live(self, version: ModelVersion, depth: int = 0) -> bool:
         """False while a request would have to wait for an instance to be started again; of an ensemble, in some step."""

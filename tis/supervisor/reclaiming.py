@@ -34,6 +34,11 @@ class Reclaiming:
         else:
             self._departures.quiesced(message.peer, message.gone)
 
+    def given_back(self, message: m.GrantReturn) -> None:
+        """A worker needs ranges no more that it was granted, and nobody reads them."""
+        for grant in self._grants.give_back(message.peer, message.grants):
+            self._pool.punch(*grant)
+
     def _ask_scheduler(self, gone: int, reason: str) -> None:
         self._processes.tell_scheduler(m.PeerDown(gone, reason))
 

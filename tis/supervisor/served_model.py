@@ -21,7 +21,9 @@ class ServedModel:
         self.definition: ModelDefinition | None = None
         #: Versions that serve, or would but for a failure.
         self.versions: dict[int, ModelVersion] = {}
-        #: The load in progress.
+        #: A load in progress has its directory and its config read.
+        self.is_read = False
+        #: The load in progress, once they have been read.
         self.attempt: LoadAttempt | None = None
         #: Versions that finish what they have.
         self.leaving: list[ModelVersion] = []
@@ -31,10 +33,12 @@ class ServedModel:
         self.failure = ""
         #: What the index says of a model whose directory could not be taken at all; None where it could.
         self.unread: str | None = None
-        #: Its directory is gone: it goes, too, when nothing of it lives.
+        #: Its directory is gone, or has not been found yet: it goes, too, when nothing of it lives.
         self.is_forgotten = False
         #: The last load asked for has failed, whatever still serves.
         self.last_failed = False
+        #: The version that comes in the place of one that had to go first; 0 for none.
+        self.awaited = 0
         #: Somebody asked for it by name; else it is there for ensembles.
         self.explicit = False
         #: The files as they were when it was loaded.
@@ -47,7 +51,7 @@ class ServedModel:
     @property
     def busy(self) -> bool:
         """True while a load is in progress."""
-        return self.attempt is not None
+        return self.is_read or self.attempt is not None
 
     @property
     def serves(self) -> bool:

@@ -18,7 +18,9 @@ from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
+from tis.supervisor.errands import Errands
 from tis.supervisor.grants import Grants
+from tis.supervisor.instance_control import serve_instance_control
 from tis.supervisor.live_settings import LiveSettings
 from tis.supervisor.loader import Loader
 from tis.supervisor.loop import Loop
@@ -90,9 +92,11 @@ class Supervisor:
         self._publication = Publication(self.send)
         self.models: Final = Models(self._publication.publish)
         self._processes.workers_up = self.models.peers_up
-        self._loader = Loader(self, settings, self.models, self._publication)
+        self._errands = Errands(self._loop.hand_over)
+        self._loader = Loader(self, settings, self.models, self._publication, self._errands)
         serve_model_control(self.calls, self._loader, settings)
-        self._polling = Polling(settings, self._loader, self.models, self.later)
+        serve_instance_control(self.calls, self._loader, self.models, self.send)
+        self._polling = Polling(settings, self._loader, self.models, self.later, self._errands)
         self._service = Service(systemd or Systemd(), self.later, self.models.counts)
         self._recycling = Recycling(lambda: self.models.versions, self.later)
         self._starting = Starting(
@@ -114,11 +118,13 @@ class Supervisor:
         self._loop.on_signal(signal.SIGINT, lambda: self._stopping.on_signal(signal.SIGINT))
         self._loop.on_signal(signal.SIGHUP, lambda: self._service.hangup(self.reload, self._stopping))
         self._service.begin([self._scheduler, *self._frontends])
+        # What changes after this is told later, if its load has not seen it.
+        self._polling.begin()
+        # Before any process is there: it may find that there is nothing to serve from.
+        self._loader.load_at_start()
         self._scheduler.start()
         self._vigil.begin(time.monotonic(), time.monotonic)
         self._recycling.begin()
-        self._loader.load_at_start()
-        self._polling.begin()
         for place in self._frontends:
             place.start()
         self._loop.run(self._on_control)
@@ -190,13 +196,7 @@ class Supervisor:
     @property
     def _ready(self) -> bool:
         models_ready = self.models.all_ready or not self._settings.strict_readiness
-        return (
-            self._processes.vital_are_up
-            and self._starting.tables_hold
-            and self.models.settled
-            and models_ready
-            and not self._stopping.begun
-        )
+        return self._processes.vital_are_up and self._starting.tables_hold and models_ready and not self._stopping.begun
 
     def _publish_regions(self, table: m.Regions) -> set[int]:
         """Tell frontends and workers the clients' regions; gives the frontends that have been told."""
@@ -238,6 +238,7 @@ class Supervisor:
             m.Loaded: self.models.load_ended,
             m.LoadFailed: self.models.load_ended,
             m.GrantRequest: self._on_grant_request,
+            m.GrantReturn: self._reclaiming.given_back,
             m.Quiesced: self._reclaiming.quiesced,
             m.ServerQuery: self._on_query,
             m.Heartbeat: self._on_heartbeat,
@@ -346,6 +347,7 @@ class Supervisor:
 
     def dismiss(self) -> None:
         """Tell all processes to end, and start none again."""
+        self._errands.close()
         for place in [*self._frontends, self._scheduler]:
             place.dismiss()
         for version in self.models.versions:

@@ -4,6 +4,7 @@ Also what makes room for a newer load of the same version goes this way.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from tis.log import get_logger
@@ -80,11 +81,20 @@ class Unloader:
         for step in sorted(steps):
             self._let_go_unneeded(step)
 
-    def leave(self, model: ServedModel, versions: list[ModelVersion]) -> None:
-        """Let versions finish what they have and end, once nobody sends them more."""
+    def leave(
+        self, model: ServedModel, versions: list[ModelVersion], all_gone: Callable[[], None] = lambda: None
+    ) -> None:
+        """Let versions finish what they have and end, once nobody sends them more; `all_gone` is called when all have."""
+        left = set(versions)
+
+        def left_is(version: ModelVersion) -> None:
+            left.discard(version)
+            if not left:
+                all_gone()
+
         for version in versions:
             if version.state is not State.READY:
-                version.discard(lambda: None)
+                version.discard(partial(left_is, version))
                 continue
             version.state = State.UNLOADING
             model.leaving.append(version)
@@ -94,6 +104,7 @@ class Unloader:
                 model.drop_sent_files()
                 _log.info("successfully unloaded '%s' version %d", version.name, version.version)
                 self._models.tidy()
+                left_is(version)
 
             self._later(version, gone)
 

@@ -13,20 +13,20 @@ from typing import Final
 
 import msgspec
 
+from tis.config.in_place import with_instances_of
 from tis.config.labels import check_labels
 from tis.config.proto import ModelConfig
 from tis.config.resolve import Surroundings, resolved, with_placement
-from tis.config.spec import model_spec
+from tis.config.spec import instances_of, model_spec
 from tis.contracts import messages as m
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis.repository.definition import ModelDefinition
-from tis.repository.fingerprint import fingerprint
 from tis.supervisor.child import Child
+from tis.supervisor.instance_change import InstanceChange
 from tis.supervisor.instances import Changed, InstancePlace, Instances
 from tis.supervisor.limits import limits_of
-from tis.supervisor.placement import Placement
 from tis.supervisor.version_host import VersionHost
 
 #: Why a version that served is not there any more, by Triton's word.
@@ -50,7 +50,12 @@ class ModelVersion:
     """A version of a model that the server should serve."""
 
     def __init__(
-        self, host: VersionHost, definition: ModelDefinition, version: int, surroundings: Surroundings
+        self,
+        host: VersionHost,
+        definition: ModelDefinition,
+        version: int,
+        surroundings: Surroundings,
+        files: str = "",
     ) -> None:
         self._host = host
         self._definition = definition
@@ -63,7 +68,8 @@ class ModelVersion:
         self.reason = ""
         self.completed = False
         self._started_s = 0.0
-        self._files = ""
+        #: Its files, as a digest: what it answers is what it answered while they were the same.
+        self._files: Final = files
         self._stopped = False
         #: It was told to finish what it has, and still has something.
         self.is_busy = False
@@ -75,8 +81,6 @@ class ModelVersion:
         draft = with_placement(definition.config, surroundings)
         #: The draft from the config file, then the completed specification.
         self.spec = model_spec(draft, version=version, model_path=definition.path, load=self.load)
-        #: Where each instance runs, once it has begun to load.
-        self._placements: tuple[Placement, ...] = ()
         #: Why the instance died that died last.
         self._last_death = ""
         self.instances: Final = Instances(host, self._place, len(self.spec.instances), self._instance_died)
@@ -103,21 +107,20 @@ class ModelVersion:
     def start(self) -> None:
         """Begin to load on every instance."""
         self._started_s = time.monotonic()
-        # Before any worker reads them: what changes later is another model.
-        self._files = fingerprint(self._definition.path / str(self.version))
         try:
-            self._placements = self._host.machine.place(self.spec.instances)
-            self._host.machine.check_room(self._placements)
+            placements = self._host.machine.place(self.spec.instances)
+            self._host.machine.check_room(placements)
         except TisError as error:
             self._fail(error)
             return
-        for place in self.instances:
+        for place, where in zip(self.instances, placements, strict=True):
+            place.where = where
             place.start()
 
     def threads(self, peer: int) -> int:
         """How many threads an instance should use."""
         place = self.instances.find(peer)
-        return 1 if place is None else self._placements[place.number].threads
+        return 1 if place is None or place.where is None else place.where.threads
 
     def peers_up(self) -> list[int]:
         """Peer ids of the instances that take batches, or finish what they have."""
@@ -175,27 +178,42 @@ class ModelVersion:
 
         `changed` is told once: when the old one is given nothing more, or why everything stays as it is.
         """
-        self.instances.add(number, changed)
+        self.instances.replace(number, changed)
 
-    def add_instance(self, spec: InstanceSpec, changed: Changed) -> None:
-        """Start a further instance, for a version that serves; `changed` is told when it is up, or why it cannot be."""
-        before = self.spec.instances
-        self.spec = msgspec.structs.replace(self.spec, instances=(*before, spec))
+    def change_to(self, definition: ModelDefinition, surroundings: Surroundings) -> InstanceChange:
+        """A change to the instances that a definition asks for which differs only in these; for a version that serves.
 
-        def done(failure: str) -> None:
-            if failure:
-                self.spec = msgspec.structs.replace(self.spec, instances=before)
-            self.on_settled()
-            changed(failure)
+        Raises:
+            TisError: INVALID_ARG for groups that this machine cannot hold.
+        """
+        placed = with_placement(definition.config, surroundings)
+        config = with_instances_of(ModelConfig.FromString(self.spec.config), placed)
+        data = config.SerializeToString(deterministic=True)
+        spec = msgspec.structs.replace(self.spec, instances=instances_of(config), config=data)
+        return InstanceChange(self, definition, spec)
 
-        self.instances.add(len(before), done)
+    def further_place(self, spec: ModelSpec, number: int) -> InstancePlace:
+        """The place of an instance of a specification that this version is about to have.
 
-    def remove_instance(self, changed: Changed) -> None:
-        """Take the last instance away, for a version that has several; `changed` is told when its process has ended."""
-        *left, _ = self.spec.instances
-        self.spec = msgspec.structs.replace(self.spec, instances=tuple(left))
-        self.instances.remove(len(left), changed)
-        self.on_settled()
+        Raises:
+            TisError: it cannot be where it should, see `Machine.place`.
+        """
+        placements = self._host.machine.place(spec.instances)
+        self._host.machine.check_room(placements[number : number + 1])
+        place = self._made(spec.instances[number], number)
+        place.where = placements[number]
+        place.joins = spec
+        return place
+
+    def rename(self, place: InstancePlace, spec: InstanceSpec) -> None:
+        """An instance that goes on has another name; all else of it is as it was."""
+        place.spec, place.title, place.joins = spec, self._title(spec), None
+        if place.child is not None:
+            place.child.title = place.title
+
+    def adopt(self, definition: ModelDefinition, spec: ModelSpec) -> None:
+        """What is asked for differs from what was in nothing that concerns the instances that are there."""
+        self._definition, self.spec = definition, spec
 
     @property
     def live(self) -> bool:
@@ -224,9 +242,17 @@ class ModelVersion:
     def hello(self, peer: int) -> None:
         """A worker of this version has begun: tell it what to load."""
         place = self.instances.find(peer)
-        if place is not None:
+        if place is not None and (self._stopped or self.instances.is_leaving(place)):
+            # It was told to end before it could hear anything.
+            self._host.end(peer)
+        elif place is not None:
             complete = self._surroundings.auto_complete and not self.completed
-            self._host.send(peer, m.LoadModel(self.spec, place.number, complete))
+            spec = place.joins or self.spec
+            at = spec.instances.index(place.spec) if place.spec in spec.instances else -1
+            if at < 0:
+                # It leaves, and the specification does not have it any more.
+                spec, at = msgspec.structs.replace(spec, instances=(place.spec,)), 0
+            self._host.send(peer, m.LoadModel(spec, at, complete))
 
     def loaded(self, message: m.Loaded) -> None:
         """A worker has loaded the file: complete the config if that is not done, and let it serve."""
@@ -248,7 +274,8 @@ class ModelVersion:
             )
             self.completed = True
             self._host.tell_scheduler(m.Prepare(self.spec))
-        self._host.send(message.peer, m.ServeModel(self.spec))
+        place = self.instances.find(message.peer)
+        self._host.send(message.peer, m.ServeModel((place and place.joins) or self.spec))
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
         """With what tells it from the same version before its files changed, where answers are kept."""
@@ -259,7 +286,7 @@ class ModelVersion:
         error = TisError(Code(message.code), message.text)
         place = self.instances.find(message.peer)
         if place is not None:
-            place.last_words = f"{error.code.spoken}: {error.message}"
+            place.last_words = place.refusal = f"{error.code.spoken}: {error.message}"
         if self.state is State.LOADING:
             self._fail(error)
 
@@ -299,17 +326,20 @@ class ModelVersion:
     # ---- deaths ----------------------------------------------------------------------------------------------------
 
     def _place(self, number: int) -> InstancePlace:
-        spec = self.spec.instances[number]
+        return self._made(self.spec.instances[number], number)
 
+    def _title(self, spec: InstanceSpec) -> str:
+        return f"instance '{spec.name}' of model '{self.name}' version {self.version}"
+
+    def _made(self, spec: InstanceSpec, number: int) -> InstancePlace:
         def launch(peer: int) -> Child:
-            where = self._placements[number]
+            where = place.where or self._host.machine.place((place.spec,))[0]
             environment = self._host.machine.environment(where.instance, where.threads)
             child = self._host.launch_worker(peer, environment, where)
             child.limits = limits_of(self.spec.extensions, self._host.model_load_timeout_s)
             return child
 
-        title = f"instance '{spec.name}' of model '{self.name}' version {self.version}"
-        place = InstancePlace(self._host, number, spec, title, launch)
+        place = InstancePlace(self._host, number, spec, self._title(spec), launch)
         place.on_give_up = self._instance_lost
         return place
 
@@ -340,5 +370,6 @@ class ModelVersion:
         self.state = State.UNAVAILABLE
         self.reason = f"{error.code.spoken}: {error.message}"
         _log.error("failed to load '%s' version %d: %s", self.name, self.version, self.reason)
+        self.instances.abandon("was not waited for, since the version has failed")
         self.stop()
         self.on_settled()

@@ -17,6 +17,10 @@ class VersionHost(InstancesHost, Protocol):
         """Cores and GPUs."""
 
     @property
+    def stop_has_begun(self) -> bool:
+        """Whether the server is on its way out."""
+
+    @property
     def model_load_timeout_s(self) -> float:
         """How long an instance may take to load, unless its model says; 0 for any time."""
 

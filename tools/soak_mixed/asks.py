@@ -31,9 +31,13 @@ class Ask:
     parameters: Parameters = field(default_factory=dict)
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Of the input."""
         return (self.items, 2 if self.datatype == "INT64" else 1)
+
+    def is_right(self, outputs: tuple[bytes, ...]) -> bool:
+        """Whether an answer with these outputs, just come, is the right one."""
+        return outputs == self.expected
 
 
 def pair(first: int, second: int) -> bytes:

@@ -23,12 +23,14 @@ class LostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An answer: the data of each output in the order of their names, or the text of an error."""
+    """An answer: the data of each output in the order of their names, or the code and the text of an error."""
 
     outputs: tuple[bytes, ...] = ()
     error: str | None = None
     request_id: str = ""
     final: bool = True
+    #: Of an error: HTTP's status or the name of gRPC's.
+    code: str = ""
 
 
 class Caller(Protocol):
@@ -59,7 +61,7 @@ class HttpCaller:
             if self._streams is None:
                 self._streams = await asyncio.open_connection(*self._address)
             reader, writer = self._streams
-            writer.write(_http_request(ask, request_id))
+            writer.write(http_request(ask, request_id))
             head = await reader.readuntil(_END)
             headers = dict(line.lower().split(b": ", 1) for line in head[: -len(_END)].split(b"\r\n")[1:])
             body = await reader.readexactly(int(headers[b"content-length"]))
@@ -72,7 +74,7 @@ class HttpCaller:
         length = int(headers.get(HEADER_LENGTH.lower().encode(), len(body)))
         document = json.loads(body[:length])
         if "error" in document:
-            return Told(error=document["error"])
+            return Told(error=document["error"], code=head.split(b" ", 2)[1].decode())
         outputs, at = {}, length
         for entry in document["outputs"]:
             size_bytes = entry["parameters"]["binary_data_size"]
@@ -91,8 +93,9 @@ class GrpcCaller:
     """A channel of its own."""
 
     def __init__(self, host: str, port: int) -> None:
-        # Without these options all channels to one address would share a connection.
-        self._channel: Final = grpc.aio.insecure_channel(f"{host}:{port}", [("grpc.use_local_subchannel_pool", 1)])
+        # Without the first all channels to one address would share a connection.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
+        self._channel: Final = grpc.aio.insecure_channel(f"{host}:{port}", options)
         self._infer: Final = self._channel.unary_unary(f"{_SERVICE}/ModelInfer")
         self._stream: Final = self._channel.stream_stream(f"{_SERVICE}/ModelStreamInfer")
 
@@ -149,7 +152,8 @@ def message(ask: Ask, request_id: str) -> Any:
     return request
 
 
-def _http_request(ask: Ask, request_id: str) -> bytes:
+def http_request(ask: Ask, request_id: str) -> bytes:
+    """The bytes of a request over HTTP, tensors as binary data."""
     entry = {
         "name": ask.input,
         "datatype": ask.datatype,
@@ -183,7 +187,7 @@ def _refused(error: Any) -> Told:
     text = error.details() or ""
     if error.code() is grpc.StatusCode.UNAVAILABLE and _is_transport(text):
         raise LostError(text) from error
-    return Told(error=text)
+    return Told(error=text, code=error.code().name)
 
 
 def _is_transport(text: str) -> bool:

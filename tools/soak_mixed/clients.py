@@ -8,7 +8,7 @@ from typing import Final
 
 from tools.soak_mixed.asks import MAKERS, Ask, in_sequence, talking
 from tools.soak_mixed.callers import Caller, GrpcCaller, HttpCaller, LostError, Told
-from tools.soak_mixed.tally import Outcomes, Tally
+from tools.soak_mixed.tally import End, How, Outcomes
 
 ANSWER_DEADLINE_S: Final = 45.0
 _LONGEST_PATIENCE_S: Final = 0.01
@@ -65,8 +65,7 @@ class Client:
 
     async def _ask(self, ask: Ask, number: int) -> bool:
         """Ask and note what came of it; True for the right answer."""
-        tally = self._outcomes.by_model[ask.model]
-        tally.sent += 1
+        self._outcomes.by_model[ask.model].sent += 1
         request_id = f"soak-{number}" if number % _WITHOUT_ID_EVERY else ""
         began_s = time.monotonic()
         patience_s = ANSWER_DEADLINE_S
@@ -76,27 +75,27 @@ class Client:
             told = await asyncio.wait_for(self._caller.call(ask, request_id), patience_s)
         except TimeoutError:
             if patience_s == ANSWER_DEADLINE_S:
-                tally.wrong.append(f"no answer within {patience_s:g} s to {ask}")
-            else:
-                tally.given_up += 1
-            return False
-        except LostError:
-            tally.lost += 1
+                return self._end(ask, How.WRONG, f"no answer within {patience_s:g} s to {ask}", began_s)
+            return self._end(ask, How.GIVEN_UP, "", began_s)
+        except LostError as error:
+            self._end(ask, How.LOST, str(error), began_s)
             await asyncio.sleep(_PAUSE_S)
             return False
         self._outcomes.longest_s = max(self._outcomes.longest_s, time.monotonic() - began_s)
-        return _note(tally, ask, told, request_id)
+        return self._end(ask, *_how(ask, told, request_id), began_s, told.code)
+
+    def _end(self, ask: Ask, how: How, text: str, sent_s: float, code: str = "") -> bool:
+        self._outcomes.ended(End(self, ask.model, how, text, sent_s, code))
+        return how is How.RIGHT
 
 
-def _note(tally: Tally, ask: Ask, told: Told, request_id: str) -> bool:
+def _how(ask: Ask, told: Told, request_id: str) -> tuple[How, str]:
+    """What an answer is, and the error's or its own text where it is not right."""
     if told.error is not None:
-        tally.failed(told.error)
-        return False
-    if told.outputs != ask.expected or told.request_id != request_id:
-        tally.wrong.append(f"{ask} as '{request_id}' got {told}")
-        return False
-    tally.right += 1
-    return True
+        return How.REFUSED, told.error
+    if not ask.is_right(told.outputs) or told.request_id != request_id:
+        return How.WRONG, f"{ask} as '{request_id}' got {told}"
+    return How.RIGHT, ""
 
 
 class SequenceClient(Client):
@@ -191,7 +190,7 @@ class StreamClient(Client):
         heard[request_id] += told.outputs
         if told.final:
             outputs = tuple(heard.pop(request_id))
-            _note(self._outcomes.by_model[ask.model], ask, Told(outputs, told.error, request_id), request_id)
+            self._end(ask, *_how(ask, Told(outputs, told.error, request_id), request_id), 0.0)
 
 
 def make_clients(

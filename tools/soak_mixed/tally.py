@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from tis.contracts.metrics import BACKEND, CANCELED, OTHER, REJECTED
@@ -32,6 +33,30 @@ def reason_of(text: str) -> str | None:
     return next((reason for part, reason in _EXPLAINED if part in text), None)
 
 
+class How(Enum):
+    """How a request came to its end; see `Tally`."""
+
+    RIGHT = "right"
+    REFUSED = "refused"
+    GIVEN_UP = "given up"
+    LOST = "lost"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a request: whose, to which model, how, and the text of what was not right, as it came."""
+
+    source: object
+    model: str
+    how: How
+    text: str
+    #: On the monotonic clock.
+    sent_s: float
+    #: Of an error: HTTP's status or the name of gRPC's.
+    code: str = ""
+
+
 @dataclass
 class Tally:
     """What became of the requests to one model. Each is in exactly one of these."""
@@ -52,9 +77,18 @@ class Tally:
         """Requests that have come to an end."""
         return self.right + self.errors.total() + self.given_up + self.lost + len(self.wrong)
 
-    def failed(self, text: str) -> None:
-        """A request has ended in an error."""
-        self.errors[_NUMBER.sub("N", _WITHOUT_ID.sub("", text))] += 1
+    def add(self, end: End) -> None:
+        """A request has come to its end."""
+        if end.how is How.RIGHT:
+            self.right += 1
+        elif end.how is How.REFUSED:
+            self.errors[_NUMBER.sub("N", _WITHOUT_ID.sub("", end.text))] += 1
+        elif end.how is How.GIVEN_UP:
+            self.given_up += 1
+        elif end.how is How.LOST:
+            self.lost += 1
+        else:
+            self.wrong.append(end.text)
 
     def reasons(self) -> Counter[str]:
         """Errors by what they count for; those that nobody explains are left out."""
@@ -79,6 +113,10 @@ class Outcomes:
     #: Sequences that went all the way, and those that did not.
     sequences_whole: int = 0
     sequences_broken: int = 0
+
+    def ended(self, end: End) -> None:
+        """A request has come to its end."""
+        self.by_model[end.model].add(end)
 
     @property
     def sent(self) -> int:

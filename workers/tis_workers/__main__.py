@@ -48,7 +48,7 @@ def _give_up(error: TisError, control: ControlLink, context: "zmq.Context[zmq.So
 
 
 def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Pool) -> tuple[m.Warmup, ...]:
-    instance = serve.spec.instances[order.instance]
+    instance = order.spec.instances[order.instance]
     return () if instance.passive else warm_up(backend, serve.spec, instance.name, pool, backend.backchannel)
 
 
@@ -60,7 +60,12 @@ def main() -> None:
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(m.Boot, BOOT_DEADLINE_S)
-    order = control.wait_for(m.LoadModel, BOOT_DEADLINE_S)
+    order = control.wait_for_or_stop(m.LoadModel, BOOT_DEADLINE_S)
+    if order is None:
+        # It is not wanted any more.
+        control.close()
+        context.term()
+        return
     configure(
         boot.settings.log,
         order.spec.instances[order.instance].name,

@@ -18,6 +18,8 @@ from tis_workers.regions import Placements
 _ALIGNMENT_BYTES: Final = 64
 _GRANT_DEADLINE_S: Final = 5.0
 _SMALLEST_GRANT_BYTES: Final = 4 << 20
+#: A range is given back where nothing has been taken from it for so many seconds.
+_UNUSED_LOOKS: Final = 5
 #: Characters of an error's text; longer ones, such as a model's whole input in a message, would not fit a packet.
 _LONGEST_TEXT: Final = 32 << 10
 
@@ -41,7 +43,7 @@ class OutputWriter:
 
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
-        self._slab = Slab(pool, grants)
+        self._slab = Slab(pool, grants, _SMALLEST_GRANT_BYTES)
         self._loans = Loans(pool, self._slab)
         self._outbox = outbox
         self._control = control
@@ -52,8 +54,11 @@ class OutputWriter:
         return self._slab.used_bytes
 
     def collect(self) -> None:
-        """Take back every block that its reader is done with."""
+        """Once a second: take back every block that its reader is done with, and give back what has long been too much."""
         self._loans.collect()
+        unused = self._slab.unused(_UNUSED_LOOKS)
+        if unused:
+            self._control.send(m.GrantReturn(self._control.peer, tuple(unused)))
 
     def forget(self, reader: int) -> None:
         """A reader has died: take back what it held."""
@@ -191,8 +196,11 @@ class OutputWriter:
         return block
 
     def _grow(self, size_bytes: int) -> bool:
-        """Ask the supervisor for more. Doubling keeps the number of grants small."""
-        asked_bytes = max(size_bytes, self._slab.size_bytes, _SMALLEST_GRANT_BYTES)
+        """Ask the supervisor for more: doubling keeps the number of grants small, but a full pool has room for less only."""
+        wished_bytes = max(size_bytes, self._slab.size_bytes, _SMALLEST_GRANT_BYTES)
+        return self._asked(wished_bytes) or (wished_bytes > size_bytes and self._asked(size_bytes))
+
+    def _asked(self, asked_bytes: int) -> bool:
         self._control.send(m.GrantRequest(self._control.peer, asked_bytes))
         try:
             reply = self._control.wait_for(m.GrantReply, _GRANT_DEADLINE_S)

@@ -12,6 +12,7 @@ from tis.settings import CompressionLevel, ServerSettings
 from tis_frontend.access_log import AccessLog
 from tis_frontend.grpc.access import logged_stream, logged_unary
 from tis_frontend.grpc.category import CATEGORIES
+from tis_frontend.grpc.departed import keep_departed_out_of_log
 from tis_frontend.grpc.health import HEALTH_SERVICE
 from tis_frontend.grpc.service import Handler, InferenceService
 from tis_frontend.grpc.status import STATUS
@@ -31,6 +32,7 @@ async def start_grpc(service: InferenceService, settings: ServerSettings, access
 
     Returns the running `grpc.aio.Server`.
     """
+    keep_departed_out_of_log()
     gate = [_Gate(service.restricted)] if service.restricted else None
     server = grpc.aio.server(interceptors=gate, options=_options(settings))
     calls = {name: _unary(name, handler) for name, handler in service.unary.items()}

@@ -16,6 +16,7 @@ from tis.log import get_logger
 from tis_frontend.docs.routes import DOCS_ROUTES
 from tis_frontend.http.control import control_routes
 from tis_frontend.http.generate import generate_routes
+from tis_frontend.http.instances import instance_routes
 from tis_frontend.http.interface import RawPath, error_response, interface_routes, plain_response
 from tis_frontend.http.shared_memory import shared_memory_routes
 from tis_frontend.http.status import STATUS, error_body
@@ -54,6 +55,7 @@ def _routes() -> list[BaseRoute]:
         Route("/v2/health/ready", _ready),
         Route("/v2/models/stats", _all_statistics),
         *control_routes(),
+        *instance_routes(),
     ]
     routes += shared_memory_routes()
     routes += generate_routes()

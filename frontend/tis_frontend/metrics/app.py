@@ -1,7 +1,6 @@
 """The metrics service of one frontend. Any frontend tells the same, since none of them counts anything itself."""
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -23,6 +22,7 @@ from tis_frontend.metrics.gpus import Gpus
 from tis_frontend.metrics.machine import machine_lines, process_lines
 from tis_frontend.metrics.models import counter_lines, distribution_lines
 from tis_frontend.metrics.query import ServerQueries
+from tis_frontend.web_server import web_server
 
 _DEADLINE_S: Final = 5.0
 _TEXT: Final = "text/plain"
@@ -78,20 +78,7 @@ def build_app(text: Callable[[], Awaitable[str]]) -> Starlette:
 
 def serve(listening: socket.socket, app: Starlette) -> tuple[uvicorn.Server, Awaitable[None]]:
     """Serve on a socket that the supervisor listens on; ends after `should_exit` has been set."""
-    config = uvicorn.Config(
-        app,
-        ws="none",
-        lifespan="off",
-        loop="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    server = uvicorn.Server(config)
-    # Signals belong to the supervisor, which decides on the order of a stop.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    server = web_server(app)
     return server, server.serve(sockets=[listening])
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tis.log import get_logger
+from tis.nvml import library, text
 
 _log = get_logger(__name__)
 
@@ -53,7 +54,7 @@ class Gpus:
 
     def read(self, nvml: Any = None) -> list[GpuReading]:
         """Read them now. `nvml` stands in for the library in tests."""
-        nvml = nvml or self._nvml or self._library()
+        self._nvml = nvml = nvml or self._nvml or library()
         if nvml is None:
             self._hidden = True
             return []
@@ -61,24 +62,12 @@ class Gpus:
         try:
             for index in range(nvml.nvmlDeviceGetCount()):
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
-                uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+                uuid = text(nvml.nvmlDeviceGetUUID(handle))
                 if self._visible is None or {str(index), uuid} & self._visible:
                     found.append(_reading(nvml, handle, uuid))
         except nvml.NVMLError as error:
             _log.warning("the GPUs cannot be read: %s", error)
         return found
-
-    def _library(self) -> Any:
-        try:
-            import pynvml
-        except ImportError:
-            return None
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:
-            return None
-        self._nvml = pynvml
-        return pynvml
 
 
 def _reading(nvml: Any, handle: Any, uuid: str) -> GpuReading:
@@ -102,7 +91,3 @@ def _reading(nvml: Any, handle: Any, uuid: str) -> GpuReading:
         None if limit_mw is None else limit_mw / 1000,
         None if energy_mj is None else energy_mj / 1000,
     )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -196,3 +196,18 @@ def test_exactly_the_versions_that_differ_are_told(before: dict[int, str], after
     assert all(difference.concerns(number) is (number in difference.versions) for number in range(10))
     assert Difference(rest=True).concerns(5)
     assert not Difference(config=True).concerns(5)
+
+
+def test_a_version_is_told_by_its_files_and_common_ones_wherever_they_lie(root: Path, tmp_path: Path) -> None:
+    def digest(version: int = 1) -> str:
+        return snapshot(model(root)).of_version(version)
+
+    first = digest()
+    elsewhere = write(tmp_path / "elsewhere" / "m", FILES)
+    assert snapshot(model(elsewhere)).of_version(1) == first
+    write(root, {"config.pbtxt": "max_batch_size: 7", "3/model.py": "newer"})
+    assert digest() == first
+    write(root, {"1/model.onnx": "newer"})
+    second = digest()
+    write(root, {"labels.txt": "dog"})
+    assert len({first, second, digest(), digest(3), digest(9)}) == 5

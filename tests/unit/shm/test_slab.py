@@ -176,3 +176,33 @@ def test_what_a_dead_reader_held_comes_back_and_nothing_else(pool: Pool, slab: S
         pool.check(block)
         pool.release(block)
     assert loans.collect() == 2
+
+
+def test_a_range_that_was_of_use_once_is_left_after_so_many_looks(pool: Pool) -> None:
+    half = DATA_BYTES // 2
+    slab = Slab(pool, [Grant(0, half)])
+    block = taken(slab, half)
+    for _ in range(5):
+        assert slab.unused(2) == [], "something lies there"
+    slab.free(block)
+    assert [slab.unused(2) for _ in range(3)] == [[], [], [Grant(0, half)]]
+    assert slab.size_bytes == 0
+    assert slab.take(1) is None
+
+
+def test_a_small_range_is_kept_however_long_it_is_unused_and_small_blocks_lie_there(pool: Pool) -> None:
+    half, quarter = DATA_BYTES // 2, DATA_BYTES // 4
+    slab = Slab(pool, [Grant(0, half), Grant(half, quarter)], keep_bytes=quarter)
+    assert taken(slab).offset >= half
+    assert [slab.unused(1) for _ in range(4)] == [[], [Grant(0, half)], [], []]
+    assert slab.size_bytes == quarter
+
+
+def test_a_range_that_is_used_between_looks_stays(pool: Pool) -> None:
+    half = DATA_BYTES // 2
+    slab = Slab(pool, [Grant(0, half), Grant(half, half)])
+    for _ in range(5):
+        blocks = [taken(slab, half), taken(slab, half)]
+        for block in blocks:
+            slab.free(block)
+        assert slab.unused(1) == []

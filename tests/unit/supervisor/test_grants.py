@@ -76,3 +76,21 @@ def test_what_a_dead_worker_had_can_be_granted_again() -> None:
     grants.reclaim(WORKER)
     grants.reclaim(WORKER)
     granted(grants, OTHER_WORKER, 8 * MIB)
+
+
+def test_what_a_worker_gives_back_another_may_have() -> None:
+    grants = Grants(16 * MIB, 1)
+    kept, spare = granted(grants, WORKER), granted(grants, WORKER, 4 * MIB)
+    while grants.grant(OTHER_WORKER, MIB) is not None:
+        pass
+    assert grants.give_back(WORKER, [spare]) == [spare]
+    assert grants.granted_bytes(WORKER) == kept.size_bytes
+    assert granted(grants, OTHER_WORKER, 4 * MIB) == spare
+
+
+def test_nothing_is_taken_back_twice_nor_from_one_who_does_not_hold_it() -> None:
+    grants = Grants(16 * MIB, 1)
+    first, second = granted(grants, WORKER), granted(grants, OTHER_WORKER)
+    assert grants.give_back(WORKER, [second, (first.offset, 2 * MIB)]) == []
+    assert grants.reclaim(WORKER) == [first]
+    assert grants.give_back(WORKER, [first]) == []

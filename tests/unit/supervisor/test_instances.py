@@ -49,6 +49,14 @@ class Bench:
     def end(self, peer: int) -> None:
         self.told_to_end.append(peer)
 
+    def further(self, number: int) -> InstancePlace:
+        return self._make(number)
+
+    def at(self, peer: int) -> InstancePlace:
+        place = self.instances.find(peer)
+        assert place is not None
+        return place
+
     def _make(self, number: int) -> InstancePlace:
         def launch(peer: int) -> Child:
             return cast("Child", SimpleNamespace(peer=peer, pid=peer, is_excused=False, lived_s=lambda: 1.0))
@@ -85,7 +93,7 @@ def bench() -> Bench:
 
 
 def test_one_takes_the_place_of_another_when_it_is_up_and_not_before(bench: Bench) -> None:
-    bench.instances.add(0, bench.changes.append)
+    bench.instances.replace(0, bench.changes.append)
     assert bench.serving() == [1, 2]
     assert bench.retiring == []
     bench.up(3)
@@ -102,7 +110,7 @@ def test_one_takes_the_place_of_another_when_it_is_up_and_not_before(bench: Benc
 
 
 def test_one_that_cannot_come_changes_nothing(bench: Bench) -> None:
-    bench.instances.add(0, bench.changes.append)
+    bench.instances.replace(0, bench.changes.append)
     bench.die(3, "exited with code 3")
     assert bench.changes == ["exited with code 3"]
     assert bench.serving() == [1, 2]
@@ -111,7 +119,7 @@ def test_one_that_cannot_come_changes_nothing(bench: Bench) -> None:
 
 
 def test_one_that_dies_while_another_comes_is_not_waited_for(bench: Bench) -> None:
-    bench.instances.add(0, bench.changes.append)
+    bench.instances.replace(0, bench.changes.append)
     bench.die(1, "was killed by SIGKILL")
     # It has been started again, and loads.
     assert bench.instances.find(4) is not None
@@ -124,7 +132,7 @@ def test_one_that_dies_while_another_comes_is_not_waited_for(bench: Bench) -> No
 
 
 def test_one_that_dies_while_it_leaves_is_gone(bench: Bench) -> None:
-    bench.instances.add(0, bench.changes.append)
+    bench.instances.replace(0, bench.changes.append)
     bench.up(3)
     bench.die(1, "was killed by SIGKILL")
     assert not bench.changing()
@@ -132,26 +140,46 @@ def test_one_that_dies_while_it_leaves_is_gone(bench: Bench) -> None:
 
 
 def test_a_further_one_comes_and_the_last_one_goes(bench: Bench) -> None:
-    bench.instances.add(2, bench.changes.append)
+    bench.instances.add(bench.further(2), bench.changes.append)
     bench.up(3)
     assert bench.serving() == [1, 2, 3]
-    bench.instances.remove(2, lambda text: bench.changes.append(f"gone{text}"))
+    bench.instances.remove(bench.at(3), lambda text: bench.changes.append(f"gone{text}"))
     assert bench.serving() == [1, 2]
     bench.instances.retired(3)
     bench.die(3)
     assert bench.changes == ["", "gone"]
 
 
+def test_those_that_are_not_arranged_leave_and_the_others_have_the_numbers_of_their_order(bench: Bench) -> None:
+    bench.instances.add(bench.further(9), bench.changes.append)
+    bench.up(3)
+    bench.instances.arrange([bench.at(3), bench.at(2)])
+    assert bench.serving() == [3, 2]
+    assert [place.number for place in bench.instances] == [0, 1]
+    assert bench.retiring == [1]
+
+
+def test_nobody_waits_for_those_that_are_abandoned(bench: Bench) -> None:
+    bench.instances.replace(0, bench.changes.append)
+    bench.instances.abandon("never mind")
+    assert bench.changes == ["never mind"]
+    assert bench.told_to_end == [3]
+    bench.die(3)
+    assert bench.changes == ["never mind"]
+    assert bench.serving() == [1, 2]
+    assert not bench.changing()
+
+
 def test_what_leaves_has_nothing_left_where_the_scheduler_is_a_new_one(bench: Bench) -> None:
-    bench.instances.remove(1, bench.changes.append)
+    bench.instances.remove(bench.at(2), bench.changes.append)
     bench.instances.scheduler_began()
     assert bench.told_to_end == [2]
 
 
 def test_a_stop_ends_those_that_come_and_leave_too(bench: Bench) -> None:
-    bench.instances.add(0, bench.changes.append)
+    bench.instances.replace(0, bench.changes.append)
     bench.up(3)
-    bench.instances.add(1, bench.changes.append)
+    bench.instances.replace(1, bench.changes.append)
     bench.instances.stop()
     assert sorted(bench.told_to_end) == [1, 2, 3, 4]
 
@@ -167,7 +195,7 @@ class Recycled:
         self.now_s = 1000.0
         spec = ModelSpec("m", 1, "", "python", 0, (), (), extensions=ExtensionSpec(memory_limit_bytes=100))
         self.version: Any = SimpleNamespace(
-            spec=spec, state=State.READY, instances=bench.instances, load=1, replace_instance=bench.instances.add
+            spec=spec, state=State.READY, instances=bench.instances, load=1, replace_instance=bench.instances.replace
         )
         self.recycling = Recycling(
             lambda: [self.version], bench.later, lambda pid: self.memory.get(pid, 0), lambda: self.now_s

@@ -43,6 +43,7 @@ from tis.contracts.messages.control import (
     Drained,
     GrantReply,
     GrantRequest,
+    GrantReturn,
     Heartbeat,
     Hello,
     IndexEntry,
@@ -68,6 +69,7 @@ from tis.contracts.messages.control import (
     Up,
     Warmup,
 )
+from tis.contracts.messages.instances import ChangeInstances, InstancesQuery, InstanceState, InstanceStates
 from tis.contracts.messages.metrics import (
     CacheCounts,
     CacheMetrics,
@@ -112,6 +114,7 @@ __all__ = [
     "CacheMetrics",
     "CallReply",
     "Cancel",
+    "ChangeInstances",
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
@@ -123,12 +126,16 @@ __all__ = [
     "Finished",
     "GrantReply",
     "GrantRequest",
+    "GrantReturn",
     "Heartbeat",
     "Hello",
     "IndexEntry",
     "Infer",
     "InstanceRetired",
+    "InstanceState",
+    "InstanceStates",
     "InstanceUp",
+    "InstancesQuery",
     "LoadFailed",
     "LoadModel",
     "Loaded",
@@ -215,6 +222,7 @@ AnyMessage = (
     | SchedulerChanged
     | GrantRequest
     | GrantReply
+    | GrantReturn
     | Heartbeat
     | Quiesced
     | Drain
@@ -225,6 +233,9 @@ AnyMessage = (
     | UnregisterRegion
     | RepositoryLoad
     | RepositoryUnload
+    | InstancesQuery
+    | InstanceStates
+    | ChangeInstances
     | Regions
     | RegionsSeen
     | ChangeLog

@@ -71,6 +71,8 @@ class Table(Message, tag=23):
     unavailable: tuple[tuple[str, str], ...] = ()
     #: Everything that the repositories hold and what it is in, by name and version.
     index: tuple[IndexEntry, ...] = ()
+    #: Models that had to go before they come again: the name, and the version that comes.
+    awaited: tuple[tuple[str, int], ...] = ()
 
 
 class ServerState(Message, tag=24):
@@ -196,6 +198,13 @@ class GrantReply(Message, tag=33):
     """A range of the pool, or None where there is none left."""
 
     grant: tuple[int, int] | None
+
+
+class GrantReturn(Message, tag=64):
+    """From a worker: ranges of the pool in which nothing of it is taken any more, and which it no longer uses."""
+
+    peer: int
+    grants: tuple[tuple[int, int], ...]
 
 
 class Heartbeat(Message, tag=34):

@@ -80,6 +80,9 @@ class EnsembleScheduler:
         """There are none."""
         return ()
 
+    def respecified(self, spec: ModelSpec) -> None:
+        """There are no instances: an ensemble with another specification is another one."""
+
     def retire_instance(self, peer: int) -> None:
         """There are none."""
 

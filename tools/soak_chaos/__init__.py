@@ -1,0 +1,1 @@
+"""The chaos run, `tools/chaos`. `run.py` tells what it shows, `plan.py` what goes wrong."""

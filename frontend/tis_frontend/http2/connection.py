@@ -90,8 +90,8 @@ class Connection(Generic[_H]):
 
     # ---- receiving -------------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, now_s: float) -> None:
-        """Bytes have come. An error of the peer ends the connection: `is_over`, with the reason in `out`."""
+    def receive(self, data: bytes | memoryview, now_s: float) -> None:
+        """Bytes have come; a mistake of the peer ends the connection: `is_over`, with the reason in `out`."""
         if self.is_over:
             return
         self._now_s = now_s
@@ -100,14 +100,14 @@ class Connection(Generic[_H]):
         except ProtocolError as error:
             self.close(error.code, error.text)
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes | memoryview) -> None:
         end = len(data)
         at = 0
         if not self._greeted:
-            if not f.PREFACE.startswith(data[: len(f.PREFACE)]):
+            if not f.PREFACE.startswith(bytes(data[: len(f.PREFACE)])):
                 raise ProtocolError(Error.PROTOCOL_ERROR, "the connection does not begin with HTTP/2's preface")
             if end < len(f.PREFACE):
-                self._rest = data
+                self._rest = bytes(data)
                 return
             self._greeted = True
             at = len(f.PREFACE)
@@ -136,7 +136,7 @@ class Connection(Generic[_H]):
             at += f.HEADER_BYTES
             self._take_frame(kind, flags, stream_id, view[at : at + size])
             at += size
-        self._rest = data[at:] if at < end else b""
+        self._rest = bytes(data[at:]) if at < end else b""
 
     def _take_frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
         if self._block_frames.is_under_way and kind != f.CONTINUATION:
@@ -159,7 +159,7 @@ class Connection(Generic[_H]):
 
     # ---- DATA (6.1) ------------------------------------------------------------------------------------------------
 
-    def _begin_data(self, data: bytes, at: int, size: int, flags: int, stream_id: int) -> int:
+    def _begin_data(self, data: bytes | memoryview, at: int, size: int, flags: int, stream_id: int) -> int:
         self._receive_window -= size
         if self._receive_window < 0:
             raise ProtocolError(Error.FLOW_CONTROL_ERROR, "more data than the connection has room for (6.9.1)")
@@ -395,7 +395,6 @@ class Connection(Generic[_H]):
     def lost(self) -> None:
         """The connection is gone: nobody waits for anything any more."""
         self.is_over = True
-        streams = list(self.streams.values())
-        for stream in streams:
+        for stream in list(self.streams.values()):
             self._drop(stream)
             self._receiver.aborted(stream)

@@ -23,7 +23,7 @@ class DataFrame:
         """Whether bytes of it are still to come."""
         return bool(self.left or self.padding)
 
-    def begin(self, data: bytes, at: int, size: int, flags: int) -> int:
+    def begin(self, data: bytes | memoryview, at: int, size: int, flags: int) -> int:
         """Its head has been read; gives where its data begin.
 
         Raises:

@@ -10,9 +10,22 @@ PREFIX_BYTES: Final = 5
 MOST_MESSAGE_BYTES: Final = (1 << 31) - 1
 
 
+def prefix(size_bytes: int) -> bytes:
+    """What goes before a message that is not compressed."""
+    return b"\0" + size_bytes.to_bytes(4, "big")
+
+
 def prefixed(data: bytes, *, is_compressed: bool = False) -> bytes:
     """A message as it travels."""
     return b"%c%b%b" % (is_compressed, len(data).to_bytes(4, "big"), data)
+
+
+def large_size(view: memoryview) -> int:
+    """The size of the message that begins here, where it is not compressed and says so in one piece; else 0."""
+    if len(view) < PREFIX_BYTES or view[0]:
+        return 0
+    size = int.from_bytes(view[1:PREFIX_BYTES], "big")
+    return size if size <= MOST_MESSAGE_BYTES else 0
 
 
 def only_message(view: memoryview) -> bytes | None:

@@ -12,6 +12,7 @@ from tis_frontend.grpc.access import logged_stream, logged_unary
 from tis_frontend.grpc.category import CATEGORIES
 from tis_frontend.grpc.health import HEALTH_SERVICE
 from tis_frontend.grpc.infer_call import InferCalls
+from tis_frontend.grpc.large_request import LargeRequest
 from tis_frontend.grpc.native.call import Context
 from tis_frontend.grpc.native.head import Head
 from tis_frontend.grpc.native.status import CallError, Status
@@ -45,8 +46,11 @@ class Methods:
         for name, handler in service.health.items():
             self._unary[f"/{HEALTH_SERVICE}/{name}"] = _task(name, _without_context(handler), access)
         infer = service.infer_calls
+        self._take_large = infer.large
+        #: ModelInfer, where it takes large messages bit by bit.
+        self._infer: Begin | None = None
         if access is None:
-            self._unary[f"/{_SERVICE}/ModelInfer"] = _infer(infer)
+            self._unary[f"/{_SERVICE}/ModelInfer"] = self._infer = _infer(infer)
         else:
             self._unary[f"/{_SERVICE}/ModelInfer"] = _task("ModelInfer", _with_metadata(infer), access)
         stream = _stream(service)
@@ -73,7 +77,7 @@ class Methods:
                 raise CallError(Status.UNAVAILABLE, text)
         begin = self._unary.get(path)
         if begin is not None:
-            return UnaryCall(session, stream, head, begin)
+            return UnaryCall(session, stream, head, begin, self._take_large if begin is self._infer else None)
         run = self._streams.get(path)
         if run is None:
             raise CallError(Status.UNIMPLEMENTED, "Method not found!")
@@ -83,7 +87,7 @@ class Methods:
 def _infer(calls: InferCalls) -> Begin:
     """ModelInfer, the one that must be fast: no task and no future."""
 
-    def begin(call: UnaryCall, message: bytes) -> Callable[[], None]:
+    def begin(call: UnaryCall, message: bytes | LargeRequest) -> Callable[[], None]:
         return calls.begin(message, call.head.metadata, call.respond)
 
     return begin

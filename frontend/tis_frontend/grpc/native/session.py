@@ -20,6 +20,8 @@ from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
 from tis_frontend.http2.stream import Stream
 
+#: Of all connections: what is read into it is used before the event loop turns.
+_BUFFER: Final = memoryview(bytearray(256 << 10))
 _JOINED_BYTES: Final = 64 << 10
 _MOST_PILED: Final = 1000
 _WRITE_HIGH_BYTES: Final = 1 << 20
@@ -27,7 +29,7 @@ _WRITE_HIGH_BYTES: Final = 1 << 20
 _log = get_logger(__name__)
 
 
-class Session(asyncio.Protocol):
+class Session(asyncio.BufferedProtocol):
     """An asyncio protocol, and what its connection tells."""
 
     def __init__(self, methods: Methods, times: Times, sessions: "set[Session]") -> None:
@@ -53,11 +55,15 @@ class Session(asyncio.Protocol):
         self._times.begin()
         self.flush()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+    def get_buffer(self, _size_hint: int) -> memoryview:
+        """Where the next bytes are to go."""
+        return _BUFFER
+
+    def buffer_updated(self, size: int) -> None:
+        """So many have come."""
         connection = self.connection
         self._times.heard()
-        connection.receive(data, time.monotonic())
+        connection.receive(_BUFFER[:size], time.monotonic())
         if connection.out:
             self.flush()
 

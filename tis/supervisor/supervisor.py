@@ -86,9 +86,8 @@ class Supervisor:
         self._observed = Metrics(settings, pool.data_bytes, self.later, self._custom.families)
         self._grants = Grants(pool.data_bytes, frontends)
         self._reclaiming = Reclaiming(self._processes, self._grants, pool)
-        self._vital = VitalPlaces(
-            self, runtime_dir.path, pool.fd, (http, metrics), frontends, self._reclaiming.__contains__
-        )
+        ports = (http, metrics, grpc if settings.grpc_server == "native" else None)
+        self._vital = VitalPlaces(self, runtime_dir.path, pool.fd, ports, frontends, self._reclaiming.__contains__)
         self._scheduler, self._frontends = self._vital.begin(self._cannot_go_on)
         self._processes.settle(self._scheduler, self._frontends)
         self._vigil = Vigil(self.later)

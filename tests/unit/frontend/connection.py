@@ -95,7 +95,9 @@ class FakeCore:
         ref = next(ref for ref in request.plan.inputs if ref.index == index)
         return bytes(self.blocks[request.block.offset][ref.start : ref.start + ref.size_bytes])
 
-    def answer(self, number: int, outcome: bytes | TisError = DATA, datatype: str = "FP32") -> Answer:
+    def answer(
+        self, number: int, outcome: bytes | TisError = DATA, datatype: str = "FP32", **parameters: Any
+    ) -> Answer:
         """What a real core does when the reply is in."""
         request = self.submitted[number]
         assert request.deliver is not None, "answered twice"
@@ -104,6 +106,7 @@ class FakeCore:
             answer = Answer([], outcome)
         else:
             answer = Answer([OutputTensor("Y", datatype, (len(outcome) // 4,), memoryview(outcome))], blocks=((0, 1),))
+            answer.parameters = parameters
         deliver, request.deliver = request.deliver, None
         if not request.cancelled:
             deliver(answer)

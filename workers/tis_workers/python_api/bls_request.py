@@ -3,7 +3,7 @@
 import asyncio
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from tis_workers.python_api import serving
 from tis_workers.python_api.errors import TritonModelException, fits
@@ -11,6 +11,7 @@ from tis_workers.python_api.memory import MemoryType, PreferredMemory
 from tis_workers.python_api.parameters import checked
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.response_iterator import ResponseIterator, response_of
+from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor
 from tis_workers.python_api.trace import InferenceTrace
 
@@ -149,7 +150,7 @@ class InferenceRequest:
     def set_release_flags(self, flags: int) -> None:
         """Has no effect: the model itself releases what it has made."""
 
-    def get_response_sender(self) -> NoReturn:
+    def get_response_sender(self) -> InferenceResponseSender:
         """There is none: responses come to who sends it.
 
         Raises:

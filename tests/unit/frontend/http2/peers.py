@@ -84,7 +84,7 @@ class Response:
 class Client:
     """A client of the `h2` library that is joined to a connection by function calls."""
 
-    def __init__(self, settings: dict[int, int] | None = None) -> None:
+    def __init__(self, settings: dict[h2.settings.SettingCodes, int] | None = None) -> None:
         config = h2.config.H2Configuration(client_side=True, header_encoding=False)
         self.h2 = h2.connection.H2Connection(config)
         self.notes = Notes()

@@ -215,7 +215,7 @@ def test_window_updates_in_answer_to_what_was_sent_are_no_flood(peer: Peer) -> N
 
 def test_a_header_block_without_end_is_cut_off(peer: Peer) -> None:
     """CVE-2024-27316."""
-    peer.frame(f.HEADERS, 0, 1, BLOCK)
+    out = peer.frame(f.HEADERS, 0, 1, BLOCK)
     for _ in range(200):
         out = peer.frame(f.CONTINUATION, 0, 1, b"\0\1a\x7f\xa1\x07" + b"b" * 1000)
         if peer.server.is_over:

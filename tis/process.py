@@ -30,6 +30,7 @@ class ChildArguments:
     parent_pid: int
     http_fd: int
     metrics_fd: int = -1
+    grpc_fd: int = -1
     #: Takes lines of the log, see `tis.log_output`.
     log_fd: int = -1
 
@@ -42,6 +43,7 @@ class ChildArguments:
             f"--parent-pid={self.parent_pid}",
             f"--http-fd={self.http_fd}",
             f"--metrics-fd={self.metrics_fd}",
+            f"--grpc-fd={self.grpc_fd}",
             f"--log-fd={self.log_fd}",
         ]
 
@@ -55,6 +57,7 @@ def parse_child_arguments(argv: list[str]) -> ChildArguments:
     parser.add_argument("--parent-pid", type=int, required=True)
     parser.add_argument("--http-fd", type=int, default=-1)
     parser.add_argument("--metrics-fd", type=int, default=-1)
+    parser.add_argument("--grpc-fd", type=int, default=-1)
     parser.add_argument("--log-fd", type=int, default=-1)
     parsed = parser.parse_args(argv)
     return ChildArguments(
@@ -64,6 +67,7 @@ def parse_child_arguments(argv: list[str]) -> ChildArguments:
         parsed.parent_pid,
         parsed.http_fd,
         parsed.metrics_fd,
+        parsed.grpc_fd,
         parsed.log_fd,
     )
 

@@ -16,6 +16,7 @@ DEFAULT_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 0.999)
 LogFormat = Literal["default", "ISO8601", "json"]
 LOG_FORMATS: Final = get_args(LogFormat)
 ModelControlMode = Literal["none", "poll", "explicit"]
+GrpcServer = Literal["native", "grpcio"]
 CompressionLevel = Literal["none", "low", "medium", "high"]
 RateLimit = Literal["off", "execution_count"]
 
@@ -100,6 +101,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: int = 8001
     #: Metadata whose keys match become parameters of a request; empty: none.
     grpc_header_forward_pattern: str = ""
+    #: The transport of gRPC.
+    grpc_server: GrpcServer = "native"
     grpc_use_ssl: bool = False
     #: The same, and clients have to show a certificate.
     grpc_use_ssl_mutual: bool = False

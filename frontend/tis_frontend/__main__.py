@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 import uvloop
@@ -18,7 +18,7 @@ from tis.process import ChildArguments, begin_child, settle
 from tis_frontend.access_log import AccessLog
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
-from tis_frontend.grpc.server import start_grpc
+from tis_frontend.grpc.native.server import NativeServer
 from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.access import LoggedApp, logged_call
 from tis_frontend.http.app import build_app
@@ -36,6 +36,8 @@ from tis_shm.pool import Pool
 from tis_shm.slab import Grant, Slab
 
 if TYPE_CHECKING:
+    from grpc.aio import Server as GrpcioServer
+
     from tis_frontend.spans import Spans
 
 _HEARTBEAT_S: Final = 1.0
@@ -52,7 +54,7 @@ class Frontend:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
-        self._grpc: Any = None
+        self._grpc: NativeServer | GrpcioServer | None = None
         self._tracer = Tracer(
             lambda traces: control.send(m.Traces(control.peer, traces)),
             _spans(server.settings.span_settings) if server.settings.exports_spans else None,
@@ -81,7 +83,7 @@ class Frontend:
             metrics, serving_metrics = serve(listening, build_metrics_app(scrapes.text))
             asyncio.ensure_future(serving_metrics)  # noqa: RUF006 - it ends before the process does
         if settings.allow_grpc:
-            self._grpc = await start_grpc(InferenceService(self._server), settings, self._access)
+            self._grpc = await self._start_grpc()
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))
         settle()
@@ -103,6 +105,17 @@ class Frontend:
         if self._access is not None:
             self._access.close()
         self._server.core.close()
+
+    async def _start_grpc(self) -> "NativeServer | GrpcioServer":
+        settings = self._server.settings
+        service = InferenceService(self._server)
+        if settings.grpc_server == "grpcio":
+            from tis_frontend.grpc.server import start_grpc  # 20 MiB that nobody else needs
+
+            return await start_grpc(service, settings, self._access)
+        server = NativeServer(service, settings, self._access)
+        await server.start(socket.socket(fileno=self._arguments.grpc_fd))
+        return server
 
     def _build_http(self) -> uvicorn.Server:
         server = self._server
@@ -182,6 +195,8 @@ class Frontend:
             self._server.core.tracer = tracer
 
     def _close_listeners(self) -> None:
+        if isinstance(self._grpc, NativeServer):
+            self._grpc.close_listener()
         if self._http is not None:
             for listener in self._http.servers:
                 listener.close()

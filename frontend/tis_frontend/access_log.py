@@ -15,10 +15,10 @@ from typing import Any, Final
 from tis.contracts import messages as m
 from tis.contracts.inference import Answer
 from tis.contracts.model_spec import ModelSpec
+from tis.contracts.plan import Plan
 from tis.log import get_logger, pass_on
 from tis.log_output import STDOUT, FileOutput, Output
 from tis_frontend.observer import Deliver, Headers, Observed, Observer
-from tis_frontend.plan import Plan
 from tis_frontend.traced_tensors import View
 
 #: What `--access-log` says for the place where the log goes.

@@ -17,13 +17,13 @@ from tis.contracts import messages as m
 from tis.contracts.cache_key import cache_key
 from tis.contracts.control import requests_path
 from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, Answer, InputTensor, OutputTensor, id_prefix
+from tis.contracts.plan import Plan
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis_frontend.admission import Admission, Share
 from tis_frontend.metrics.query import MetricsQuery, ModelsAndCache
 from tis_frontend.observer import Observed, Observer
-from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery

@@ -1,16 +1,13 @@
 """The model table as this frontend last heard it: which versions exist, which are ready, and Triton's words when not."""
 
-import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from tis.config.proto import ModelConfig
 from tis.contracts import messages as m
 from tis.contracts.model_spec import ModelSpec
-from tis.errors import invalid, not_found, unavailable
-
-_VERSION: Final = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]{1,40})", re.ASCII)
-_INT64_END: Final = 1 << 63
+from tis.contracts.versions import parse_version
+from tis.errors import not_found, unavailable
 
 
 @dataclass(slots=True)
@@ -135,24 +132,3 @@ class ModelTable:
         if version is None:
             return any(model.ready and model.live for model in self._models.get(name, {}).values())
         return self.is_ready(name, version) and self._models[name][version].live
-
-
-def parse_version(text: str) -> int | None:
-    """A version as clients write it in gRPC: empty for the newest.
-
-    Raises:
-        TisError: INVALID_ARG in Triton's words.
-    """
-    if not text:
-        return None
-    # What follows the digits is ignored, as C's strtol does.
-    found = _VERSION.match(text)
-    version = int(found[1]) if found else _INT64_END
-    if not -_INT64_END <= version < _INT64_END:
-        raise invalid(
-            f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
-            "integral value > 0"
-        )
-    if version < 0:
-        raise invalid(f"invalid model version specified '{text}' , version should be an integral value > 0")
-    return version

@@ -6,7 +6,7 @@ from typing import Protocol
 from tis.contracts import messages as m
 from tis.contracts.inference import Answer
 from tis.contracts.model_spec import ModelSpec
-from tis_frontend.plan import Plan
+from tis.contracts.plan import Plan
 from tis_frontend.traced_tensors import View
 
 Deliver = Callable[[Answer], None]

@@ -7,9 +7,9 @@ from typing import Final
 
 from tis.contracts import messages as m
 from tis.contracts.model_folders import DUPLICATE_REASON, model_folders
+from tis.contracts.sent_files import FilesRefusedError, remove_files, write_files
 from tis.errors import TisError, internal, unavailable
 from tis.log import get_logger
-from tis_frontend.sent_files import FilesRefusedError, remove_files, write_files
 from tis_frontend.server import Server
 
 #: What the names of parameters that carry files begin with.

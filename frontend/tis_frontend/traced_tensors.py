@@ -15,7 +15,7 @@ from tis.contracts import messages as m
 from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
 from tis.contracts.inference import OutputTensor
 from tis.contracts.model_spec import ModelSpec
-from tis_frontend.plan import Plan
+from tis.contracts.plan import Plan
 
 #: Bytes of tensors that are kept of one request. Data of a tensor that goes beyond are left out; its name, shape and
 #: datatype are not. Triton has no bound, but here whoever writes the text keeps other requests waiting.

@@ -20,6 +20,7 @@ MASKS: Final[dict[str, tuple[re.Pattern[str], str]]] = {
     "message of the model": (re.compile(r'("(?:error|details)": ?")[^"]*"'), r'\1*"'),
     "message of the model in a stream": (re.compile(r'("error_message": ?")[^"]*"'), r'\1*"'),
     "folder of the models": (re.compile(r'/[^\s"(]*/(?=\w+/\d+/model\.py)'), "/"),
+    "utilities": (re.compile(r"  /[^\s\"(]*/triton_python_backend_utils\.py\(\d+\): \w+(?:\\+n)"), ""),
     "headers": (re.compile(r'"headers": ?\{[^}]*\}'), '"headers":"*"'),
     "content type": (re.compile(r'"content-type": ?"[^"]*"'), '"content-type":"*"'),
 }

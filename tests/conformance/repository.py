@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.conformance.ensembles import ENSEMBLES
+from tests.harness.bls_models import BLS_ENSEMBLES, BLS_MODELS
 from tests.harness.models import (
     ELEMENT_TYPES,
     Model,
@@ -248,8 +249,11 @@ FEW: Final = ("simple", "id_fp32", "id_bytes")
 def write_repository(folder: Path, names: tuple[str, ...], *, reference: bool) -> Path:
     """Write models for one of the two servers."""
     for name in names:
-        if name in PYTHON_MODELS:
-            PYTHON_MODELS[name].write(folder, name)
+        if name in PYTHON_MODELS or name in BLS_MODELS:
+            {**PYTHON_MODELS, **BLS_MODELS}[name].write(folder, name)
+            continue
+        if name in BLS_ENSEMBLES:
+            BLS_ENSEMBLES[name].write(folder, name)
             continue
         if name in ENSEMBLES:
             ENSEMBLES[name].write(folder, name)

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.conformance.ensembles import ENSEMBLES
 from tests.conformance.repository import DECOUPLED, FEW, MODELS, STEPS
+from tests.harness.bls_models import BLS_ENSEMBLES, BLS_MODELS
 from tests.harness.python_models import PYTHON_MODELS
 from tests.harness.server import HOST, READY_DEADLINE_S
 from tests.harness.waiting import eventually
@@ -27,6 +28,7 @@ SERVERS: Final[dict[str, Kind]] = {
     "main": Kind(tuple(MODELS)),
     "decoupled": Kind(tuple(DECOUPLED)),
     "python": Kind(tuple(PYTHON_MODELS)),
+    "bls": Kind((*(BLS_MODELS.keys() - {"bls_itself", "bls_kept"}), *BLS_ENSEMBLES)),
     "explicit": Kind(
         FEW,
         ("--model-control-mode=explicit", "--load-model=simple"),

@@ -269,7 +269,7 @@ def test_a_stream_that_ends_early_leaves_nothing_and_its_waiting_requests_are_no
     own_server: Server, end: str
 ) -> None:
     with opened(own_server, timeout_s=1.5 if end == "deadline" else _DEADLINE_S) as stream:
-        stream.send(*(slow_one(str(number), 500) for number in range(8)))
+        stream.send(*(slow_one(str(number), 500) for number in range(24)))
         if end == "cancel":
             eventually(lambda: any(pending >= 2 for _, pending in pool_use(own_server).values()), "they are in flight")
             stream.call.cancel()
@@ -278,7 +278,7 @@ def test_a_stream_that_ends_early_leaves_nothing_and_its_waiting_requests_are_no
                 list(stream.call)
             assert stream.call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     wait_pool_empty(own_server)
-    assert statistics(own_server, "slow")["inference_count"] <= 5
+    assert statistics(own_server, "slow")["inference_count"] < 20
     with opened(own_server) as stream:
         assert stream.send(echo("next")).next().infer_response.id == "next"
 

@@ -4,10 +4,12 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 
 from tests.harness.python_models import PythonModel
@@ -72,7 +74,7 @@ def virtual_environment(folder: Path, word: str) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "of_environment.py").write_text(f"WORD = {word!r}\n")
-    numpy = Path(next(iter(__import__("numpy").__path__)))
+    numpy = Path(np.__file__).parent
     # The real thing, and not this environment's folder, which has everything.
     for part in (numpy, numpy.with_name("numpy.libs")):
         if part.exists():
@@ -110,7 +112,7 @@ def other_python() -> Path:
 def need_packages() -> None:
     """Skips the test where pip finds no index of packages."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--retries=0", "-q", "-d"]
-    with __import__("tempfile").TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([*command, folder, "iniconfig"], capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         pytest.skip(f"pip finds no packages: {done.stderr.strip().splitlines()[-1:]}")

@@ -31,6 +31,17 @@ class TritonPythonModel:
         return names.get("out")
 """
 
+_BEGIN, _, _ = RUNS_CODE.partition("        exec(code, names)\n")
+#: The same as a coroutine, in which the text may await.
+RUNS_COROUTINE: Final = (
+    _BEGIN.replace("    def execute", "    async def execute")
+    + """\
+        text = "import asyncio\\nasync def main():\\n " + code.replace("\\n", "\\n ") + "\\n return locals().get('out')\\n"
+        exec(text, names)
+        return await names["main"]()
+"""
+)
+
 #: Answers with its inputs, whatever they are, without looking at them.
 ECHOES: Final = """\
 import triton_python_backend_utils as pb
@@ -73,6 +84,7 @@ class PythonModel:
         if self.config is not None:
             (folder / "config.pbtxt").write_text(f'backend: "python"\n{one_cpu()}{self.config}')
         for path, text in self.files.items():
+            (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
         return folder
 
@@ -89,6 +101,8 @@ def _echo_config(names: tuple[str, ...]) -> str:
 CODE: Final = PythonModel(RUNS_CODE, _CODE_IO + 'parameters { key: "k" value: { string_value: "v" } }\n')
 CODE_BATCHED: Final = PythonModel(RUNS_CODE, _CODE_IO + "max_batch_size: 4\n" + DELAYED_BATCHING)
 CODE_DECOUPLED: Final = PythonModel(RUNS_CODE, _CODE_IO + "model_transaction_policy { decoupled: true }\n")
+CODE_ASYNC: Final = PythonModel(RUNS_COROUTINE, _CODE_IO)
+CODE_ASYNC_DECOUPLED: Final = PythonModel(RUNS_COROUTINE, _CODE_IO + "model_transaction_policy { decoupled: true }\n")
 #: IN<datatype> to OUT<datatype>, all of them optional.
 ECHO: Final = PythonModel(ECHOES, _echo_config(tuple(ELEMENT_BYTES)))
 ECHO_BATCHED: Final = PythonModel(
@@ -97,6 +111,7 @@ ECHO_BATCHED: Final = PythonModel(
 
 PYTHON_MODELS: Final[dict[str, PythonModel]] = {
     "code": CODE,
+    "code_async": CODE_ASYNC,
     "code_batched": CODE_BATCHED,
     "code_decoupled": CODE_DECOUPLED,
     "py_echo": ECHO,

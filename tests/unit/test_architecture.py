@@ -22,6 +22,7 @@ LONGEST_FILE_LINES = 400
 #: What each part may import of ours, besides itself. `tis.scheduler` stands for the package and all in it.
 COMMON = {"tis", "tis.errors", "tis.log", "tis.log_output", "tis.settings"}
 CONTRACTS = COMMON | {"tis.contracts", "tis.carrier", "tis.process", "tis_shm"}
+IMPORTED_BY_MODELS = ("triton_python_backend_utils", "c_python_backend_utils")
 OURS: dict[str, set[str]] = {
     "tis_shm": set(),
     "tis": {"tis.functions"},
@@ -51,6 +52,7 @@ OURS: dict[str, set[str]] = {
     "tis_frontend": CONTRACTS | {"tis.config", "tis.nvml"},
     "tis_workers": CONTRACTS | {"tis.config", "tis.functions"},
     "triton_python_backend_utils": {"tis_workers"},
+    "c_python_backend_utils": {"tis_workers"},
 }
 #: What each part may import of others. A part that is not here imports the standard library only.
 OTHERS: dict[str, set[str]] = {
@@ -67,6 +69,8 @@ OTHERS: dict[str, set[str]] = {
     "tis.cli": {"msgspec", "numpy"},
     "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
+    # Triton's module has numpy by that name, too.
+    "triton_python_backend_utils": {"numpy"},
 }
 
 
@@ -76,7 +80,8 @@ def files() -> Iterator[tuple[str, Path]]:
         for path in sorted(folder.rglob("*.py")):
             parts = [package, *path.relative_to(folder).with_suffix("").parts]
             yield ".".join(part for part in parts if part != "__init__"), path
-    yield "triton_python_backend_utils", ROOT / "workers" / "triton_python_backend_utils.py"
+    for name in IMPORTED_BY_MODELS:
+        yield name, ROOT / "workers" / f"{name}.py"
 
 
 MODULES = dict(files())
@@ -130,7 +135,7 @@ def test_the_tables_list_no_part_that_is_gone() -> None:
 
 def test_nobody_imports_a_frontend_or_a_worker_from_outside() -> None:
     for module, path in MODULES.items():
-        if part_of(module) in ("tis.testing", "triton_python_backend_utils"):
+        if part_of(module) in ("tis.testing", *IMPORTED_BY_MODELS):
             # What users' own programs import; no process of a server does so with the first.
             assert not any(each.startswith("tis_frontend") for each in imports(path)), module
             continue

@@ -53,6 +53,10 @@ class Mailbox:
             arrived += messages.decode(bytes(self._buffer[:size_bytes]))
         return arrived
 
+    def leave(self) -> None:
+        """Close it in a process that is not its owner; it stays where it is."""
+        self._socket.close()
+
     def close(self) -> None:
         """Close and remove the mailbox."""
         self._socket.close()

@@ -23,9 +23,12 @@ _SHORTEST_LINGER_NS: Final = 20_000
 
 
 class Poller:
-    """The epoll of a process that has one outbox. Not for asyncio's processes, whose loop does the waiting."""
+    """The epoll of a process that has one outbox. Not for asyncio's processes, whose loop does the waiting.
 
-    def __init__(self, outbox: Outbox, lock: "threading.Lock | None" = None) -> None:
+    Without an outbox: of a thread beside the one that sees to it.
+    """
+
+    def __init__(self, outbox: Outbox | None, lock: "threading.Lock | None" = None) -> None:
         self._outbox = outbox
         #: Held by whoever calls `wait`, and given away while there is nothing to do.
         self._lock = lock
@@ -41,7 +44,8 @@ class Poller:
 
     def wait(self, timeout_s: float) -> list[int]:
         """Descriptors that are readable, after at most `timeout_s`; peers that can be written to again have been."""
-        self._follow_outbox()
+        if self._outbox is not None:
+            self._follow_outbox(self._outbox)
         events = self._epoll.poll(0)
         if not events and timeout_s > 0:
             if self._lock is None:
@@ -54,7 +58,7 @@ class Poller:
                     self._lock.acquire()
         readable: list[int] = []
         for fd, _ in events:
-            if fd in self._for_writing:
+            if self._outbox is not None and fd in self._for_writing:
                 self._epoll.unregister(fd)
                 del self._for_writing[fd]
                 self._outbox.resume(fd)
@@ -87,9 +91,9 @@ class Poller:
             self._linger_ns = self._linger_ns // 2 if self._linger_ns > _SHORTEST_LINGER_NS else 0
         return events
 
-    def _follow_outbox(self) -> None:
+    def _follow_outbox(self, outbox: Outbox) -> None:
         """Poll exactly the sockets that block. One that was closed has left the epoll, and its number may be used anew."""
-        blocked = self._outbox.blocked()
+        blocked = outbox.blocked()
         if not blocked and not self._for_writing:
             return
         for fd, peer in blocked.items():

@@ -57,6 +57,11 @@ class PushSocket:
         """True while something waits for the receiver to read: call `resume` when the socket polls writable."""
         return self._ready and bool(self._unsent)
 
+    @property
+    def waits(self) -> bool:
+        """True while something waits: for the handshake, or for the receiver to read."""
+        return bool(self._unsent)
+
     def connect(self) -> None:
         """Connect and begin the handshake.
 

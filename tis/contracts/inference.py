@@ -88,6 +88,11 @@ class Answer:
     #: True where this is no response but the news that no more will come.
     is_empty: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all outputs together."""
+        return sum(tensor.data.nbytes for tensor in self.outputs)
+
 
 def id_prefix(client_id: str) -> str:
     """What Triton puts before the text of an error that concerns one request."""

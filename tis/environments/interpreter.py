@@ -13,7 +13,7 @@ from typing import Final
 
 _BOOTSTRAP: Final = Path(__file__).with_name("bootstrap.py")
 #: The server's packages and modules that a worker imports.
-OURS: Final = ("tis", "tis_shm", "tis_workers", "triton_python_backend_utils")
+OURS: Final = ("tis", "tis_shm", "tis_workers", "triton_python_backend_utils", "c_python_backend_utils")
 
 
 @dataclass(frozen=True)

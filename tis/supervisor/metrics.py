@@ -24,8 +24,13 @@ class Metrics:
     """Counts of what happens to processes, kept here since they must outlive them."""
 
     def __init__(
-        self, settings: ServerSettings, pool_bytes: int, later: Callable[[float, Callable[[], None]], None]
+        self,
+        settings: ServerSettings,
+        pool_bytes: int,
+        later: Callable[[float, Callable[[], None]], None],
+        custom: Callable[[], tuple[m.CustomFamily, ...]] = tuple,
     ) -> None:
+        self._custom = custom
         self._pool_bytes = pool_bytes
         self._later = later
         self._interval_s = max(settings.metrics_interval_ms / 1000, _SHORTEST_INTERVAL_S)
@@ -74,6 +79,7 @@ class Metrics:
             dict(self._restarts),
             self._late_answers_of_dead + sum(self._late_answers.values()),
             tuple(models.load_times()),
+            self._custom(),
         )
 
     def _look(self) -> None:

@@ -2,6 +2,9 @@
 
 A frontend must not send a request for a load that the scheduler has not heard of; and a load is over only when no frontend
 can send a request for it any more. So the scheduler is told first, and everybody says what it has seen.
+
+Workers whose models ask others follow the table without saying what they have seen: a request of theirs for a load that is
+over is refused by the scheduler, and they ask again by a newer table.
 """
 
 from collections.abc import Callable
@@ -19,6 +22,8 @@ class Publication:
         self._scheduler_epoch = 0
         #: The epoch that each living frontend has seen.
         self._frontends: dict[int, int] = {}
+        #: Workers that have asked for the table.
+        self._followers: set[int] = set()
         self._waiting: list[tuple[int, Callable[[], None]]] = []
 
     @property
@@ -41,9 +46,16 @@ class Publication:
         """There is a frontend, which has been given the newest table."""
         self._frontends[peer] = 0
 
+    def follow(self, peer: int) -> None:
+        """A worker wants each table as soon as the scheduler has seen it."""
+        self._followers.add(peer)
+        if self._scheduler_epoch == self._table.epoch:
+            self._send(peer, self._table)
+
     def gone(self, peer: int) -> None:
         """A process has died; if it was the scheduler, the next one is told."""
         self._frontends.pop(peer, None)
+        self._followers.discard(peer)
         if peer == self._scheduler:
             self._scheduler = 0
         self._settle()
@@ -53,8 +65,8 @@ class Publication:
         if peer == self._scheduler:
             self._scheduler_epoch = epoch
             if epoch == self._table.epoch:
-                for frontend in self._frontends:
-                    self._send(frontend, self._table)
+                for each in (*self._frontends, *self._followers):
+                    self._send(each, self._table)
         elif peer in self._frontends:
             self._frontends[peer] = max(epoch, self._frontends[peer])
         self._settle()

@@ -44,8 +44,9 @@ class Reclaiming:
 
     def _announce(self, gone: int, reason: str) -> set[int]:
         others = self._processes.others()
+        lent = self._grants.granted_bytes(gone) > 0
         for each in others:
-            self._processes.send(each, m.PeerDown(gone, reason))
+            self._processes.send(each, m.PeerDown(gone, reason, lent))
         return others.intersection(self._processes.readers())
 
     def _forget(self, gone: int) -> None:

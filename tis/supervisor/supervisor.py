@@ -20,6 +20,7 @@ from tis.supervisor.cache import scheduler_grants
 from tis.supervisor.calls import Calls
 from tis.supervisor.child import Child
 from tis.supervisor.control import ControlHub
+from tis.supervisor.custom_metrics import CustomMetrics
 from tis.supervisor.environments import Environments
 from tis.supervisor.errands import Errands
 from tis.supervisor.grants import Grants
@@ -81,12 +82,12 @@ class Supervisor:
         self._peers = count(1)
         self._processes = Processes(self._hub)
         frontends = settings.frontend_count(self.machine.cores)
-        self._observed = Metrics(settings, pool.data_bytes, self.later)
+        self._custom = CustomMetrics(self.send)
+        self._observed = Metrics(settings, pool.data_bytes, self.later, self._custom.families)
         self._grants = Grants(pool.data_bytes, frontends)
         self._reclaiming = Reclaiming(self._processes, self._grants, pool)
-        self._vital = VitalPlaces(
-            self, runtime_dir.path, pool.fd, (http, metrics), frontends, self._reclaiming.__contains__
-        )
+        ports = (http, metrics, grpc if settings.grpc_server == "native" else None)
+        self._vital = VitalPlaces(self, runtime_dir.path, pool.fd, ports, frontends, self._reclaiming.__contains__)
         self._scheduler, self._frontends = self._vital.begin(self._cannot_go_on)
         self._processes.settle(self._scheduler, self._frontends)
         self._vigil = Vigil(self.later)
@@ -168,6 +169,7 @@ class Supervisor:
             self._vigil.ended(child.peer)
             self._processes.gone(child.peer)
             self._observed.ended(child.peer)
+            self._custom.ended(child.peer)
             self._peer_down(child.peer, reason)
             died(reason)
             self._after_death()
@@ -258,9 +260,11 @@ class Supervisor:
             m.ServerQuery: self._on_query,
             m.Heartbeat: self._on_heartbeat,
             m.TableSeen: lambda seen: self._publication.seen(seen.peer, seen.epoch),
+            m.FollowTable: lambda follower: self._publication.follow(follower.peer),
             m.Retired: self._on_retired,
             m.InstanceRetired: lambda retired: self.models.instance_retired(retired.instance),
             m.Drained: lambda drained: self._stopping.drained(drained.peer),
+            **self._custom.handlers(),
         }
 
     def _on_grant_request(self, request: m.GrantRequest) -> None:

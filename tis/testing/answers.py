@@ -1,5 +1,6 @@
 """What a model answers outside a server: responses kept as arrays, in place of the pool and the mailboxes of frontends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from tis.contracts import messages as m
 from tis.contracts.datatypes import NUMPY
 from tis.errors import Code, TisError
 from tis_workers.output import Parameters, Reservation, wire_form
+from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import Placements
 
 Array = npt.NDArray[Any]
@@ -74,6 +76,23 @@ class Collector:
             datatypes[name], _ = wire_form(name, array, configured)
             arrays[name] = as_strings(array) if datatypes[name] == "BYTES" else np.array(array, order="C")
         self._keep(request_id, Outputs(arrays, datatypes, parameters or {}), final=final)
+
+    def own_block(self, _dtype: Any, _shape: tuple[int, ...], _size_bytes: int) -> None:
+        """None: there is no pool that an output could be written to directly."""
+
+    def reply_own(
+        self,
+        asker: int,
+        request_id: int,
+        outputs: list[tuple[str, Array, str]],
+        placements: Placements | None,
+        parameters: Parameters | None,
+        _own: Mapping[str, OwnBlock],
+        *,
+        final: bool,
+    ) -> None:
+        """The same as `reply`: no output lies in a block."""
+        self.reply(asker, request_id, outputs, placements, parameters, final=final)
 
     def end(self, _asker: int, request_id: int) -> None:
         """No more responses will come."""

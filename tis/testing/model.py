@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from tis.contracts import messages as m
 from tis.contracts.inference import Parameter
@@ -14,6 +14,7 @@ from tis.errors import TisError, internal, invalid
 from tis.testing.answers import Answered, Array, Collector, ModelError, Outputs
 from tis.testing.request import Asked, item_of, the_pool
 from tis_workers.backends.base import Backend
+from tis_workers.python_api.errors import TritonModelException
 from tis_workers.regions import ClientRegions
 from tis_workers.request import WorkRequest
 from tis_workers.sequences import Sequences
@@ -140,6 +141,16 @@ class LoadedModel:
     def sent(self, _work: WorkRequest) -> None:
         """Something was answered."""
         self._news.notify_all()
+
+    def caller(self) -> NoReturn:
+        """There are no other models.
+
+        Raises:
+            TritonModelException: always; the model may catch it.
+        """
+        raise TritonModelException(
+            f"model '{self.spec.name}' asks another model, which only a server has; it was loaded without one"
+        )
 
     # ---- executing -------------------------------------------------------------------------------------------------
 

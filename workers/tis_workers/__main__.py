@@ -28,10 +28,10 @@ _EXIT_LOAD_FAILED = 3
 _SERVE_DEADLINE_S = 600.0
 
 
-def _load(order: m.LoadModel, threads: int) -> Backend:
+def _load(order: m.LoadModel, threads: int, control: ControlLink) -> Backend:
     try:
         instance = order.spec.instances[order.instance]
-        backend = load_backend(LoadContext(order.spec, instance, threads, order.complete, order.config_json))
+        backend = load_backend(LoadContext(order.spec, instance, threads, order.complete, order.config_json, control))
         # Now rather than when it serves: a state that cannot be had keeps the model from loading.
         initial_states(order.spec)
         return backend
@@ -75,7 +75,7 @@ def main() -> None:
     )
     set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
     try:
-        backend = _load(order, boot.threads)
+        backend = _load(order, boot.threads, control)
     except TisError as error:
         _give_up(error, control, context)
     control.send(m.Loaded(arguments.peer, backend.signature(), backend.proposed_config()))

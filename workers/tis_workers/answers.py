@@ -1,5 +1,6 @@
 """What takes a request's answers: the pool and the mailbox of whoever asked, or nobody, while a model is warmed up."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from tis.contracts.datatypes import NUMPY
 from tis.contracts.inference import id_prefix
 from tis.errors import TisError
 from tis_workers.output import Parameters, Reservation
+from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import Placements
 
 
@@ -27,6 +29,24 @@ class Answers(Protocol):
         final: bool = True,
     ) -> None:
         """Take a response."""
+
+    def reply_own(
+        self,
+        asker: int,
+        request_id: int,
+        outputs: list[tuple[str, npt.NDArray[Any], str]],
+        placements: Placements | None,
+        parameters: Parameters | None,
+        own: Mapping[str, OwnBlock],
+        *,
+        final: bool,
+    ) -> None:
+        """Take a response of which some outputs lie in blocks already."""
+
+    def own_block(
+        self, dtype: Any, shape: tuple[int, ...], size_bytes: int
+    ) -> tuple[OwnBlock, npt.NDArray[Any]] | None:
+        """A block to be filled; None where none is needed."""
 
     def end(self, asker: int, request_id: int) -> None:
         """Take the news that there will be no more responses."""
@@ -57,6 +77,13 @@ class NoAnswers:
 
     def reply(self, *_arguments: Any, **_named: Any) -> None:
         """Drop a response."""
+
+    def reply_own(self, *_arguments: Any, **_named: Any) -> None:
+        """Drop a response."""
+
+    def own_block(self, *_arguments: Any) -> None:
+        """There is none."""
+        return
 
     def end(self, *_arguments: Any) -> None:
         """Drop it."""

@@ -12,9 +12,12 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tis_workers.request import WorkRequest
+
+if TYPE_CHECKING:
+    from tis_workers.bls.caller import Caller
 
 
 class Loop(Protocol):
@@ -26,6 +29,9 @@ class Loop(Protocol):
     def sent(self, work: WorkRequest) -> None:
         """Something was posted for a request; it may have been the last."""
 
+    def caller(self) -> "Caller":
+        """What asks other models; made at the first use."""
+
 
 class Backchannel:
     """The lock, and the way into the loop."""
@@ -36,9 +42,17 @@ class Backchannel:
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._forgotten: deque[Callable[[], None]] = deque()
 
-    def serve(self, loop: Loop) -> None:
-        """Connect the loop."""
+    def serve(self, loop: Loop | None) -> None:
+        """Connect the loop, or None when it has ended."""
         self._loop = loop
+
+    def caller(self) -> "Caller | None":
+        """What asks other models; None while no requests are served. From any thread without the lock."""
+        loop = self._loop
+        if loop is None:
+            return None
+        with self.lock:
+            return loop.caller()
 
     def fileno(self) -> int:
         """Readable when the loop should call `settle`."""
@@ -46,7 +60,13 @@ class Backchannel:
 
     def wake(self) -> None:
         """Make the loop turn. From anywhere."""
-        os.eventfd_write(self._wake_fd, 1)
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def leave(self) -> None:
+        """This is a process that the model has forked off: there is no loop here to be woken."""
+        os.close(self._wake_fd)
+        self._wake_fd = -1
 
     def settle(self) -> list[Callable[[], None]]:
         """After it polled readable: what to do, with the lock held."""

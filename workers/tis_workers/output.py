@@ -1,5 +1,6 @@
 """Where answers are written: blocks of this worker's slab, lent to whoever asked, and the reply that names them."""
 
+from collections.abc import Mapping
 from math import prod
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
 from tis.errors import TisError, internal, unavailable
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Grant, Loans, Slab
+from tis_workers.own_blocks import OwnBlock, OwnBlocks
 from tis_workers.regions import Placements
 
 _ALIGNMENT_BYTES: Final = 64
@@ -39,12 +41,13 @@ class Reservation:
 
 
 class OutputWriter:
-    """Writes answers into the slab and posts replies. The only user of the slab in a worker."""
+    """Writes answers into the slab and posts replies. The only way to the slab in a worker."""
 
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
         self._slab = Slab(pool, grants, _SMALLEST_GRANT_BYTES)
         self._loans = Loans(pool, self._slab)
+        self._own = OwnBlocks(pool, self._slab)
         self._outbox = outbox
         self._control = control
 
@@ -59,10 +62,12 @@ class OutputWriter:
         unused = self._slab.unused(_UNUSED_LOOKS)
         if unused:
             self._control.send(m.GrantReturn(self._control.peer, tuple(unused)))
+        self._own.collect()
 
     def forget(self, reader: int) -> None:
         """A reader has died: take back what it held."""
         self._loans.forget(lambda peer: peer == reader)
+        self._own.forget(reader)
         self._outbox.forget(reader)
 
     def reply(
@@ -99,7 +104,7 @@ class OutputWriter:
                 # The execution may take long to go on.
                 self._outbox.flush()
             return
-        block = self._take(at)
+        block = self.take(at)
         data = self._pool.data
         for ref, part in zip(refs, parts, strict=True):
             if ref.region:
@@ -107,6 +112,64 @@ class OutputWriter:
             begin = block.offset + ref.start
             data[begin : begin + ref.size_bytes] = part
         self._lend(asker, block, m.Reply(request_id, (m.BlockRef(*block),), tuple(refs), parameters or {}, final))
+        if not final:
+            self._outbox.flush()
+
+    def own_block(self, dtype: Any, shape: tuple[int, ...], size_bytes: int) -> tuple[OwnBlock, npt.NDArray[Any]]:
+        """A block with an array over it that a model fills before it answers.
+
+        Raises:
+            TisError: the pool has no room.
+        """
+        return self._own.add(self.take(size_bytes), dtype, shape, size_bytes)
+
+    def reply_own(
+        self,
+        asker: int,
+        request_id: int,
+        outputs: list[tuple[str, npt.NDArray[Any], str]],
+        placements: Placements | None,
+        parameters: Parameters | None,
+        own: Mapping[str, OwnBlock],
+        *,
+        final: bool,
+    ) -> None:
+        """The same as `reply`, where some outputs, by name, lie in blocks of their own; those are lent as they are.
+
+        Raises:
+            TisError: as for `reply`.
+        """
+        refs: list[m.OutputRef] = []
+        lent: list[OwnBlock] = []
+        blocks: list[Block] = []
+        rest: list[tuple[int, memoryview]] = []
+        at = 0
+        for name, array, configured in outputs:
+            place = own.get(name)
+            datatype, part = wire_form(name, array, configured)
+            if placements is not None and name in placements:
+                refs.append(placements.write(name, datatype, array.shape, part))
+            elif place is not None and not place.used and place not in lent:
+                lent.append(place)
+                refs.append(m.OutputRef(name, datatype, array.shape, 0, len(part), block=len(lent)))
+            else:
+                rest.append((at, part))
+                refs.append(m.OutputRef(name, datatype, array.shape, at, len(part)))
+                at += -(-len(part) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        if at:
+            blocks.append(self.take(at))
+            for start, part in rest:
+                self._slab.writable(blocks[0], start, len(part))[:] = part
+            self._loans.lend(blocks[0], asker)
+        else:
+            for ref in refs:
+                # There is no first block for copies.
+                ref.block = max(ref.block - 1, 0)
+        for place in lent:
+            place.used, place.reader = True, asker
+            blocks.append(place.block)
+        held = tuple([m.BlockRef(*block) for block in blocks])
+        self._outbox.post(asker, m.Reply(request_id, held, tuple(refs), parameters or {}, final))
         if not final:
             self._outbox.flush()
 
@@ -140,7 +203,7 @@ class OutputWriter:
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         if len(placed) == len(refs) and refs:
             return Reservation(None, tuple(refs), list(placed.values()))
-        block = self._take(max(at, 1))
+        block = self.take(max(at, 1))
         arrays = [
             placed[ref.name]
             if ref.region
@@ -166,7 +229,11 @@ class OutputWriter:
 
     def fail(self, asker: int, request_id: int, error: TisError, *, final: bool = True) -> None:
         """Post an error, whose text is for the client as it stands."""
-        failure = m.Failure(request_id, error.code, error.message[:_LONGEST_TEXT], complete=True, final=final)
+        text = error.message[:_LONGEST_TEXT]
+        if not text.isascii():
+            # Half of a surrogate pair, which a model's text may hold, cannot travel.
+            text = text.encode(errors="replace").decode()
+        failure = m.Failure(request_id, error.code, text, complete=True, final=final)
         self._outbox.post(asker, failure)
         if not final:
             self._outbox.flush()
@@ -175,22 +242,32 @@ class OutputWriter:
         """Post what is no answer."""
         self._outbox.post(asker, message)
 
+    def free(self, block: Block) -> None:
+        """Give back a block that was taken and not lent."""
+        self._slab.free(block)
+
     def _lend(self, asker: int, block: Block, reply: m.Reply) -> None:
         self._loans.lend(block, asker)
         self._outbox.post(asker, reply)
 
-    def _take(self, size_bytes: int) -> Block:
-        """A block, after taking back what readers are done with, and from a larger slab if need be."""
+    def take(self, size_bytes: int) -> Block:
+        """A block, after taking back what readers are done with, and from a larger slab if need be.
+
+        Raises:
+            TisError: UNAVAILABLE, there is no room.
+        """
         self._loans.collect(1)
+        if self._own:
+            self._own.collect(1)
         block = self._slab.take(size_bytes)
         if block is None:
-            self._loans.collect()
+            self.collect()
             block = self._slab.take(size_bytes)
         if block is None and self._grow(size_bytes):
             block = self._slab.take(size_bytes)
         if block is None:
             raise unavailable(
-                f"the shared-memory pool has no room for an answer of {size_bytes} bytes; answer fewer requests at a "
+                f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
                 "time or start the server with a larger --pool-byte-size"
             )
         return block

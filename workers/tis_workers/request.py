@@ -15,6 +15,7 @@ from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
 from tis_workers.answers import Answers
 from tis_workers.output import Parameters, Reservation
+from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import ClientRegions, Placements
 
 
@@ -200,8 +201,11 @@ class WorkRequest:
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        own: Mapping[str, OwnBlock] | None = None,
     ) -> None:
         """Answer with (name, array, datatype) outputs in this order; those that were not asked for are left out.
+
+        `own`: the outputs, by name, that lie in blocks already.
 
         Raises:
             TisError: there is no room, or an array has no datatype of the protocol.
@@ -209,9 +213,26 @@ class WorkRequest:
         wanted = self.wanted_names
         chosen = [output for output in outputs if output[0] in wanted]
         item = self._item
-        self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
+        if own is None:
+            self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
+        else:
+            self._writer.reply_own(item.asker, item.request_id, chosen, self._placements, parameters, own, final=final)
         self.responses += 1
         self.answered = final
+
+    def goes_elsewhere(self, name: str) -> bool:
+        """Whether the client wants an output in memory of its own."""
+        return self._placements is not None and name in self._placements
+
+    def own_block(
+        self, dtype: "np.dtype[Any]", shape: tuple[int, ...], size_bytes: int
+    ) -> tuple[OwnBlock, npt.NDArray[Any]] | None:
+        """An array for an output that is to be filled in place, not empty; None where nobody will read it.
+
+        Raises:
+            TisError: there is no room.
+        """
+        return self._writer.own_block(dtype, shape, size_bytes)
 
     def end(self) -> None:
         """Say that no more responses will come."""

@@ -7,8 +7,9 @@ import contextlib
 import time
 import traceback
 from collections import deque
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tis.carrier.datagram import Mailbox, Outbox
 from tis.carrier.poller import Poller
@@ -18,10 +19,14 @@ from tis.errors import Code, TisError, internal
 from tis.log import get_logger
 from tis_shm.pool import Pool
 from tis_workers.backends.base import Backend, Timings
+from tis_workers.forks import on_fork
 from tis_workers.output import OutputWriter
 from tis_workers.regions import ClientRegions
 from tis_workers.request import WorkRequest
 from tis_workers.sequences import Sequences
+
+if TYPE_CHECKING:
+    from tis_workers.bls.caller import Caller
 
 _HEARTBEAT_S: Final = 1.0
 _CATCH_UP_MS: Final = 50
@@ -76,7 +81,10 @@ class Runner:
             self._wake_fd = self._channel.fileno()
             self._poller.watch(self._wake_fd)
             self._channel.serve(self)
+            on_fork(self._leave)
         self._next_heartbeat_s = 0.0
+        #: There once the model has asked others.
+        self._caller: Caller | None = None
 
     def run(self, warmups: tuple[m.Warmup, ...] = ()) -> None:
         """Work until told to stop. `warmups`: what has been executed here already."""
@@ -85,9 +93,17 @@ class Runner:
             while not self._stopping:
                 self._turn()
             self._send_the_rest()
+        if self._channel is not None:
+            self._channel.serve(None)
         self._backend.finalize()
         self._regions.close()
         self._mailbox.close()
+        self._outbox.close()
+        self._poller.close()
+
+    def _leave(self) -> None:
+        """This is a process that the model has forked off: it must not hold open what the worker receives on."""
+        self._mailbox.leave()
         self._outbox.close()
         self._poller.close()
 
@@ -124,6 +140,8 @@ class Runner:
         self._next_heartbeat_s = now_s + _HEARTBEAT_S
         self._writer.collect()
         self._regions.tidy()
+        if self._caller is not None:
+            self._caller.results.tidy()
         self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
 
     def _catch_up_regions(self) -> None:
@@ -144,7 +162,7 @@ class Runner:
                 if message.peer == self._scheduler:
                     # Its batches may read what others have lent to it.
                     self._waiting.clear()
-                self._control.send(m.Quiesced(self._control.peer, message.peer))
+                self._quiesce(message)
             elif isinstance(message, m.PeerForgotten):
                 self._writer.forget(message.peer)
             elif isinstance(message, m.SchedulerChanged):
@@ -153,10 +171,24 @@ class Runner:
                 self._waiting.clear()
                 self._unfinished.clear()
                 self._cancelled.clear()
+                if self._caller is not None:
+                    self._caller.line.hear()
             elif isinstance(message, m.Regions):
                 self._regions.replace(message)
             elif isinstance(message, m.Stop):
                 self._stopping = True
+            elif self._caller is not None:
+                self._caller.told(message)
+
+    def _quiesce(self, down: m.PeerDown) -> None:
+        """Say that nothing of a dead process is held here; once that is so of what it has answered the model."""
+        quiesced = m.Quiesced(self._control.peer, down.peer)
+        if down.lent and self._caller is not None:
+            # Its last replies may still lie in the mailbox.
+            self._receive()
+            self._caller.results.when_given_back(partial(self._control.send, quiesced))
+        else:
+            self._control.send(quiesced)
 
     def _receive(self) -> None:
         for message in self._mailbox.receive():
@@ -164,6 +196,8 @@ class Runner:
                 self._waiting.append(message)
             elif isinstance(message, m.Cancel):
                 self._cancel((message.asker, message.request_id))
+            elif self._caller is not None:
+                self._caller.arrived(message)
 
     # ---- what a model's threads cause --------------------------------------------------------------------------------
 
@@ -185,6 +219,26 @@ class Runner:
         if self._outbox.blocked() and self._channel is not None:
             # The loop polls those sockets, from its next turn on.
             self._channel.wake()
+
+    def catch_up(self) -> None:
+        """Take what has arrived from the supervisor, as far as it concerns what the model asks of others."""
+        for message in self._control.receive():
+            if self._caller is None or not self._caller.told(message):
+                self._unfollowed.append(message)
+        if self._unfollowed and self._channel is not None:
+            # To be followed by the loop, which may sleep: the socket will not signal it again.
+            self._next_heartbeat_s = 0.0
+            self._channel.wake()
+
+    def caller(self) -> "Caller":
+        """What asks other models; loaded at the first use."""
+        if self._caller is None and self._channel is not None:
+            from tis_workers.bls.caller import Caller
+
+            self._caller = Caller(self, self._channel.lock, self._control, self._pool, self._writer, self._mailbox_fd)
+        if self._caller is None:
+            raise TypeError("only models with a backchannel ask others")
+        return self._caller
 
     def _post_finished(self, work: WorkRequest, batch_id: int, position: int) -> None:
         end_ns = time.monotonic_ns()

@@ -3,21 +3,34 @@
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts.inference import Answer, InferRequest
-from tis.errors import unsupported
+from tis.contracts.plan import make_plan
+from tis.contracts.versions import parse_version
+from tis.errors import TisError, internal, unsupported
+from tis.log import get_logger
 from tis_frontend.classification import classify
 from tis_frontend.core import now_ns
 from tis_frontend.grpc import infer_request
+from tis_frontend.grpc.large_request import LargeRequest
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
-from tis_frontend.grpc.wire import parse
-from tis_frontend.model_table import ServedModel, parse_version
+from tis_frontend.grpc.wire import parse, varint
+from tis_frontend.model_table import ServedModel
 from tis_frontend.observer import Observed
-from tis_frontend.plan import make_plan
 from tis_frontend.server import Server
+
+#: Responses with so much data are put together without the protobuf library's copies.
+_LARGE_BYTES: Final = 16 << 10
+#: The tag of `raw_output_contents`, field 6 of ModelInferResponse and its last one.
+_RAW_CONTENTS: Final = b"\x32"
+
+Respond = Callable[[bytes | TisError], None]
+
+_log = get_logger(__name__)
 
 
 class InferCalls:
@@ -34,11 +47,55 @@ class InferCalls:
         return self._forwarded is not None or self._server.settings.exports_spans
 
     async def infer(self, data: bytes, metadata: Metadata = ()) -> bytes:
-        """ModelInfer.
+        """ModelInfer, for a transport that waits for its response.
 
         Raises:
             TisError: the request is refused, or has failed.
         """
+        future: asyncio.Future[bytes | TisError] = asyncio.get_running_loop().create_future()
+
+        def respond(response: bytes | TisError) -> None:
+            if not future.done():
+                # Else the call was cancelled a moment ago.
+                future.set_result(response)
+
+        cancel = self.begin(data, metadata, respond)
+        try:
+            response = await future
+        except asyncio.CancelledError:
+            cancel()
+            raise
+        if isinstance(response, TisError):
+            raise response
+        return response
+
+    def large(self, size_bytes: int) -> LargeRequest:
+        """Take in a message of this size bit by bit; give it to `begin` when it is whole, or discard it.
+
+        Raises:
+            TisError: there is no room for it.
+        """
+        return LargeRequest(self._server.core, size_bytes)
+
+    def begin(self, data: bytes | LargeRequest, metadata: Metadata, respond: Respond) -> Callable[[], None]:
+        """ModelInfer: send a request off; `respond` is called once with its response, or the error that it got.
+
+        Gives what to call when the client has gone: then `respond` is not called any more.
+
+        Raises:
+            TisError: the request is refused.
+        """
+        if isinstance(data, LargeRequest):
+            try:
+                return self._begin(data.head, metadata, respond, data)
+            except Exception:
+                data.discard()
+                raise
+        return self._begin(data, metadata, respond)
+
+    def _begin(
+        self, data: bytes, metadata: Metadata, respond: Respond, large: LargeRequest | None = None
+    ) -> Callable[[], None]:
         arrival_ns = now_ns()
         self._server.check_running()
         message = parse(pb.ModelInferRequest, data)
@@ -47,39 +104,26 @@ class InferCalls:
             raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
         core = self._server.core
         trace = core.tracer.sample(model.spec, "GRPC", arrival_ns, metadata) if core.tracer is not None else None
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def deliver(answer: Answer) -> None:
-            if future.done():
-                # The call was cancelled a moment ago.
+            response: bytes | TisError
+            try:
+                response = answer.error or _rendered(model, request, answer)
+            except TisError as error:
+                response = error
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong in one answer is that answer's text
+                _log.exception("an answer could not be written")
+                response = internal(f"{type(error).__name__}: {error}")
+            finally:
                 core.release(answer)
-            else:
-                future.set_result(answer)
-
-        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver, trace)
-        try:
-            answer = await future
-        except asyncio.CancelledError:
-            core.cancel(request_id)
-            if future.done() and not future.cancelled():
-                core.release(future.result())
-            raise
-        if answer.error is not None:
             if trace is not None:
+                # The transport takes the response when this has returned.
                 trace.sending()
                 asyncio.get_running_loop().call_soon(trace.sent)
-            raise answer.error
-        try:
-            response = pb.ModelInferResponse()
-            fill_response(response, model, request, answer)
-        finally:
-            core.release(answer)
-        rendered: bytes = response.SerializeToString()
-        if trace is not None:
-            # The transport takes the response when this has returned.
-            trace.sending()
-            asyncio.get_running_loop().call_soon(trace.sent)
-        return rendered
+            respond(response)
+
+        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver, trace, large)
+        return partial(core.cancel, request_id)
 
     def find_model(self, message: Any) -> ServedModel:
         """The model that a request is for.
@@ -97,18 +141,24 @@ class InferCalls:
         arrival_ns: int,
         deliver: Callable[[Answer], None],
         trace: Observed | None = None,
+        large: LargeRequest | None = None,
     ) -> tuple[InferRequest, int]:
         """Check a request and send it off; gives it, and the number to cancel it by.
+
+        The tensors of a large one lie in its block, which stays the caller's if this raises.
 
         Raises:
             TisError: the request does not fit its model, or cannot be taken now; nothing of it stays behind.
         """
         spec = model.spec
-        request, pieces, block_bytes = infer_request.parse(spec, message, self._server.core.regions)
+        core = self._server.core
+        places = large.places if large is not None else None
+        request, pieces, block_bytes = infer_request.parse(spec, message, core.regions, places)
         if self._forwarded is not None:
             forward(request, metadata, self._forwarded)
         plan = make_plan(spec, request)
-        core = self._server.core
+        if large is not None:
+            return request, core.submit(plan, request.client_id, large.block, arrival_ns, deliver, trace)
         block = core.take(block_bytes)
         try:
             for tensor, piece in zip(request.inputs, pieces, strict=True):
@@ -120,12 +170,33 @@ class InferCalls:
             raise
 
 
+def _rendered(model: ServedModel, request: InferRequest, answer: Answer) -> bytes:
+    response = pb.ModelInferResponse()
+    if answer.size_bytes < _LARGE_BYTES:
+        fill_response(response, model, request, answer)
+        rendered: bytes = response.SerializeToString()
+        return rendered
+    # The last field by hand: one copy of the data out of the pool instead of three.
+    describe_response(response, model, request, answer)
+    parts: list[bytes | memoryview] = [response.SerializeToString()]
+    for tensor in answer.outputs:
+        parts += (_RAW_CONTENTS, varint(len(tensor.data)), tensor.data)
+    return b"".join(parts)
+
+
 def fill_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:
     """An answer as ModelInferResponse: every output in raw_output_contents, none in `contents`.
 
     Raises:
         TisError: an output cannot be had in the form that is wanted.
     """
+    describe_response(response, model, request, answer)
+    for tensor in answer.outputs:
+        response.raw_output_contents.append(bytes(tensor.data))
+
+
+def describe_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:
+    """All of a response but its data. Raises as `fill_response`."""
     if request.classification:
         classify(model, answer, request.classification)
     response.model_name = request.model
@@ -135,4 +206,3 @@ def fill_response(response: Any, model: ServedModel, request: InferRequest, answ
         fill_parameters(response.parameters, answer.parameters)
     for tensor in answer.outputs:
         response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        response.raw_output_contents.append(bytes(tensor.data))

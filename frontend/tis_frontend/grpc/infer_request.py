@@ -1,5 +1,6 @@
 """ModelInferRequest to an `InferRequest` with its tensors in a block. Nothing here touches a socket."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,9 @@ from tis_frontend.grpc.placement import REGION, read_place
 from tis_frontend.regions import NO_REGIONS, RegionTable
 
 _ALIGNMENT_BYTES: Final = 64
+
+#: Start and size in bytes of tensors in a block.
+Places = Sequence[tuple[int, int]]
 
 #: The field of `contents` that carries a datatype; FP16 and BF16 have none.
 _CONTENTS_FIELD: Final = {
@@ -42,8 +46,12 @@ _DATATYPE_OF_FIELD: Final = {
 }
 
 
-def parse(spec: ModelSpec, message: Any, regions: RegionTable = NO_REGIONS) -> tuple[InferRequest, list[bytes], int]:
+def parse(
+    spec: ModelSpec, message: Any, regions: RegionTable = NO_REGIONS, places: Places | None = None
+) -> tuple[InferRequest, list[bytes], int]:
     """The request, the bytes of each input in order, and how many bytes of a block they take.
+
+    With `places` the raw contents lie in a block already; bytes are given for none of them.
 
     Raises:
         TisError: INVALID_ARG in Triton's words.
@@ -51,7 +59,7 @@ def parse(spec: ModelSpec, message: Any, regions: RegionTable = NO_REGIONS) -> t
     request = InferRequest(spec.name, spec.version, message.id, [])
     if message.parameters:
         read_parameters(request, message.parameters)
-    raw = message.raw_input_contents
+    raw: Sequence[bytes] | Places = message.raw_input_contents if places is None else places
     next_raw = 0
     data: list[bytes] = []
     at = 0
@@ -76,8 +84,14 @@ def parse(spec: ModelSpec, message: Any, regions: RegionTable = NO_REGIONS) -> t
                 )
             piece = _from_contents(spec, entry)
         elif next_raw < len(raw):
-            piece = raw[next_raw]
+            found = raw[next_raw]
             next_raw += 1
+            if not isinstance(found, bytes):
+                start, size = found
+                request.inputs.append(InputTensor(entry.name, entry.datatype, tuple(entry.shape), size, start))
+                data.append(b"")
+                continue
+            piece = found
         else:
             raise invalid(f"unable to find data for input tensor '{entry.name}' for model '{spec.name}' in request.")
         request.inputs.append(InputTensor(entry.name, entry.datatype, tuple(entry.shape), len(piece), at))

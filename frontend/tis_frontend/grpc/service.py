@@ -9,6 +9,7 @@ from typing import Any
 from tritonclient.grpc import service_pb2 as pb
 
 from tis.contracts import messages as m
+from tis.contracts.versions import parse_version
 from tis_frontend.grpc.category import HEADER_PREFIX
 from tis_frontend.grpc.control import ControlService
 from tis_frontend.grpc.health import HealthService
@@ -17,7 +18,6 @@ from tis_frontend.grpc.parameters import Metadata
 from tis_frontend.grpc.shared_memory import SharedMemoryService
 from tis_frontend.grpc.stream import InferStream
 from tis_frontend.grpc.wire import parse, serialized
-from tis_frontend.model_table import parse_version
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
 

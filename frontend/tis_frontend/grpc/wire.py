@@ -23,3 +23,13 @@ def serialized(message: Any) -> bytes:
     """The bytes of a message."""
     data: bytes = message.SerializeToString()
     return data
+
+
+def varint(number: int) -> bytes:
+    """A number that is not negative, as protobuf writes lengths and tags."""
+    data = bytearray()
+    while number > 0x7F:
+        data.append(number & 0x7F | 0x80)
+        number >>= 7
+    data.append(number)
+    return bytes(data)

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from tis.config.json_form import to_json
 from tis.contracts import messages as m
+from tis.contracts.versions import parse_version
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
 from tis_frontend.docs.routes import DOCS_ROUTES
@@ -20,7 +21,6 @@ from tis_frontend.http.instances import instance_routes
 from tis_frontend.http.interface import RawPath, error_response, interface_routes, plain_response
 from tis_frontend.http.shared_memory import shared_memory_routes
 from tis_frontend.http.status import STATUS, error_body
-from tis_frontend.model_table import parse_version
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
 

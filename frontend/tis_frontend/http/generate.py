@@ -18,13 +18,13 @@ from starlette.types import Receive, Scope, Send
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec
+from tis.contracts.plan import Plan
 from tis.errors import TisError, invalid
 from tis_frontend.core import Core, now_ns
 from tis_frontend.http import generate_request, json_tensor
 from tis_frontend.http.body import bounded_body
 from tis_frontend.http.infer_request import HttpInfer
 from tis_frontend.http.infer_response import parameters_json
-from tis_frontend.plan import Plan
 from tis_frontend.server import Server
 from tis_frontend.trace import Headers
 

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 from tis.contracts.inference import InferRequest, InputTensor, id_prefix
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.plan import Plan, make_plan
 from tis.errors import TisError, internal, invalid
 from tis_frontend.http import json_tensor, json_text
 from tis_frontend.http.infer_request import HttpInfer
 from tis_frontend.http.json_form import wrong_type
 from tis_frontend.http.parameters import own
-from tis_frontend.plan import Plan, make_plan
 
 _ALIGNMENT_BYTES: Final = 64
 _NESTED: Final = "parameters"

@@ -10,6 +10,7 @@ from typing import Any
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor, id_prefix
 from tis.contracts.model_spec import ModelSpec
+from tis.contracts.plan import Plan, make_plan
 from tis.contracts.validation import check_output_names
 from tis.errors import TisError, internal, invalid
 from tis_frontend.http import json_tensor, json_text
@@ -17,7 +18,6 @@ from tis_frontend.http.json_form import flag
 from tis_frontend.http.parameters import classes, read_parameters
 from tis_frontend.http.placement import REGION, read_output_place, read_place
 from tis_frontend.model_table import ServedModel
-from tis_frontend.plan import Plan, make_plan
 from tis_frontend.regions import NO_REGIONS, RegionTable
 
 _ALIGNMENT_BYTES = 64

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tis_frontend.model_table import parse_version
+from tis.contracts.versions import parse_version
 from tis_frontend.restriction import Expected
 
 _CATEGORIES: Final = (

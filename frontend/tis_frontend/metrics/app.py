@@ -18,6 +18,7 @@ from tis.settings import ServerSettings
 from tis_frontend.core import Core
 from tis_frontend.http.status import STATUS
 from tis_frontend.metrics.cache import cache_lines, cache_summary_lines
+from tis_frontend.metrics.custom import with_custom
 from tis_frontend.metrics.gpus import Gpus
 from tis_frontend.metrics.machine import machine_lines, process_lines
 from tis_frontend.metrics.models import counter_lines, distribution_lines
@@ -55,7 +56,7 @@ class Metrics:
             *cache_summary_lines(models, self._settings),
             *process_lines(server),
         ]
-        return "\n".join([*lines, ""])
+        return "\n".join([*with_custom(lines, server.custom), ""])
 
 
 def build_app(text: Callable[[], Awaitable[str]]) -> Starlette:

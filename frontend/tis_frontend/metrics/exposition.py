@@ -35,12 +35,12 @@ def labels(pairs: Mapping[str, str], last: tuple[str, str] | None = None) -> str
 
 
 def number(value: float) -> str:
-    """A value: whole numbers without a point."""
+    """A value, as C++ streams write doubles with 16 digits: whole numbers without a point."""
     if value != value:
         return "Nan"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) else repr(float(value))
+    return f"{value:.16g}"
 
 
 def summary_samples(pairs: Mapping[str, str], count: int, total: float, values: Mapping[str, float]) -> list[Sample]:

@@ -37,6 +37,7 @@ OWN = [
     "access-log",
     "environment-directory",
     "frontends",
+    "grpc-server",
     "model-load-timeout-secs",
     "pool-byte-size",
     "runtime-directory",

@@ -12,11 +12,11 @@ from uvicorn.server import ServerState
 from tis.contracts import messages as m
 from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.plan import Plan
 from tis.errors import TisError, unavailable
 from tis_frontend.core import Core
 from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.model_table import ModelTable
-from tis_frontend.plan import Plan
 from tis_frontend.regions import RegionTable
 from tis_frontend.request_trace import RequestTrace
 from tis_shm.pool import Block
@@ -95,7 +95,9 @@ class FakeCore:
         ref = next(ref for ref in request.plan.inputs if ref.index == index)
         return bytes(self.blocks[request.block.offset][ref.start : ref.start + ref.size_bytes])
 
-    def answer(self, number: int, outcome: bytes | TisError = DATA, datatype: str = "FP32") -> Answer:
+    def answer(
+        self, number: int, outcome: bytes | TisError = DATA, datatype: str = "FP32", **parameters: Any
+    ) -> Answer:
         """What a real core does when the reply is in."""
         request = self.submitted[number]
         assert request.deliver is not None, "answered twice"
@@ -104,6 +106,7 @@ class FakeCore:
             answer = Answer([], outcome)
         else:
             answer = Answer([OutputTensor("Y", datatype, (len(outcome) // 4,), memoryview(outcome))], blocks=((0, 1),))
+            answer.parameters = parameters
         deliver, request.deliver = request.deliver, None
         if not request.cancelled:
             deliver(answer)

@@ -11,9 +11,9 @@ from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
 from tis.contracts.control import requests_path
 from tis.contracts.inference import Answer, InputTensor
+from tis.contracts.plan import Plan
 from tis.errors import TisError
 from tis_frontend.core import Core
-from tis_frontend.plan import Plan
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Grant, Loans, Slab
 

@@ -67,8 +67,7 @@ def request(model: str = "m", **fields: Any) -> bytes:
 def test_the_response_has_the_id_the_version_that_answered_and_the_bytes(bench: Bench) -> None:
     task = bench.begin(request())
     assert bench.core.tensor(0) == DATA
-    answer = bench.core.answer(0)
-    answer.parameters["n"] = 3
+    bench.core.answer(0, n=3)
     bench.turn()
     response = pb.ModelInferResponse.FromString(task.result())
     assert (response.id, response.model_name, response.model_version) == ("r", "m", "1")

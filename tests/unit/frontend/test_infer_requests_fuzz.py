@@ -12,12 +12,12 @@ from tritonclient.grpc import service_pb2 as pb
 from tis.contracts import messages as m
 from tis.contracts.inference import InferRequest
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.plan import make_plan
 from tis.errors import TisError
 from tis_frontend.grpc.infer_request import parse as parse_grpc
 from tis_frontend.http.infer_request import parse as parse_http
 from tis_frontend.http.infer_request import planned
 from tis_frontend.model_table import ServedModel
-from tis_frontend.plan import make_plan
 from tis_frontend.regions import RegionTable
 
 REGION_BYTES = 100

@@ -5,8 +5,9 @@ import pytest
 from tis.config.source import parse_text
 from tis.contracts import messages as m
 from tis.contracts.model_spec import ModelSpec
+from tis.contracts.versions import parse_version
 from tis.errors import Code, TisError
-from tis_frontend.model_table import ModelTable, parse_version
+from tis_frontend.model_table import ModelTable
 
 
 def spec(name: str, version: int, config: bytes = b"") -> ModelSpec:

@@ -5,8 +5,8 @@ import pytest
 from tis.contracts import messages as m
 from tis.contracts.inference import InferRequest, InputTensor
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.plan import make_plan
 from tis.errors import TisError
-from tis_frontend.plan import make_plan
 
 INPUTS = (TensorSpec("A", "FP32", (2,)), TensorSpec("S", "BYTES", (-1,)))
 OUTPUTS = (TensorSpec("Y", "FP32", (2,)), TensorSpec("Z", "FP32", (2,)))

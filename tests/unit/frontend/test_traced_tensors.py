@@ -9,7 +9,7 @@ import pytest
 from tis.contracts import messages as m
 from tis.contracts.inference import OutputTensor
 from tis.contracts.model_spec import ModelSpec, TensorSpec
-from tis_frontend.plan import Plan
+from tis.contracts.plan import Plan
 from tis_frontend.traced_tensors import MOST_BYTES, TracedTensors, text
 
 

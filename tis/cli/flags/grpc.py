@@ -19,6 +19,13 @@ _SOCKET = (
         help="The port to listen on for gRPC; 0 for any that is free.",
     ),
     Flag(
+        name="grpc-server",
+        action=Store("grpc_server", one_of("native", "grpcio")),
+        default="native",
+        in_triton_2_51=False,
+        help="What serves gRPC: this server's own transport, or the grpcio package.",
+    ),
+    Flag(
         name="reuse-grpc-port",
         action=NotYet(BOOLEAN, "this server wants its ports for itself", accepts=(False,)),
         default="false",

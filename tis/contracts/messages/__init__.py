@@ -41,6 +41,7 @@ from tis.contracts.messages.control import (
     Boot,
     Drain,
     Drained,
+    FollowTable,
     GrantReply,
     GrantRequest,
     GrantReturn,
@@ -68,6 +69,16 @@ from tis.contracts.messages.control import (
     TableSeen,
     Up,
     Warmup,
+)
+from tis.contracts.messages.custom_metrics import (
+    CustomFamily,
+    CustomSample,
+    DropMetricFamily,
+    MetricAnswer,
+    MetricChange,
+    MetricChanges,
+    NewMetric,
+    NewMetricFamily,
 )
 from tis.contracts.messages.instances import ChangeInstances, InstancesQuery, InstanceState, InstanceStates
 from tis.contracts.messages.metrics import (
@@ -118,12 +129,16 @@ __all__ = [
     "ChangeLog",
     "ChangeTrace",
     "ComputeTimes",
+    "CustomFamily",
+    "CustomSample",
     "Drain",
     "Drained",
+    "DropMetricFamily",
     "Duration",
     "Expired",
     "Failure",
     "Finished",
+    "FollowTable",
     "GrantReply",
     "GrantRequest",
     "GrantReturn",
@@ -141,10 +156,15 @@ __all__ = [
     "Loaded",
     "LogChanged",
     "Message",
+    "MetricAnswer",
+    "MetricChange",
+    "MetricChanges",
     "MetricsQuery",
     "MetricsReply",
     "ModelMetrics",
     "ModelStatistics",
+    "NewMetric",
+    "NewMetricFamily",
     "OutputPlacement",
     "OutputRef",
     "PeerDown",
@@ -206,6 +226,7 @@ AnyMessage = (
     | Up
     | Table
     | TableSeen
+    | FollowTable
     | Prepare
     | Retire
     | Retired
@@ -248,6 +269,11 @@ AnyMessage = (
     | ServerMetrics
     | ComputeTimes
     | Traces
+    | NewMetricFamily
+    | NewMetric
+    | MetricChanges
+    | DropMetricFamily
+    | MetricAnswer
 )
 
 _encoder = msgspec.msgpack.Encoder()

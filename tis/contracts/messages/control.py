@@ -75,6 +75,12 @@ class Table(Message, tag=23):
     awaited: tuple[tuple[str, int], ...] = ()
 
 
+class FollowTable(Message, tag=80):
+    """From a worker whose model asks others: send it the table, now and whenever it changes. It does not say what it sees."""
+
+    peer: int
+
+
 class ServerState(Message, tag=24):
     """Whether the server as a whole is ready, and whether it is on its way out."""
 
@@ -179,6 +185,8 @@ class PeerDown(Message, tag=30):
 
     peer: int
     reason: str = ""
+    #: To workers: whether it was one that had memory of its own, of which whoever asked it may hold answers.
+    lent: bool = False
 
 
 class PeerForgotten(Message, tag=39):

@@ -3,6 +3,7 @@
 import msgspec
 
 from tis.contracts.messages.base import Message
+from tis.contracts.messages.custom_metrics import CustomFamily
 
 
 class MetricsQuery(Message, tag=60):
@@ -108,3 +109,5 @@ class ServerMetrics(Message, tag=63):
     late_answers: int
     #: Name, version and seconds.
     load_times: tuple[tuple[str, int, float], ...]
+    #: What models count for themselves.
+    custom: tuple[CustomFamily, ...] = ()

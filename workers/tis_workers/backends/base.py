@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tis.contracts.control import ControlLink
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
 from tis.errors import TisError
 from tis_workers.backchannel import Backchannel
@@ -32,6 +33,8 @@ class LoadContext:
     complete: bool = True
     #: For a Python model: the config as JSON.
     config_json: str = ""
+    #: The way to the supervisor, where there is one: a model may also be loaded only to be looked at.
+    control: ControlLink | None = None
 
     @property
     def version_dir(self) -> Path:

@@ -14,7 +14,11 @@ import numpy.typing as npt
 _CODE_AT: Final = 20
 _UNSIGNED: Final = 1
 _BFLOAT: Final = 4
-_CPU: Final = 1
+_DEVICE_AT: Final = 8
+#: Kinds of devices; memory of the machine that a GPU reaches, too, counts as the CPU's.
+CPU: Final = 1
+GPU: Final = 2
+PINNED: Final = 3
 _NAME: Final = b"dltensor"
 
 _pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
@@ -32,7 +36,7 @@ class _Capsule:
         return self._capsule
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (_CPU, 0)
+        return (CPU, 0)
 
 
 def exported(array: npt.NDArray[Any], *, is_bf16: bool) -> Any:
@@ -51,12 +55,9 @@ def imported(source: Any) -> tuple[npt.NDArray[Any], bool]:
     """The array that a capsule, or an object with `__dlpack__`, stands for, and whether it is BF16 as uint16.
 
     Raises:
-        ValueError: the tensor does not lie on the CPU.
         BufferError, RuntimeError, TypeError: the tensor is none that numpy can take.
     """
     if hasattr(source, "__dlpack__"):
-        if hasattr(source, "__dlpack_device__") and int(source.__dlpack_device__()[0]) != _CPU:
-            raise ValueError("only tensors on the CPU can be given to this server")
         source = source.__dlpack__()
     code = _code(source)
     is_bf16 = code.value == _BFLOAT
@@ -65,9 +66,26 @@ def imported(source: Any) -> tuple[npt.NDArray[Any], bool]:
     return np.from_dlpack(_Capsule(source)), is_bf16
 
 
+def device_of(source: Any) -> int:
+    """The kind of device that a capsule, or an object with `__dlpack_device__`, lies on: `CPU`, `GPU` or another.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if hasattr(source, "__dlpack_device__"):
+        return int(source.__dlpack_device__()[0])
+    if hasattr(source, "__dlpack__"):
+        return CPU
+    return ctypes.c_int32.from_address(_address(source) + _DEVICE_AT).value
+
+
 def _code(capsule: Any) -> ctypes.c_uint8:
+    return ctypes.c_uint8.from_address(_address(capsule) + _CODE_AT)
+
+
+def _address(capsule: Any) -> int:
     try:
-        address = _pointer_of(capsule, _NAME)
+        address: int = _pointer_of(capsule, _NAME)
     except ValueError as error:
         raise TypeError(f"not a DLPack capsule that is still unused: {capsule!r}") from error
-    return ctypes.c_uint8.from_address(address + _CODE_AT)
+    return address

@@ -73,6 +73,15 @@ class TritonError:
         return TisError(Code[self._code.name], self._message)
 
 
+# The name that Triton's class has for its codes.
+setattr(TritonError, "__ErrorCode", ErrorCode)
+
+
+def of_code(code: str) -> ErrorCode:
+    """A code of the server's as models see it."""
+    return ErrorCode[code]
+
+
 def fits(value: object, kind: type) -> bool:
     """Whether what a model gives is of a kind: models are not type-checked."""
     return isinstance(value, kind)
@@ -104,5 +113,5 @@ def _innermost(error: BaseException) -> FrameType | None:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error) or _EMPTY
-    except Exception:  # noqa: BLE001 - a model's own exception may fail even here
+    except BaseException:  # noqa: BLE001 - a model's own exception may fail even here
         return "<MESSAGE UNAVAILABLE>"

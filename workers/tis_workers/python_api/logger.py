@@ -19,6 +19,9 @@ class Level(Enum):
     ERROR = 2
     VERBOSE = 3
 
+    def __int__(self) -> int:
+        return self.value
+
 
 _NUMBERS = {
     Level.INFO: logging.INFO,

@@ -1,24 +1,29 @@
-"""`InferenceRequest`: a request as a model sees it."""
+"""`InferenceRequest`: a request that the server hands to a model. Those that models make are in `bls_request.py`."""
 
 import json
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tis_workers.backchannel import Backchannel
-from tis_workers.python_api.errors import TritonModelException
+from tis_workers.forks import refuse_if_forked
+from tis_workers.python_api import bls_request
+from tis_workers.python_api.errors import fits
 from tis_workers.python_api.sender import InferenceResponseSender
 from tis_workers.python_api.tensor import Tensor, tensor_of
+from tis_workers.python_api.trace import InferenceTrace
 from tis_workers.request import WorkRequest
+
+if TYPE_CHECKING:
+    from tis_workers.bls.call import Ask
 
 _START: Final = 1
 _END: Final = 2
-_RELEASE_ALL: Final = 1
 _RESCHEDULE: Final = 2
 
 
-class InferenceRequest:
-    """A request that the server hands to `execute`."""
+class InferenceRequest(bls_request.InferenceRequest):
+    """A request that the server hands to `execute`. Sent like one of the model's own, it goes to this very model."""
 
-    __slots__ = ("_channel", "_flags", "_inputs", "_rescheduled", "_sender", "_work")
+    __slots__ = ("_channel", "_flags", "_rescheduled", "_sender", "_work")
 
     def __init__(self, work: WorkRequest, channel: Backchannel) -> None:
         self._work = work
@@ -82,8 +87,13 @@ class InferenceRequest:
         """The outputs that the client wants; all of the model's where it named none."""
         return {spec.name for spec in self._work.wanted}
 
+    def trace(self) -> InferenceTrace:
+        """What stands for its trace."""
+        return InferenceTrace()
+
     def is_cancelled(self) -> bool:
         """Whether the client has gone. Looks for news, so that it tells while `execute` runs."""
+        refuse_if_forked()
         return self._channel.is_cancelled(self._work)
 
     def get_response_sender(self) -> InferenceResponseSender:
@@ -95,15 +105,21 @@ class InferenceRequest:
     def set_release_flags(self, flags: int) -> None:
         """RELEASE_ALL (1), or RESCHEDULE (2) to run the request again, in iterative sequence models only.
 
+        Other flags are the same as RELEASE_ALL, as in Triton.
+
         Raises:
-            TritonModelException: other flags.
+            TypeError: not a number.
         """
-        if flags not in (_RELEASE_ALL, _RESCHEDULE):
-            raise TritonModelException(
-                f"Invalid flags used to release the request: {flags}. Only TRITONSERVER_REQUEST_RELEASE_ALL and "
-                "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE are supported."
-            )
+        if not fits(flags, int):
+            raise TypeError(f"set_release_flags takes flags (int); got {flags!r}")
         self._rescheduled = flags == _RESCHEDULE
+
+    def _ask(self) -> "Ask":
+        work = self._work
+        self._model, self._version = work.spec.name, work.spec.version
+        self._outputs = [spec.name for spec in work.wanted]
+        self._own_parameters = dict(work.parameters)
+        return super()._ask()
 
     # ---- for the server --------------------------------------------------------------------------------------------
 
@@ -111,6 +127,10 @@ class InferenceRequest:
     def rescheduled(self) -> bool:
         """Whether the model wants it to run again."""
         return self._rescheduled
+
+    def for_own(self) -> tuple[WorkRequest, Backchannel]:
+        """What an output is allocated with, see `python_api.own`."""
+        return self._work, self._channel
 
     @property
     def has_sender(self) -> bool:

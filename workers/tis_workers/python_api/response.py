@@ -44,6 +44,10 @@ class InferenceResponse:
         return self._parameters
 
 
+# Errors name the class, and Triton's has this module.
+InferenceResponse.__module__ = "c_python_backend_utils"
+
+
 def _tensors(given: Iterable[Tensor]) -> list[Tensor]:
     if isinstance(given, list | tuple):
         tensors = list(given)

@@ -5,8 +5,10 @@ from typing import Final
 
 from tis.errors import TisError, internal
 from tis_workers.backchannel import Backchannel
+from tis_workers.forks import refuse_if_forked
 from tis_workers.python_api.errors import TritonModelException, fits
 from tis_workers.python_api.response import InferenceResponse
+from tis_workers.python_api.tensor import OutputTensor
 from tis_workers.request import WorkRequest
 
 _FINAL: Final = 1
@@ -29,6 +31,7 @@ class InferenceResponseSender:
         Raises:
             TritonModelException: other flags, nothing to send, or more than the request may get.
         """
+        refuse_if_forked()
         self._check(response, flags)
         self._closed = flags == _FINAL
         work = self._work
@@ -52,7 +55,7 @@ class InferenceResponseSender:
             raise TritonModelException(
                 "Inference Response object must be provided when the response flags is set to zero."
             )
-        if self._closed:
+        if self._closed or (self._decoupled and self._work.answered):
             raise TritonModelException("Unable to send response. Response sender has been closed.")
         if self._decoupled:
             return
@@ -73,16 +76,21 @@ class InferenceResponseSender:
 
 def answer(work: WorkRequest, response: InferenceResponse, *, final: bool = True) -> None:
     """Post a response, with the lock held. What cannot be written becomes the request's error."""
+    if work.answered:
+        # It has failed while a thread of the model was about to send this.
+        return
     error = response.error()
     if error is not None:
         work.fail(error.as_error(), verbatim=True, counts=False, final=final)
         return
-    outputs = [tensor.parts() for tensor in response.output_tensors()]
+    tensors = response.output_tensors()
+    own = {tensor.name(): tensor.own for tensor in tensors if type(tensor) is OutputTensor} or None
     try:
-        work.respond_with(outputs, response.own_parameters(), final=final)
+        outputs = [tensor.parts() for tensor in tensors]
+        work.respond_with(outputs, response.own_parameters(), final=final, own=own)
     except TisError as refused:
         work.fail(refused, final=final)
-    except Exception as error:  # noqa: BLE001 - such as a string that cannot be encoded: this request's own affair
+    except BaseException as error:  # noqa: BLE001 - such as a string that cannot be encoded: this request's own affair
         work.fail(internal(f"unable to write the response: {type(error).__name__}: {error}"), final=final)
 
 

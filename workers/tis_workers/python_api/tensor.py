@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts.datatypes import NUMPY
+from tis_workers.own_blocks import OwnBlock
 from tis_workers.python_api import dlpack
+from tis_workers.python_api.device_tensor import DeviceArray
 from tis_workers.python_api.errors import TritonModelException, fits
 
 Array = npt.NDArray[Any]
@@ -28,11 +30,9 @@ class Tensor:
             raise TypeError(f"Tensor takes a name (str) and a numpy array; got {name!r} and {array!r}")
         if not name:
             raise TritonModelException("Tensor name cannot be an empty string.")
-        datatype = _DATATYPES.get(array.dtype)
+        datatype = _DATATYPES.get(array.dtype) or datatype_of(array.dtype)
         if datatype is None:
-            if array.dtype.kind != "S":
-                raise TritonModelException("NumPy dtype is not supported.")
-            datatype = "BYTES"
+            raise TritonModelException("NumPy dtype is not supported.")
         self._name = name
         # A model may go on to change what it made a view of.
         self._array = array if array.flags.c_contiguous else np.array(array, order="C")
@@ -88,11 +88,16 @@ class Tensor:
         """A tensor from a DLPack capsule or from anything that has `__dlpack__`.
 
         Raises:
-            TritonModelException: it does not lie on the CPU, is not contiguous, or has a type without a datatype.
+            TritonModelException: it lies neither on the CPU nor on a GPU, is not contiguous, or its type has no datatype.
         """
         if not name:
             raise TritonModelException("Tensor name cannot be an empty string.")
         try:
+            device = dlpack.device_of(tensor)
+            if device == dlpack.GPU:
+                return DeviceTensor(name, DeviceArray(tensor))
+            if device not in (dlpack.CPU, dlpack.PINNED):
+                raise TritonModelException(f"DLDevice type {device} is not support by Python backend.")
             array, is_bf16 = dlpack.imported(tensor)
         except (BufferError, RuntimeError, ValueError) as error:
             raise TritonModelException(f"unable to take the DLPack tensor '{name}': {error}") from error
@@ -107,6 +112,66 @@ class Tensor:
     def parts(self) -> tuple[str, Array, str]:
         """Name, array and datatype, for the server."""
         return self._name, self._array, self._datatype
+
+
+class OutputTensor(Tensor):
+    """A tensor whose array was allocated where answers are read from."""
+
+    __slots__ = ("own",)
+
+    own: OwnBlock
+
+    @staticmethod
+    def over(own: OwnBlock, name: str, array: Array, datatype: str) -> "OutputTensor":
+        """One over a block."""
+        tensor = OutputTensor.__new__(OutputTensor)
+        tensor._name, tensor._array, tensor._datatype, tensor.own = name, array, datatype, own  # noqa: SLF001
+        return tensor
+
+
+class DeviceTensor(Tensor):
+    """A tensor on a GPU, which is copied to the machine's memory when it is sent."""
+
+    __slots__ = ("_device",)
+
+    def __init__(self, name: str, device: DeviceArray) -> None:
+        datatype = "BF16" if device.is_bf16 else datatype_of(device.dtype)
+        if datatype is None:
+            raise TritonModelException("NumPy dtype is not supported.")
+        self._name, self._datatype, self._device = name, datatype, device
+
+    def as_numpy(self) -> Array:
+        """Not for this one.
+
+        Raises:
+            TritonModelException: always.
+        """
+        raise TritonModelException("Tensor is stored in GPU and cannot be converted to NumPy.")
+
+    def shape(self) -> list[int]:
+        """The shape, batch dimension included."""
+        return list(self._device.shape)
+
+    def is_cpu(self) -> bool:
+        """False."""
+        return False
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """What its library gives, which heeds the stream that the caller names."""
+        return self._device.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        kind, number = self._device.array.__dlpack_device__()
+        return (int(kind), int(number))
+
+    def parts(self) -> tuple[str, Array, str]:
+        """Name, array on the host and datatype, for the server."""
+        return self._name, self._device.on_host(), self._datatype
+
+
+def datatype_of(dtype: np.dtype[Any]) -> str | None:
+    """The protocol's datatype of a numpy type; None where there is none."""
+    return "BYTES" if dtype.kind == "S" else _DATATYPES.get(dtype)
 
 
 def tensor_of(name: str, array: Array, datatype: str) -> Tensor:

@@ -1,6 +1,6 @@
 """A request that fits its model, reduced to what stays the same when it is sent again with other data.
 
-Clients send the same head with new tensors again and again; a face may keep the plan of a head it has seen.
+Clients send the same head with new tensors again and again; whoever asks may keep the plan of a head it has seen.
 """
 
 from dataclasses import dataclass, field

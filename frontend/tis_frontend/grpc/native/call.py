@@ -1,0 +1,100 @@
+"""A call on a stream: what all calls have in common. No sockets."""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from tis_frontend.grpc.native.budget import BUDGET
+from tis_frontend.grpc.native.compression import compressed
+from tis_frontend.grpc.native.head import Head, Metadata
+from tis_frontend.grpc.native.messages import MessageReader, prefixed
+from tis_frontend.grpc.native.status import CallError, Status
+from tis_frontend.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from tis_frontend.grpc.native.session import Session
+
+
+class Context:
+    """What is known of a call besides its messages."""
+
+    __slots__ = ("_client", "metadata", "status")
+
+    def __init__(self, client: str, metadata: Metadata) -> None:
+        self._client = client
+        self.metadata: Final = metadata
+        #: How the call has ended.
+        self.status: int = Status.OK
+
+    def peer(self) -> str:
+        """The client's address."""
+        return self._client
+
+
+class Call:
+    """A call that has been refused: what still comes of it is not read. The others go on from here."""
+
+    __slots__ = ("_held_bytes", "context", "has_begun", "head", "is_over", "session", "stream", "timer")
+
+    def __init__(self, session: "Session", stream: Stream, head: Head) -> None:
+        self.session = session
+        self.stream = stream
+        self.head = head
+        self.is_over = False
+        self.timer: asyncio.TimerHandle | None = None
+        #: The response has begun.
+        self.has_begun = False
+        self.context: Final = Context(session.client, head.metadata)
+        self._held_bytes = 0
+
+    def read(self, reader: MessageReader, view: memoryview) -> list[bytes]:
+        """The messages that are whole with these bytes.
+
+        Raises:
+            CallError: they are no messages, or there is no room for them.
+        """
+        messages = reader.feed(view)
+        held_bytes = reader.held_bytes
+        if held_bytes != self._held_bytes:
+            delta = held_bytes - self._held_bytes
+            if not BUDGET.take(delta):
+                raise CallError(Status.RESOURCE_EXHAUSTED, "too many bytes of unfinished requests; try again")
+            self._held_bytes = held_bytes
+        return messages
+
+    def close(self) -> None:
+        """The call is over: nothing is sent any more."""
+        self.is_over = True
+        if self.timer is not None:
+            self.timer.cancel()
+        if self._held_bytes:
+            BUDGET.give(self._held_bytes)
+            self._held_bytes = 0
+
+    def data(self, view: memoryview) -> None:
+        """Bytes have come.
+
+        Raises:
+            CallError: they are no messages.
+        """
+
+    def ended(self) -> None:
+        """The client sends nothing more.
+
+        Raises:
+            CallError: something is missing.
+        """
+
+    def cancel(self) -> None:
+        """Nobody waits for the response any more."""
+        self.close()
+
+    def drained(self) -> None:
+        """All that was to be sent so far has been."""
+
+
+def framed(message: bytes, encoding: str) -> bytes:
+    """A message as it travels; where responses are compressed it is not if that would make it longer."""
+    if encoding == "identity":
+        return prefixed(message)
+    data = compressed(message, encoding)
+    return prefixed(data, is_compressed=True) if len(data) < len(message) else prefixed(message)

@@ -1,0 +1,140 @@
+"""Calls with one message in and one out."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from tis.errors import TisError
+from tis_frontend.grpc.large_request import LARGE_BYTES, LargeRequest
+from tis_frontend.grpc.native.call import Call, framed
+from tis_frontend.grpc.native.head import Head
+from tis_frontend.grpc.native.messages import PREFIX_BYTES, MessageReader, large_size, only_message, prefix
+from tis_frontend.grpc.native.status import OPENING, SUCCESS, CallError, Status, opening
+from tis_frontend.grpc.status import STATUS
+from tis_frontend.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from tis_frontend.grpc.native.session import Session
+
+
+_LARGE_BYTES: Final = 64 << 10
+
+
+class UnaryCall(Call):
+    """One message in, one out."""
+
+    __slots__ = ("_begin", "_cancel", "_large", "_left", "_message", "_reader", "_take_large")
+
+    def __init__(
+        self,
+        session: "Session",
+        stream: Stream,
+        head: Head,
+        begin: "Begin",
+        take_large: Callable[[int], LargeRequest] | None = None,
+    ) -> None:
+        """`take_large`: how to take in large messages bit by bit, for methods that can."""
+        super().__init__(session, stream, head)
+        self._begin = begin
+        self._take_large = take_large
+        self._large: LargeRequest | None = None
+        #: Bytes of a large message that are still to come.
+        self._left = 0
+        self._message: bytes | None = None
+        self._reader: MessageReader | None = None
+        self._cancel: Callable[[], None] | None = None
+
+    def data(self, view: memoryview) -> None:
+        """Bytes have come."""
+        if self._large is not None:
+            self._feed(self._large, view)
+            return
+        reader = self._reader
+        if reader is None:
+            if self._message is None:
+                self._message = only_message(view)
+                if self._message is not None:
+                    return
+                size = large_size(view) if self._take_large is not None else 0
+                if size >= LARGE_BYTES:
+                    self._begin_large(size, view)
+                    return
+            reader = self._reader = MessageReader(self.head.encoding)
+        for message in self.read(reader, view):
+            if self._message is not None:
+                raise CallError(Status.INTERNAL, "Too many messages for a call that takes one")
+            self._message = message
+
+    def _begin_large(self, size: int, view: memoryview) -> None:
+        if self._take_large is None:
+            return
+        try:
+            self._large = self._take_large(size)
+        except TisError as error:
+            raise CallError(STATUS[error.code], error.message) from None
+        self._left = size
+        self._feed(self._large, view[PREFIX_BYTES:])
+
+    def _feed(self, large: LargeRequest, view: memoryview) -> None:
+        self._left -= len(view)
+        if self._left < 0:
+            raise CallError(Status.INTERNAL, "Too many messages for a call that takes one")
+        try:
+            large.feed(view)
+        except TisError as error:
+            raise CallError(STATUS[error.code], error.message) from None
+
+    def ended(self) -> None:
+        """The client sends nothing more: the handler begins."""
+        message = self._large or self._message
+        if message is None or self._left or not (self._reader is None or self._reader.is_between):
+            raise CallError(Status.INTERNAL, "the request ends before its message does")
+        self._message = None
+        self._reader = None
+        self._large = None
+        try:
+            cancel = self._begin(self, message)
+        except TisError as error:
+            raise CallError(STATUS[error.code], error.message) from None
+        if not self.is_over:
+            self._cancel = cancel
+
+    def respond(self, response: bytes | TisError) -> None:
+        """The handler has ended."""
+        if self.is_over:
+            return
+        self._cancel = None
+        if isinstance(response, TisError):
+            self.session.fail(self, STATUS[response.code], response.message)
+            return
+        self.close()
+        session = self.session
+        encoding = session.encoding_for(self.head)
+        begin = OPENING if encoding == "identity" else opening(encoding)
+        sending = session.connection.sending
+        if encoding == "identity" and len(response) >= _LARGE_BYTES:
+            # Not put together with its prefix, which would be another copy.
+            sending.headers(self.stream, begin)
+            sending.data(self.stream, prefix(len(response)))
+            sending.data(self.stream, response)
+            sending.end(self.stream, SUCCESS)
+        else:
+            sending.respond(self.stream, begin, framed(response, encoding), SUCCESS)
+        session.flush_soon()
+
+    def cancel(self) -> None:
+        """Nobody waits for the response any more."""
+        self.close()
+        if self._cancel is not None:
+            self._cancel()
+
+    def close(self) -> None:
+        """The call is over."""
+        super().close()
+        if self._large is not None:
+            self._large.discard()
+            self._large = None
+
+
+#: Begins to handle a unary call with its message: bytes, or a `LargeRequest` where it takes such. `call.respond` is called
+#: once, unless what this gives is called before.
+Begin = Callable[[UnaryCall, Any], Callable[[], None]]

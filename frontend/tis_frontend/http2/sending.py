@@ -1,0 +1,179 @@
+"""What the peer is sent: frames within its windows, the rest waiting in the streams, which take turns (RFC 9113, 5.2)."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from tis_frontend.http2 import frames as f
+from tis_frontend.http2.frames import Error, ProtocolError
+from tis_frontend.http2.stream import Stream
+
+#: Frames are not made larger than this even for a peer that takes larger ones: streams take turns by frames.
+_MOST_FRAME_BYTES: Final = 64 << 10
+
+
+class Sending:
+    """The way out of one connection."""
+
+    def __init__(self, ended: Callable[[Stream], None], drained: Callable[[Stream], None]) -> None:
+        """`ended`: the last frame of a stream has gone out. `drained`: one that had to wait has nothing left to send."""
+        self._ended = ended
+        self._drained = drained
+        #: Bytes to be written, in order. Whoever writes them empties the list.
+        self.out: Final[list[bytes | memoryview]] = []
+        #: The peer takes nothing at the moment: data wait in the streams.
+        self.is_paused = False
+        #: DATA frames made so far.
+        self.data_frames = 0
+        self._window = f.DEFAULT_WINDOW_BYTES
+        self._stream_window = f.DEFAULT_WINDOW_BYTES
+        self._frame_bytes = f.DEFAULT_FRAME_BYTES
+        #: Streams with something to send, in the order of their turns.
+        self._waiting: dict[int, Stream] = {}
+
+    @property
+    def stream_window(self) -> int:
+        """The window that a new stream has."""
+        return self._stream_window
+
+    # ---- what is to be sent ----------------------------------------------------------------------------------------
+
+    def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
+        """A whole response: two header blocks with data between them. The stream has ended here."""
+        size = len(data)
+        if size <= self._frame_bytes and size <= stream.send_window and size <= self._window and not self._must_wait():
+            self._window -= size
+            stream_id = stream.id
+            self.data_frames += 1
+            self.out.append(
+                b"".join(
+                    (
+                        f.head(len(head), f.HEADERS, f.END_HEADERS, stream_id),
+                        head,
+                        f.head(size, f.DATA, 0, stream_id),
+                        data,
+                        f.head(len(trailers), f.HEADERS, f.END_HEADERS | f.END_STREAM, stream_id),
+                        trailers,
+                    )
+                )
+            )
+            self._ended(stream)
+            return
+        self.headers(stream, head)
+        self.data(stream, data)
+        self.end(stream, trailers)
+
+    def headers(self, stream: Stream, block: bytes) -> None:
+        """The response begins."""
+        self.out.append(f.head(len(block), f.HEADERS, f.END_HEADERS, stream.id) + block)
+
+    def data(self, stream: Stream, data: bytes) -> None:
+        """Some of it; of an empty one nothing is sent."""
+        if not data:
+            return
+        stream.queue.append((memoryview(data), False))
+        stream.queued_bytes += len(data)
+        self._queued(stream)
+
+    def end(self, stream: Stream, trailers: bytes) -> None:
+        """It ends with this block."""
+        stream.queue.append((memoryview(trailers), True))
+        self._queued(stream)
+
+    def _must_wait(self) -> bool:
+        return self.is_paused or bool(self._waiting)
+
+    def _queued(self, stream: Stream) -> None:
+        if stream.id not in self._waiting:
+            self._waiting[stream.id] = stream
+            if not self.is_paused:
+                self._pump([stream])
+
+    # ---- windows ---------------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """The peer takes data again."""
+        self.is_paused = False
+        self._pump(list(self._waiting.values()))
+
+    def open_connection(self, increment_bytes: int) -> None:
+        """The peer has more room in all.
+
+        Raises:
+            ProtocolError: more than there may be.
+        """
+        self._window += increment_bytes
+        if self._window > f.MOST_WINDOW_BYTES:
+            raise ProtocolError(Error.FLOW_CONTROL_ERROR, "the connection's window is too large (6.9.1)")
+        self._go_on()
+
+    def open_stream(self, stream: Stream, increment_bytes: int) -> bool:
+        """The peer has more room on a stream. False where that is more than there may be."""
+        stream.send_window += increment_bytes
+        if stream.send_window > f.MOST_WINDOW_BYTES:
+            return False
+        if stream.queue and not self.is_paused:
+            self._pump([stream])
+        return True
+
+    def change_stream_windows(self, size_bytes: int, streams: Iterable[Stream]) -> None:
+        """The peer's setting of what a stream begins with has changed (6.9.2).
+
+        Raises:
+            ProtocolError: more than there may be.
+        """
+        delta = size_bytes - self._stream_window
+        self._stream_window = size_bytes
+        for stream in streams:
+            stream.send_window += delta
+            if stream.send_window > f.MOST_WINDOW_BYTES:
+                raise ProtocolError(Error.FLOW_CONTROL_ERROR, "a window is too large (6.9.2)")
+        self._go_on()
+
+    def change_frame_size(self, size_bytes: int) -> None:
+        """The peer takes frames of this size."""
+        self._frame_bytes = min(size_bytes, _MOST_FRAME_BYTES)
+
+    def forget(self, stream: Stream) -> None:
+        """Nothing more goes out on a stream."""
+        self._waiting.pop(stream.id, None)
+        stream.queue.clear()
+        stream.queued_bytes = 0
+
+    # ---- sending ---------------------------------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        if self._waiting and not self.is_paused:
+            self._pump(list(self._waiting.values()))
+
+    def _pump(self, turns: list[Stream]) -> None:
+        """Send what fits; each stream a frame at a time."""
+        while turns:
+            turns = [stream for stream in turns if self._send_frame(stream)]
+
+    def _send_frame(self, stream: Stream) -> bool:
+        """Send the next frame of a stream. False where it has none, or no room."""
+        queue = stream.queue
+        if not queue:
+            return False
+        piece, is_last = queue[0]
+        if is_last:
+            self.out.extend((f.head(len(piece), f.HEADERS, f.END_HEADERS | f.END_STREAM, stream.id), piece))
+            self.forget(stream)
+            self._ended(stream)
+            return False
+        size = min(len(piece), self._frame_bytes, stream.send_window, self._window)
+        if size <= 0:
+            return False
+        self._window -= size
+        stream.send_window -= size
+        stream.queued_bytes -= size
+        self.data_frames += 1
+        self.out.extend((f.head(size, f.DATA, 0, stream.id), piece[:size]))
+        if size < len(piece):
+            queue[0] = (piece[size:], False)
+            return True
+        queue.popleft()
+        if not queue:
+            del self._waiting[stream.id]
+            self._drained(stream)
+        return bool(queue)

@@ -1,0 +1,60 @@
+"""Processes that a model forks off: they must neither answer for the worker nor keep what it listens on.
+
+A child of `os.fork` goes on in the middle of the model's code with copies of everything. Its work for the model is its own
+affair, also as a process of `multiprocessing`. Of the server it is left nothing: the sockets are closed there, calls into
+the server raise, and a child that returns from the model's code ends.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from tis_workers.python_api.errors import TritonModelException
+
+_EXIT_CODE: Final = 0
+
+_leaving: list[Callable[[], None]] = []
+#: True in a process that a model has forked off.
+_is_forked = False
+
+
+def on_fork(leave: Callable[[], None]) -> None:
+    """Call this in processes that are forked off from this one."""
+    if not _leaving:
+        os.register_at_fork(after_in_child=_forked)
+    _leaving.append(leave)
+
+
+def end_if_forked() -> None:
+    """To be called where the model's code returns: a forked process goes no further."""
+    if _is_forked:
+        os._exit(_EXIT_CODE)
+
+
+def refuse_if_forked() -> None:
+    """To be called where the model's code calls the server.
+
+    Raises:
+        TritonModelException: this process is not the worker.
+    """
+    if _is_forked:
+        _refuse()
+
+
+def _refuse() -> NoReturn:
+    raise TritonModelException(
+        "a process that the model has forked off cannot use the server's interface; only the process that the server "
+        "started can answer"
+    )
+
+
+def _forked() -> None:
+    global _is_forked
+    _is_forked = True
+    for leave in _leaving:
+        leave()
+
+
+def forked_off() -> bool:
+    """Whether this is a process that a model has forked off."""
+    return _is_forked

@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, default=FONT_FOLDER, help="folder to look for fonts in")
     parser.add_argument("--start", type=Path, help="model file of an earlier training to go on from")
     parser.add_argument("--scenes", type=int, default=5000, help="training scenes to draw")
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=2800)
     parser.add_argument("--minutes", type=float, default=60.0, help="stop there, however few steps that are")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2)

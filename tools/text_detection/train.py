@@ -28,14 +28,12 @@ from tools.text_detection.network import MULTIPLE, Detector
 from tools.text_detection.scenes import training_scenes
 from tools.text_detection.targets import make_targets
 from tools.text_recognition.render import FONT_FOLDER
-from tools.text_recognition.resume import load_weights
 
 MODEL: Final = Path("model_repository/text_detection/1/model.onnx")
 WIDTH: Final = 320
 HEIGHT: Final = 256
 _BATCH: Final = 8
 _CHUNK: Final = 250
-_MEASURED: Final = 32
 _OPSET: Final = 17
 _IR_VERSION: Final = 8
 _NAMES: Final = ("input_images:0", "feature_fusion/Conv_7/Sigmoid:0", "feature_fusion/concat_3:0")
@@ -166,7 +164,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the example text detection model.")
     parser.add_argument("--model", type=Path, default=MODEL, help="file to write")
     parser.add_argument("--fonts", type=Path, default=FONT_FOLDER, help="folder to look for fonts in")
-    parser.add_argument("--start", type=Path, help="model file of an earlier training to go on from")
     parser.add_argument("--scenes", type=int, default=5000, help="training scenes to draw")
     parser.add_argument("--steps", type=int, default=2800)
     parser.add_argument("--minutes", type=float, default=60.0, help="stop there, however few steps that are")
@@ -181,8 +178,6 @@ def main() -> None:
     scenes = draw_scenes(arguments.scenes, arguments.seed, arguments.fonts, arguments.threads)
     print(f"{len(scenes.pixels)} scenes drawn in {time.monotonic() - started:.0f} s", flush=True)
     network = Detector().to(memory_format=torch.channels_last)
-    if arguments.start is not None:
-        load_weights(network, arguments.start, torch.from_numpy(scenes.pixels[:_MEASURED].astype(np.float32)))
     print(f"{sum(each.numel() for each in network.parameters())} parameters", flush=True)
     train(network, scenes, arguments.steps, arguments.rate, arguments.seed, arguments.minutes, arguments.model)
     export(network, arguments.model)

@@ -32,7 +32,7 @@ _IR_VERSION = 8
 def train(network: nn.Module, pictures: Pictures, check: Pictures, epochs: int, rate: float, seed: int) -> None:
     """Train the network, printing how it does on `check` after every epoch."""
     rng = np.random.default_rng(seed)
-    targets = [torch.tensor([ALPHABET.index(letter) for letter in word], dtype=torch.long) for word in pictures.answers]
+    targets = [torch.tensor([ALPHABET.index(letter) for letter in word]) for word in pictures.answers]
     steps = len(targets) // _BATCH
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=0.1)

@@ -198,7 +198,8 @@ class Frontend:
         if isinstance(self._grpc, NativeServer):
             self._grpc.close_listener()
         if self._http is not None:
-            for listener in self._http.servers:
+            # Before it has begun there are none: a server may be stopped while it starts.
+            for listener in getattr(self._http, "servers", ()):
                 listener.close()
 
     async def _drain(self) -> None:

@@ -221,7 +221,7 @@ class Server:
                 # After a SIGKILL the next server removes the directory; there is a test for that.
                 left = list(self.runtime_parent.iterdir())
                 assert not left, f"left behind in the runtime directory: {left}"
-            eventually(lambda: not self._shm_left(), f"nothing is left in /dev/shm: {self._shm_left()}", 1.0)
+            eventually(lambda: not self._shm_left(), f"nothing is left in /dev/shm: {self._shm_left()}", 5.0)
         finally:
             for pid in self.processes():
                 os.kill(pid, signal.SIGKILL)

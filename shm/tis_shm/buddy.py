@@ -22,7 +22,9 @@ class BuddyAllocator:
         self._granule_bits: Final = granule_bytes.bit_length() - 1
         self._free: list[list[int]] = [[] for _ in range(64)]
         self._order_of: dict[int, int] = {}
-        self._frees_since_merge = 0
+        #: How often something was taken back.
+        self.frees = 0
+        self._frees_at_merge = 0
         #: Bytes handed out, rounded up to the sizes of their ranges.
         self.used_bytes = 0
         at = start_bytes
@@ -59,7 +61,7 @@ class BuddyAllocator:
         """
         order = self._order_of.pop(offset)
         self._free[order].append(offset)
-        self._frees_since_merge += 1
+        self.frees += 1
         self.used_bytes -= 1 << order
         return 1 << order
 
@@ -73,14 +75,14 @@ class BuddyAllocator:
                         self._free[half].append(offset + (1 << half))
                     return offset
             free_bytes = self.size_bytes - self.used_bytes
-            if attempt or not self._frees_since_merge or free_bytes < 1 << order:
+            if attempt or self.frees == self._frees_at_merge or free_bytes < 1 << order:
                 return None
             self._merge()
         return None
 
     def _merge(self) -> None:
         """Join all free buddies, smallest first; takes time in proportion to the free ranges."""
-        self._frees_since_merge = 0
+        self._frees_at_merge = self.frees
         for order in range(self._granule_bits, 63):
             stack = self._free[order]
             if len(stack) < 2:

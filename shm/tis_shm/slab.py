@@ -31,8 +31,8 @@ class Slab:
         self._arenas: list[BuddyAllocator] = []
         #: The one that is never unused.
         self._kept: BuddyAllocator | None = None
-        #: By the beginning of each range: how often `unused` has looked since something was taken there.
-        self._quiet: dict[int, int] = {}
+        #: By the beginning of each range: how often `unused` has looked since something was freed there, and what it saw.
+        self._quiet: dict[int, tuple[int, int]] = {}
         for grant in grants:
             self.add(grant)
 
@@ -41,7 +41,7 @@ class Slab:
         self._arenas.append(BuddyAllocator(grant.offset, grant.offset + grant.size_bytes, GRANULE_BYTES))
         self._arenas.sort(key=lambda arena: arena.size_bytes)
         self._kept = self._arenas[0] if self._arenas[0].size_bytes <= self._keep_bytes else None
-        self._quiet[grant.offset] = 0
+        self._quiet[grant.offset] = (0, 0)
 
     @property
     def size_bytes(self) -> int:
@@ -58,8 +58,6 @@ class Slab:
         for arena in self._arenas:
             offset = arena.allocate(size_bytes)
             if offset is not None:
-                if arena is not self._kept:
-                    self._quiet[arena.start_bytes] = 0
                 at = offset // GRANULE_BYTES
                 generation = (self._generations[at] + 1 | 1) & 0xFFFFFFFF
                 self._generations[at] = generation
@@ -73,8 +71,11 @@ class Slab:
         """
         left = []
         for arena in [each for each in self._arenas if not each.used_bytes and each is not self._kept]:
-            self._quiet[arena.start_bytes] += 1
-            if self._quiet[arena.start_bytes] > looks:
+            # Where nothing lies, something was taken only if something was freed.
+            looked, frees = self._quiet[arena.start_bytes]
+            looked = looked + 1 if frees == arena.frees else 1
+            self._quiet[arena.start_bytes] = (looked, arena.frees)
+            if looked > looks:
                 del self._quiet[arena.start_bytes]
                 self._arenas.remove(arena)
                 left.append(Grant(arena.start_bytes, arena.size_bytes))

@@ -19,7 +19,7 @@ _SEND_BUFFER_BYTES: Final = 4 << 20
 #: Packets are cut at this many bytes: below what every kernel grants.
 PACKET_BYTES: Final = 128 << 10
 _LARGEST_DATAGRAM_BYTES: Final = 4 << 20
-_PACKETS_A_TURN: Final = 256
+PACKETS_A_TURN: Final = 256
 
 _log = get_logger(__name__)
 
@@ -42,10 +42,10 @@ class Mailbox:
         """For polling."""
         return self._socket.fileno()
 
-    def receive(self) -> list[messages.AnyMessage]:
+    def receive(self, most_packets: int = PACKETS_A_TURN) -> list[messages.AnyMessage]:
         """Everything that has arrived, up to a bounded number of packets so that a loop keeps turning."""
         arrived: list[messages.AnyMessage] = []
-        for _ in range(_PACKETS_A_TURN):
+        for _ in range(most_packets):
             try:
                 size_bytes = self._socket.recv_into(self._buffer)
             except BlockingIOError:

@@ -13,9 +13,11 @@ from .servers import Endpoint
 
 CLIENTS = (1, 16, 64)
 PERF_CLIENTS = (1, 16)
-LIGHT_LOADS = ("http", "grpc")
+#: Loads by light generators, with the program that each takes.
+LIGHT_LOADS = {"http": "wrk", "grpc": "h2load", "stream": "h2load"}
 PERF_LOADS = ("perf-http", "perf-grpc")
-NAMES = [f"{load}-{model.size}" for load in (*LIGHT_LOADS, *PERF_LOADS) for model in MODELS]
+PAIRS = [(load, model) for load in (*LIGHT_LOADS, *PERF_LOADS) for model in MODELS if load in model.loads]
+NAMES = [f"{load}-{model.size}" for load, model in PAIRS]
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,8 @@ def select(only: Iterable[str], clients: Iterable[int] | None, *, with_perf: boo
         raise BenchError(f"no such case: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
     every = [
         Case(load, model, count)
-        for load in (*LIGHT_LOADS, *PERF_LOADS)
-        for model in MODELS
-        for count in (clients or (PERF_CLIENTS if load in PERF_LOADS else CLIENTS))
+        for load, model in PAIRS
+        for count in (clients or model.clients or (PERF_CLIENTS if load in PERF_LOADS else CLIENTS))
     ]
     return [case for case in every if case.name in wanted]
 
@@ -85,7 +86,7 @@ def measure_http(case: Case, endpoint: Endpoint, conditions: Conditions) -> Samp
 
 def measure_grpc(case: Case, endpoint: Endpoint, conditions: Conditions) -> Sample:
     """Measure a case over gRPC."""
-    payload = grpc_payload(case.model, conditions.serving)
+    payload = grpc_payload(case.model, conditions.serving, streamed=case.load == "stream")
     answer_bytes = payload.check(endpoint)
     if case.load in PERF_LOADS:
         sample = measure_perf(case, endpoint, conditions)

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import machine
 from .cases import LIGHT_LOADS, Conditions, measure
 from .errors import BenchError
-from .load_tools import PACKAGES, require
+from .load_tools import require
 from .models import write_repository
 from .options import Options, Side, parse
 from .results import Results
@@ -42,7 +42,7 @@ def check_tools(options: Options) -> None:
     """Raise now, rather than after an hour, if a server or a load generator is missing."""
     if not options.sides:
         raise BenchError("nothing to measure: there is no reference here; name it by --reference")
-    for load, program in zip(LIGHT_LOADS, PACKAGES, strict=True):
+    for load, program in LIGHT_LOADS.items():
         if any(case.load == load for case in options.cases):
             require(program)
     if options.perf_analyzer is None and any(case.load not in LIGHT_LOADS for case in options.cases):
@@ -55,7 +55,7 @@ def announce(options: Options, where: dict[str, str]) -> None:
     models = options.serving
     print(f"models: max_batch_size {models.max_batch_size}, {models.instances} instance(s) each")
     for side in options.sides:
-        print(f"{side.name}: {' '.join(side.command)} ({side.backend} backend)")
+        print(f"{side.name}: {' '.join(side.command)} ({side.backend} backend for identities)")
     if all(side.name != "theirs" for side in options.sides):
         print("theirs: not measured; name Triton by --reference or TIS_REFERENCE_TRITON")
     print(f"{options.rounds} round(s) of {options.seconds} s after {options.warmup_s} s of warm-up\n", flush=True)
@@ -67,7 +67,10 @@ def compare(options: Options) -> Results:
     with tempfile.TemporaryDirectory(prefix="tis-bench-") as name:
         folder = Path(name)
         repositories = {
-            side.name: write_repository(folder / side.name, side.backend, options.serving) for side in options.sides
+            side.name: write_repository(
+                folder / side.name, side.backend, options.serving, [case.model for case in options.cases]
+            )
+            for side in options.sides
         }
         for number in range(1, options.rounds + 1):
             for side in options.sides:

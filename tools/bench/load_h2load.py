@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from .load_tools import require, run_tool
-from .payloads import GRPC_METHOD, GrpcPayload
+from .payloads import GrpcPayload
 from .samples import Sample, percentile
 from .servers import Endpoint
 
@@ -20,11 +20,14 @@ OK_STATUS = "200"
 def measure(
     endpoint: Endpoint, payload: GrpcPayload, answer_bytes: int, clients: int, seconds: int, folder: Path
 ) -> Sample:
-    """Load the server and return what h2load saw; ``answer_bytes`` is the framed length of a right answer."""
+    """Load the server and return what h2load saw; ``answer_bytes`` is the framed length of a right answer.
+
+    Where a request has many responses, these are counted, and p50 and p99 are of all of them together.
+    """
     data, log = folder / "h2load.data", folder / "h2load.log"
     data.write_bytes(payload.frame)
     log.unlink(missing_ok=True)
-    url = f"http://{endpoint.grpc_address}{GRPC_METHOD}"
+    url = f"http://{endpoint.grpc_address}{payload.method}"
     command = [require("h2load"), "-t1", f"-c{clients}", "-m1", f"-D{seconds}", f"-d{data}", f"--log-file={log}"]
     command += ["-Hcontent-type: application/grpc", "-Hte: trailers", url]
     finished = run_tool(command, seconds)
@@ -33,7 +36,7 @@ def measure(
     failure = find_failure(finished.stdout, answer_bytes)
     if failure:
         return Sample(error=f"h2load: {failure}")
-    return parse_log(log.read_text(), seconds)
+    return parse_log(log.read_text(), seconds, payload.responses)
 
 
 def find_failure(output: str, answer_bytes: int) -> str:
@@ -54,7 +57,7 @@ def find_failure(output: str, answer_bytes: int) -> str:
     return "" if succeeded else "no call was answered"
 
 
-def parse_log(log: str, seconds: int) -> Sample:
+def parse_log(log: str, seconds: int, responses: int = 1) -> Sample:
     """Read the log: a line for each request, with its start, its status and its length, in microseconds."""
     lengths_us: list[int] = []
     for line in log.splitlines():
@@ -66,4 +69,4 @@ def parse_log(log: str, seconds: int) -> Sample:
         return Sample(error="h2load: no call was answered")
     lengths_us.sort()
     p50, p99 = percentile(lengths_us, 0.50) / 1000, percentile(lengths_us, 0.99) / 1000
-    return Sample(len(lengths_us) / seconds, p50, p99)
+    return Sample(len(lengths_us) * responses / seconds, p50, p99)

@@ -257,7 +257,7 @@ class OutputWriter:
             TisError: UNAVAILABLE, there is no room.
         """
         self._loans.collect(1)
-        if self._own:
+        if self._own.blocks:
             self._own.collect(1)
         block = self._slab.take(size_bytes)
         if block is None:

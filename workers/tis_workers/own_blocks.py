@@ -40,19 +40,19 @@ class OwnBlocks:
     def __init__(self, pool: Pool, slab: Slab) -> None:
         self._released = pool.released
         self._slab = slab
-        self._blocks: deque[OwnBlock] = deque()
+        self.blocks: Final[deque[OwnBlock]] = deque()
 
     def add(self, block: Block, datatype: Any, shape: tuple[int, ...], size_bytes: int) -> tuple[OwnBlock, Array]:
         """An array over a block that has been taken."""
         array: Array = np.frombuffer(self._slab.writable(block, 0, size_bytes), datatype).reshape(shape)
         # Views refer to the array that lies over the memory itself, which reshaping has put below.
         own = OwnBlock(block, array.base if isinstance(array.base, np.ndarray) else array)
-        self._blocks.append(own)
+        self.blocks.append(own)
         return own, array
 
     def collect(self, looks: int = 0) -> None:
         """Free what nobody holds or reads any more, looking at so many; 0 for all."""
-        blocks = self._blocks
+        blocks = self.blocks
         released = self._released
         for _ in range(min(looks + _LOOKED_AT, len(blocks)) if looks else len(blocks)):
             own = blocks.popleft()
@@ -66,9 +66,9 @@ class OwnBlocks:
 
     def forget(self, reader: int) -> None:
         """A reader has died."""
-        for own in self._blocks:
+        for own in self.blocks:
             if own.reader == reader:
                 own.reader = 0
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return len(self.blocks)

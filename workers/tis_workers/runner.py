@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tis.carrier.datagram import Mailbox, Outbox
+from tis.carrier.datagram import PACKETS_A_TURN, Mailbox, Outbox
 from tis.carrier.poller import Poller
 from tis.contracts import messages as m
 from tis.contracts.control import ControlLink
@@ -190,8 +190,8 @@ class Runner:
         else:
             self._control.send(quiesced)
 
-    def _receive(self) -> None:
-        for message in self._mailbox.receive():
+    def _receive(self, most_packets: int = PACKETS_A_TURN) -> None:
+        for message in self._mailbox.receive(most_packets):
             if isinstance(message, m.Batch):
                 self._waiting.append(message)
             elif isinstance(message, m.Cancel):
@@ -201,10 +201,10 @@ class Runner:
 
     # ---- what a model's threads cause --------------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def look(self, most_packets: int = PACKETS_A_TURN) -> None:
         """Take what has arrived in the mailbox while a model runs or threads of it do."""
         waited = len(self._waiting)
-        self._receive()
+        self._receive(most_packets)
         if len(self._waiting) > waited and self._channel is not None:
             # The loop may sleep, and the mailbox does not wake it any more.
             self._channel.wake()

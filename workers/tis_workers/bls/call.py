@@ -115,7 +115,7 @@ def checked(ask: Ask, spec: ModelSpec | None, *, decoupled: bool) -> ModelSpec:
     return spec
 
 
-def planned(ask: Ask, spec: ModelSpec, inputs: list[tuple[InputTensor, memoryview]]) -> Plan:
+def planned(ask: Ask, spec: ModelSpec, inputs: list[InputTensor]) -> Plan:
     """A request checked against its model.
 
     Raises:
@@ -125,7 +125,7 @@ def planned(ask: Ask, spec: ModelSpec, inputs: list[tuple[InputTensor, memoryvie
         spec.name,
         spec.version,
         ask.client_id,
-        [tensor for tensor, _ in inputs],
+        inputs,
         list(ask.outputs),
         parameters=ask.parameters,
         sequence_id=ask.sequence_id,

@@ -5,68 +5,41 @@ mailbox himself, so that a call takes no more wake-ups than it needs; what he fi
 """
 
 import contextlib
-import os
 import threading
 import time
 from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
 
-from tis.carrier.poller import Poller
 from tis.contracts import messages as m
 from tis.contracts.cache_key import cache_key
 from tis.contracts.control import ControlLink, requests_path
-from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, InputTensor
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
+from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal, unavailable
 from tis_shm.pool import Pool
-from tis_workers.bls.call import Ask, Call, Outcome, as_error, checked, is_gone, planned, refusal
+from tis_workers.bls.call import Ask, Call, Outcome, as_error, checked, is_gone, refusal
 from tis_workers.bls.control_calls import ControlCalls
+from tis_workers.bls.plans import Form, Plans, aligned
 from tis_workers.bls.ready_models import ReadyModels
 from tis_workers.bls.results import Results
 from tis_workers.bls.scheduler_line import LOST_TEXT, SchedulerLine
+from tis_workers.bls.waiter import Waiter
 from tis_workers.output import OutputWriter, wire_form
 
-_ALIGNMENT_BYTES: Final = 64
 _TABLE_DEADLINE_S: Final = 5.0
-_LOOK_S: Final = 1.0
+#: How old what is known of the supervisor's news may be; who waits sees them come. To look costs as much as to send.
+_NEWS_NS: Final = 1_000_000
 
 
 class MailLoop(Protocol):
     """What the worker's loop does for its own requests."""
 
-    def look(self) -> None:
-        """Take what has arrived in the mailbox."""
+    def look(self, most_packets: int = ...) -> None:
+        """Take what has arrived in the mailbox, that many packets."""
 
     def catch_up(self) -> None:
         """Take what has arrived from the supervisor."""
-
-
-class _Waiter:
-    """A place for one thread to wait at."""
-
-    def __init__(self, lock: "threading.Lock", mailbox_fd: int) -> None:
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poller = Poller(None, lock)
-        self._poller.watch(mailbox_fd)
-        self._poller.watch(self._wake_fd)
-        self._connection = 0
-
-    def wake(self) -> None:
-        """End the wait."""
-        os.eventfd_write(self._wake_fd, 1)
-
-    def wait(self, line: SchedulerLine) -> list[int]:
-        """What polls readable, the own descriptor left out."""
-        if line.number != self._connection and line.fileno() >= 0:
-            # The one before was closed, which ended its polling.
-            self._connection = line.number
-            self._poller.watch(line.fileno())
-        readable = self._poller.wait(_LOOK_S)
-        if self._wake_fd in readable:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake_fd)
-            readable.remove(self._wake_fd)
-        return readable
 
 
 class Caller:
@@ -91,9 +64,13 @@ class Caller:
         self.results: Final = Results(pool)
         self.control_calls: Final = ControlCalls(control, lock, loop.catch_up)
         self._ready = ReadyModels()
+        self._plans = Plans()
+        self._control_fd = control.socket.fileno()
+        #: When the supervisor's news were last known to be read.
+        self._news_ns = 0
         self._ids = count(1)
         self._calls: dict[int, Call] = {}
-        self._waiters: list[_Waiter] = []
+        self._waiters: list[Waiter] = []
 
     def __len__(self) -> int:
         """Requests in flight."""
@@ -111,7 +88,7 @@ class Caller:
         """The next response to a call that is not over or has one. With the lock held, which is given away meanwhile."""
         outcomes = call.outcomes
         if not outcomes:
-            waiter = self._waiters.pop() if self._waiters else _Waiter(self.lock, self.mailbox_fd)
+            waiter = self._waiters.pop() if self._waiters else self._new_waiter()
             try:
                 while not outcomes:
                     call.wake = waiter.wake
@@ -123,12 +100,20 @@ class Caller:
                 self._waiters.append(waiter)
         return outcomes.popleft()
 
+    def _new_waiter(self) -> Waiter:
+        return Waiter(self.lock, self.mailbox_fd, self._control_fd)
+
     def _take(self, readable: list[int]) -> None:
+        """What has come, and that there were no other news from the supervisor."""
         for fd in readable:
             if fd == self.mailbox_fd:
-                self._loop.look()
+                # Mostly the one that is waited for. What else there is makes it readable again.
+                self._loop.look(1)
+            elif fd == self._control_fd:
+                self._loop.catch_up()
             elif fd == self.line.fileno():
                 self.line.hear()
+        self._news_ns = time.monotonic_ns()
 
     def look(self) -> None:
         """Take what has arrived, for those who poll the mailbox themselves."""
@@ -151,12 +136,23 @@ class Caller:
         Raises:
             TisError: UNAVAILABLE, the table cannot be had.
         """
+        self._news_ns = 0
         return self._table().find(model, version) is not None
+
+    def _found(self, ask: Ask) -> ModelSpec | None:
+        found = self._table().find(ask.model, ask.version)
+        if found is None:
+            self._loop.catch_up()
+            found = self._ready.find(ask.model, ask.version)
+        return found
 
     def _table(self) -> ReadyModels:
         ready = self._ready
         if ready.epoch:
-            self._loop.catch_up()
+            now_ns = time.monotonic_ns()
+            if now_ns - self._news_ns > _NEWS_NS or self._control.must_read:
+                self._loop.catch_up()
+                self._news_ns = now_ns
             return ready
         self._control.send(m.FollowTable(self._control.peer))
         try:
@@ -181,28 +177,31 @@ class Caller:
 
     def _try_to_send(self, call: Call) -> None:
         ask = call.ask
-        ready = self._table()
-        call.epoch = ready.epoch
-        spec = call.spec = checked(ask, ready.find(ask.model, ask.version), decoupled=call.decoupled)
-        inputs: list[tuple[InputTensor, memoryview]] = []
-        at = 0
+        spec = call.spec = checked(ask, self._found(ask), decoupled=call.decoupled)
+        call.epoch = self._ready.epoch
+        forms: list[Form] = []
+        parts: list[memoryview] = []
+        size_bytes = 0
         for name, array, given in ask.inputs:
-            datatype, data = wire_form(name, array, given)
-            inputs.append((InputTensor(name, datatype, array.shape, len(data), at), data))
-            at += -(-len(data) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-        plan = planned(ask, spec, inputs)
-        block = call.block = self._writer.take(max(at, 1))
+            datatype, part = wire_form(name, array, given)
+            forms.append((name, datatype, array.shape, len(part)))
+            parts.append(part)
+            size_bytes += aligned(len(part))
+        plan = self._plans.of(ask, spec, forms)
+        block = call.block = self._writer.take(size_bytes or 1)
         pool = self._pool.data
-        for tensor, data in inputs:
-            begin = block.offset + tensor.start
-            pool[begin : begin + tensor.size_bytes] = data
+        at = block.offset
+        for part in parts:
+            pool[at : at + len(part)] = part
+            at += aligned(len(part))
         body = m.encode_body(
             m.WorkBody(ask.client_id, (m.BlockRef(*block),), plan.inputs, plan.outputs, (), plan.parameters)
         )
-        if len(memoryview(body)) > m.MOST_BODY_BYTES:
+        body_bytes = len(memoryview(body))
+        if body_bytes > m.MOST_BODY_BYTES:
             raise refusal(
                 ask.model,
-                f"the request's id, its parameters and the shapes of its tensors take {len(memoryview(body))} bytes; "
+                f"the request's id, its parameters and the shapes of its tensors take {body_bytes} bytes; "
                 f"{m.MOST_BODY_BYTES} are allowed",
             )
         key = b""
@@ -238,7 +237,8 @@ class Caller:
 
     def arrived(self, message: m.AnyMessage) -> None:
         """Something has come that is no batch."""
-        if isinstance(message, m.Reply | m.Failure):
+        # One by one: a union of types is made anew at each call.
+        if isinstance(message, m.Reply) or isinstance(message, m.Failure):  # noqa: SIM101
             self._answered(message)
         elif isinstance(message, m.Expired):
             call = self._calls.get(message.request_id)
@@ -260,15 +260,14 @@ class Caller:
         if isinstance(message, m.Failure):
             self._failed(call, message)
             return
-        outcome = Outcome(parameters=message.parameters, final=message.final)
         spec = call.spec
         try:
             # Of these, other steps or other askers may read the same blocks.
             copies = spec is not None and (spec.ensemble is not None or spec.response_cache)
-            outcome.outputs = self.results.outputs(message, copies=copies)
-        except TisError as error:
-            outcome.error = error
-        call.tell(outcome)
+            outputs, error = self.results.outputs(message, copies=copies), None
+        except TisError as lost:
+            outputs, error = [], lost
+        call.tell(Outcome(outputs, error, message.parameters, message.final))
 
     def _failed(self, call: Call, failure: m.Failure) -> None:
         if is_gone(failure) and not call.retried:

@@ -47,7 +47,7 @@ class Results:
         try:
             blocks = [self._see(ref, reply) for ref in reply.blocks]
             outputs = [self._output(ref, blocks) for ref in reply.outputs or ()]
-        except (PoolError, ValueError, IndexError) as error:
+        except (PoolError, TypeError, ValueError, IndexError) as error:
             self.drop(reply)
             raise internal(f"the answer is lost: {error}") from error
         if copies:
@@ -96,7 +96,8 @@ class Results:
         if not ref.size_bytes or not blocks:
             kind = np.dtype(np.object_) if ref.datatype == "BYTES" else NUMPY[ref.datatype]
             return ref.name, np.zeros(ref.shape, kind), ref.datatype
-        data = blocks[ref.block][ref.start : ref.start + ref.size_bytes]
+        whole = blocks[ref.block]
         if ref.datatype == "BYTES":
+            data = whole[ref.start : ref.start + ref.size_bytes]
             return ref.name, decode_bytes(data.data, ref.shape), ref.datatype
-        return ref.name, data.view(NUMPY[ref.datatype]).reshape(ref.shape), ref.datatype
+        return ref.name, np.ndarray(ref.shape, NUMPY[ref.datatype], whole, ref.start), ref.datatype

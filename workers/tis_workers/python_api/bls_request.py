@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CPU: Final = PreferredMemory(MemoryType.TRITONSERVER_MEMORY_CPU)
 _NO_TRACE: Final = InferenceTrace()
 _INT64_END: Final = 1 << 63
+_LISTS: Final = (list, tuple)
+_TEXTS: Final = (str, bytes)
 
 
 class InferenceRequest:
@@ -237,11 +239,11 @@ def _fit(
     return (
         fits(request_id, str)
         and (fits(correlation_id, str) or (isinstance(correlation_id, int) and 0 <= correlation_id < 2 * _INT64_END))
-        and isinstance(inputs, list | tuple)
+        and isinstance(inputs, _LISTS)
         and all(each is None or isinstance(each, Tensor) for each in inputs)
-        and isinstance(outputs, list | tuple)
-        and all(isinstance(each, str | bytes) for each in outputs)
-        and isinstance(model, str | bytes)
+        and isinstance(outputs, _LISTS)
+        and all(isinstance(each, _TEXTS) for each in outputs)
+        and isinstance(model, _TEXTS)
         and isinstance(version, int)
         and isinstance(flags, int)
         and flags >= 0

@@ -80,6 +80,7 @@ class Caller:
         pool: Pool,
         writer: OutputWriter,
         mailbox_fd: int,
+        namespace: str = "",
     ) -> None:
         self._loop = loop
         self.lock: Final = lock
@@ -90,7 +91,7 @@ class Caller:
         self.line: Final = SchedulerLine(requests_path(Path(control.runtime_dir)), self._scheduler_lost)
         self.results: Final = Results(pool)
         self.control_calls: Final = ControlCalls(control, lock, loop.catch_up)
-        self._ready = ReadyModels()
+        self._ready = ReadyModels(namespace)
         self._ids = count(1)
         self._calls: dict[int, Call] = {}
         self._waiters: list[_Waiter] = []

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
-from urllib.parse import unquote
 
 import msgspec
 
@@ -110,11 +109,14 @@ class ModelTable:
         """A line of the index as clients know it."""
         return msgspec.structs.replace(entry, name=self._namespaces.name(entry.name)) if self._namespaces else entry
 
+    def asked(self, name: str) -> str:
+        """A name as a client has given it, who may give an identifier: as such, whatever it took to write it."""
+        return self._namespaces.asked(name)
+
     def identifier(self, name: str) -> str:
         """What the server knows a model by that a client has named, who may give the identifier as well.
 
-        In addresses of HTTP an identifier is written with %2F, which nobody else decodes. While repositories are no namespaces,
-        every name is given as it is.
+        While repositories are no namespaces, every name is given as it is.
 
         Raises:
             TisError: INVALID_ARG for a name that several models have, or none; NOT_FOUND for one that is not loaded any more.
@@ -126,9 +128,8 @@ class ModelTable:
             raise invalid(ambiguous_text(name, len(meant)))
         if meant:
             return meant[0]
-        for each in (name, unquote(name)):
-            if each in self._models:
-                return each
+        if (asked := self.asked(name)) in self._models:
+            return asked
         if any(self._namespaces.name(entry.name) == name for entry in self.index):
             raise not_found(f"Identifier of model '{name}' is not found in global map")
         raise invalid(f"Request for unknown model: '{name}' is not found")

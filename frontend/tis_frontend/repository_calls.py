@@ -70,6 +70,7 @@ async def load(server: Server, model: str, config: str | None, files: Mapping[st
         TisError: clients may not do so here, or the model cannot be loaded.
     """
     check_model_control(server)
+    model = server.table.asked(model)
     if files and config is None:
         raise _poll_failed(model, "override model config must be provided with the files")
     await asyncio.shield(asyncio.ensure_future(_load(server, model, config, files)))
@@ -112,5 +113,6 @@ async def unload(server: Server, model: str, *, dependents: bool) -> None:
         TisError: clients may not do so here.
     """
     check_model_control(server)
+    model = server.table.asked(model)
     reply = server.calls.send(lambda call_id, peer: m.RepositoryUnload(call_id, peer, model, dependents))
     await server.calls.done(reply)

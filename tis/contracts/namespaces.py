@@ -8,6 +8,7 @@ sent are in none: then the identifier is the name, as it is everywhere while the
 
 from collections.abc import Iterable, Sequence
 from typing import Final
+from urllib.parse import unquote
 
 from tis.settings import ServerSettings
 
@@ -63,6 +64,11 @@ class Namespaces:
             if model.startswith(head) and "/" not in model[len(head) :]:
                 return namespace, model[len(head) :]
         return "", model
+
+    def asked(self, name: str) -> str:
+        """What a client has named: an identifier of HTTP has %2F for every slash, which nobody else decodes."""
+        decoded = unquote(name) if self else name
+        return decoded if self.split(decoded)[0] else name
 
     def name(self, model: str) -> str:
         """The name that clients know a model by."""

@@ -31,9 +31,17 @@ class EnsembleVersion(ModelVersion):
         return [(self.where.get(step.model_name, step.model_name), step.model_version or -1) for step in steps]
 
     def find_steps(self, names: Mapping[str, Sequence[str]]) -> None:
-        """Where repositories are namespaces: which models the steps mean, of those that may be meant by each name."""
+        """Where repositories are namespaces: which models the steps mean, of those that may be meant by each name.
+
+        One that nothing is known by any more means what it meant: then it is known what is missing.
+        """
         steps = {step.model_name for step in self._definition.config.ensemble_scheduling.step} if names else ()
-        self.where = {name: chosen(name, names.get(name, ()), self._definition.namespace) for name in steps}
+        found = {name: chosen(name, names[name], self._definition.namespace) for name in steps if name in names}
+        self.where = {**self.where, **found}
+
+    def step_name(self, model: str) -> str:
+        """The name that the config gives the model of a step."""
+        return next((name for name, identifier in self.where.items() if identifier == model), model)
 
     @property
     def listed(self) -> bool:

@@ -68,7 +68,8 @@ def _ready_models(
     """
     for name, _ in ensemble.steps:
         if name not in models and name not in coming:
-            raise invalid(f"ensemble {ensemble.name} contains models that are not available or ambiguous: {name}")
+            step = ensemble.step_name(name)
+            raise invalid(f"ensemble {ensemble.name} contains models that are not available or ambiguous: {step}")
     last = _circle(ensemble.name, ensemble.name, models, set())
     if last is not None:
         circle = f"{ensemble.name} -> ... -> {last} -> {ensemble.name}"

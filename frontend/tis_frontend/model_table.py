@@ -175,6 +175,7 @@ class ModelTable:
 
     def is_ready(self, name: str, version: int | None) -> bool:
         """True where requests for this version (None: for any version) are taken."""
+        name = self.asked(name)
         if version is None:
             return name in self._newest_ready
         model = self._found.get(name, {}).get(version)
@@ -182,6 +183,7 @@ class ModelTable:
 
     def is_live(self, name: str, version: int | None) -> bool:
         """True where requests for this version (None: for any version) would be run now: an instance is up."""
+        name = self.asked(name)
         if version is None:
             return any(model.ready and model.live for model in self._found.get(name, {}).values())
         return self.is_ready(name, version) and self._found[name][version].live

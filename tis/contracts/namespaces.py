@@ -66,9 +66,14 @@ class Namespaces:
         return "", model
 
     def asked(self, name: str) -> str:
-        """What a client has named: an identifier of HTTP has %2F for every slash, which nobody else decodes."""
-        decoded = unquote(name) if self else name
-        return decoded if self.split(decoded)[0] else name
+        """What a client has named: in addresses of HTTP an identifier has %2F for every slash, which nobody else decodes.
+
+        Clients that quote what they are given make %252F of it.
+        """
+        for decoded in (name, unquote(name), unquote(unquote(name))) if self else ():
+            if self.split(decoded)[0]:
+                return decoded
+        return name
 
     def name(self, model: str) -> str:
         """The name that clients know a model by."""

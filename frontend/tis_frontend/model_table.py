@@ -134,6 +134,10 @@ class ModelTable:
             raise not_found(f"Identifier of model '{name}' is not found in global map")
         raise invalid(f"Request for unknown model: '{name}' is not found")
 
+    def plainest(self, spec: ModelSpec) -> str:
+        """The shortest that a client can name a model by: its name, or its identifier where others have that name."""
+        return spec.name if len(self._names.get(spec.name, ())) < 2 else spec.identifier
+
     def ready_versions(self, name: str) -> list[int]:
         """Version numbers of a model that take requests, ascending."""
         return sorted(version for version, model in self._found.get(name, {}).items() if model.ready)

@@ -96,8 +96,8 @@ def test_a_name_that_two_models_have_is_refused(asker: Face) -> None:
     expected = status(asker, "400", "INVALID_ARGUMENT")
     assert refusal(asker, call("both")) == Refusal(expected, AMBIGUOUS)
     assert refusal(asker, Call("both", call("both").inputs, version="1")) == Refusal(expected, AMBIGUOUS)
-    for method in ("get_model_metadata", "get_model_config"):
-        assert error_of(lambda method=method: asker.ask(method, "both")) == AMBIGUOUS
+    assert error_of(lambda: asker.ask("get_model_metadata", "both")) == AMBIGUOUS
+    assert error_of(lambda: asker.ask("get_model_config", "both")) == AMBIGUOUS
     assert asker.ask("is_model_ready", "both") is False
     statistics = error_of(lambda: asker.ask("get_inference_statistics", "both"))
     assert statistics == "requested model 'both' is not available"
@@ -149,6 +149,15 @@ def test_the_index_and_the_statistics_list_all_by_their_names_one_repository_aft
     rows = index["models"] if isinstance(index, dict) else index
     assert [(row["name"], row["state"]) for row in rows] == [(name, "READY") for name in names]
     assert [each["name"] for each in asker.ask("get_inference_statistics")["model_stats"]] == names
+
+
+def test_the_documents_name_each_model_so_that_it_is_found(spaces: Server, repositories: tuple[Path, Path]) -> None:
+    names = [each["name"] for each in json.loads(spaces.get("/docs/models")[1])]
+    assert {f"{each}::both" for each in repositories} | {"only_1", "only_2"} <= set(names)
+    paths = json.loads(spaces.get("/openapi.json")[1])["paths"]
+    for each in repositories:
+        [path] = [path for path in paths if path.endswith("::both/infer") and quote(str(each), safe="") in path]
+        assert spaces.get(path.removesuffix("/infer"))[0] == 200
 
 
 def test_metrics_tell_namespaces_apart(spaces: Server, asker: Face, repositories: tuple[Path, Path]) -> None:

@@ -1,4 +1,4 @@
-"""The model table where repositories are namespaces: what a client's name means, and in Triton's words why it means nothing."""
+"""The model table where repositories are namespaces: what a name means, and in Triton's words why it means nothing."""
 
 import pytest
 
@@ -75,6 +75,11 @@ def test_a_model_that_a_client_sent_is_in_no_namespace_and_makes_the_name_ambigu
     assert models.find("sent", None).spec.identifier == "sent"
     assert fault(models, "only")[0] is Code.INVALID_ARG
     assert models.find("/x::only", 1).spec.namespace == "/x"
+
+
+def test_a_model_is_named_as_shortly_as_it_can_be(models: ModelTable) -> None:
+    assert models.plainest(models.find("only", None).spec) == "only"
+    assert models.plainest(models.find("/y::both", None).spec) == "/y::both"
 
 
 def test_the_index_shows_names(models: ModelTable) -> None:

@@ -77,6 +77,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     startup_models: tuple[str, ...] = ()
     #: Prefer `configs/<name>.pbtxt` where a model has it; empty: none.
     model_config_name: str = ""
+    #: Each repository is a namespace: models of the same name in several of them are served side by side.
+    model_namespacing: bool = False
     #: How many models are loaded at the same time, at least 1.
     model_load_thread_count: int = 4
     #: How often a load that failed is tried again.

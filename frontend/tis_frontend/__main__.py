@@ -12,6 +12,7 @@ import zmq
 
 from tis.contracts import messages as m
 from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
+from tis.contracts.namespaces import Namespaces
 from tis.errors import unavailable
 from tis.log import configure
 from tis.process import ChildArguments, begin_child, settle
@@ -225,7 +226,8 @@ async def _main(arguments: ChildArguments) -> None:
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
     core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)
     core.caches = bool(boot.settings.cache_config)
-    server = Server(boot.settings, core, ModelTable(), ControlCalls(control), log=boot.settings.log)
+    table = ModelTable(Namespaces.of(boot.settings))
+    server = Server(boot.settings, core, table, ControlCalls(control), log=boot.settings.log)
     await Frontend(arguments, control, server).run()
     control.close()
     context.term()

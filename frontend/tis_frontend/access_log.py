@@ -130,7 +130,7 @@ class AccessLog:
             watched: Observed = _WatchedOfStream(self, record, traced)
         else:
             watched = _Watched(self, record, traced)
-        record.model, record.version = spec.name, spec.version
+        record.model, record.version = spec.identifier, spec.version
         return watched
 
     def await_times(self, record: Record, request_id: int) -> None:

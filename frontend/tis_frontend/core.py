@@ -150,7 +150,7 @@ class Core:
             TisError: its strings do not fit its shapes, or the server cannot take it.
         """
         for tensor in plan.strings:
-            self._check_strings(plan.model, client_id, tensor, block)
+            self._check_strings(plan.name, client_id, tensor, block)
         refs = plan.inputs, plan.outputs, plan.placements
         body = m.encode_body(m.WorkBody(client_id, (m.BlockRef(*block),), *refs, plan.parameters, trace is not None))
         if len(memoryview(body)) > m.MOST_BODY_BYTES:

@@ -15,7 +15,8 @@ async def states(server: Server, model: str) -> tuple[m.InstanceState, ...]:
     Raises:
         TisError: NOT_FOUND for a name that nobody knows.
     """
-    reply = server.calls.send(lambda call_id, peer: m.InstancesQuery(call_id, peer, model))
+    meant = server.table.identifier(model)
+    reply = server.calls.send(lambda call_id, peer: m.InstancesQuery(call_id, peer, meant))
     answer = await server.calls.done(reply, _DEADLINE_S)
     return answer.instances if isinstance(answer, m.InstanceStates) else ()
 
@@ -32,5 +33,6 @@ async def change(server: Server, model: str, count: int, group: str = "") -> Non
     Raises:
         TisError: there is no such model or group, or an instance cannot be started; then there are as many as before.
     """
-    reply = server.calls.send(lambda call_id, peer: m.ChangeInstances(call_id, peer, model, count, group))
+    meant = server.table.identifier(model)
+    reply = server.calls.send(lambda call_id, peer: m.ChangeInstances(call_id, peer, meant, count, group))
     await asyncio.shield(asyncio.ensure_future(server.calls.done(reply)))

@@ -29,6 +29,8 @@ def check_model_control(server: Server) -> None:
 async def index(server: Server, *, ready: bool) -> list[m.IndexEntry]:
     """Everything that the repositories hold at this moment, by name and version, or only what takes requests.
 
+    Where repositories are namespaces, one comes after the other.
+
     As in Triton, a model that nobody asked for yet has its name alone, one whose load found no version is not there at all,
     and neither is one that is not served and whose directory has gone. One that is served is there in any case.
 
@@ -36,12 +38,15 @@ async def index(server: Server, *, ready: bool) -> list[m.IndexEntry]:
         TisError: INTERNAL when a repository cannot be listed.
     """
     if ready:
-        return [entry for entry in server.table.index if entry.state == "READY"]
-    folders = await asyncio.to_thread(model_folders, [Path(each) for each in server.settings.model_repositories])
+        return [server.table.shown(entry) for entry in server.table.index if entry.state == "READY"]
+    settings = server.settings
+    folders = await asyncio.to_thread(
+        model_folders, settings.model_repositories, namespacing=settings.model_namespacing
+    )
     entries = [each for each in server.table.index if each.name in folders or each.state not in ("", "UNAVAILABLE")]
     known = {entry.name for entry in server.table.index}.union(server.table.names())
     entries += [_unknown(name, folders[name]) for name in folders if name not in known]
-    return sorted(entries, key=lambda entry: (entry.name, entry.version))
+    return [server.table.shown(each) for each in sorted(entries, key=lambda entry: (entry.name, entry.version))]
 
 
 def _unknown(name: str, paths: tuple[Path, ...]) -> m.IndexEntry:
@@ -65,6 +70,7 @@ async def load(server: Server, model: str, config: str | None, files: Mapping[st
         TisError: clients may not do so here, or the model cannot be loaded.
     """
     check_model_control(server)
+    model = server.table.asked(model)
     if files and config is None:
         raise _poll_failed(model, "override model config must be provided with the files")
     await asyncio.shield(asyncio.ensure_future(_load(server, model, config, files)))
@@ -107,5 +113,6 @@ async def unload(server: Server, model: str, *, dependents: bool) -> None:
         TisError: clients may not do so here.
     """
     check_model_control(server)
+    model = server.table.asked(model)
     reply = server.calls.send(lambda call_id, peer: m.RepositoryUnload(call_id, peer, model, dependents))
     await server.calls.done(reply)

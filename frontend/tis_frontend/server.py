@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from tis import TRITON_VERSION
 from tis.contracts import messages as m
+from tis.contracts.namespaces import identifier
 from tis.errors import TisError, invalid, unavailable
 from tis.settings import LogSettings, ServerSettings
 from tis_frontend.control_calls import ControlCalls
@@ -59,7 +60,7 @@ class Server:
             TisError: the model is unknown or not ready.
         """
         spec = self.table.find(name, version).spec
-        versions = self.table.ready_versions(name) if version is None else [version]
+        versions = self.table.ready_versions(spec.identifier) if version is None else [version]
         batch = [-1] if spec.max_batch_size else []
         return {
             "name": spec.name,
@@ -91,13 +92,13 @@ class Server:
         """
         if name:
             try:
-                self.table.find(name, version)
+                name = self.table.find(name, version).spec.identifier
             except TisError:
                 if version is not None and self.table.is_ready(name, None):
                     raise invalid(f"requested model version is not available for model '{name}'") from None
                 raise invalid(f"requested model '{name}' is not available") from None
         found = await self.core.statistics(name, version or 0)
-        return [each for each in found if self.table.is_ready(each.name, each.version)]
+        return [each for each in found if self.table.is_ready(identifier(each.namespace, each.name), each.version)]
 
     # ---- what clients may change -----------------------------------------------------------------------------------
 
@@ -111,6 +112,15 @@ class Server:
             await self.calls.ask(lambda call_id, peer: m.ChangeLog(call_id, peer, changes))
         return self.log
 
+    def trace_settings(self, model: str) -> dict[str, tuple[str, ...]]:
+        """All trace settings that hold for a model, or the global ones for an empty name.
+
+        Raises:
+            TisError: INVALID_ARG where there are none of this model.
+        """
+        self.check_traceable(model)
+        return self.trace.of(self.table.identifier(model) if model else "")
+
     def check_traceable(self, model: str) -> None:
         """Raise INVALID_ARG where there are no trace settings of this model; an empty name means the global ones."""
         if model and not self.table.is_ready(model, None):
@@ -122,6 +132,7 @@ class Server:
         Raises:
             TisError: they would contradict each other.
         """
+        model = self.table.identifier(model) if model else ""
         if changes:
             await self.calls.ask(lambda call_id, peer: m.ChangeTrace(call_id, peer, model, changes))
         return self.trace.of(model)

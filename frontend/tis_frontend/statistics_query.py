@@ -8,6 +8,10 @@ from tis.contracts import messages as m
 from tis.errors import TisError
 
 
+def _key(model: m.ModelStatistics) -> tuple[str, str, int]:
+    return model.namespace, model.name, model.version
+
+
 class StatisticsQuery:
     """One query; `answer` is what its asker awaits."""
 
@@ -19,7 +23,7 @@ class StatisticsQuery:
         """A part has come. True where it was the last one."""
         for model in reply.models:
             before = self._models[-1] if self._models else None
-            if before is not None and (before.name, before.version) == (model.name, model.version):
+            if before is not None and _key(before) == _key(model):
                 # Batch sizes of the same model, continued.
                 self._models[-1] = msgspec.structs.replace(before, batches=before.batches + model.batches)
             else:

@@ -98,7 +98,7 @@ class Tracer:
 
     def sample(self, spec: ModelSpec, face: str, arrival_ns: int, headers: Headers = ()) -> RequestTrace | None:
         """The trace of a request that has been read, where it is to be traced; `face` is HTTP or GRPC."""
-        setting = spec.name if spec.name in self._samplers else ""
+        setting = spec.identifier if spec.identifier in self._samplers else ""
         sampler = self._samplers.get(setting)
         if sampler is None or not sampler.active:
             return None

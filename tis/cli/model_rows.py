@@ -1,6 +1,7 @@
 """What `tis models` shows of each model version, put together from what a server says. Pure: no network, no printing."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,14 +37,23 @@ def model_rows(
     configs: Mapping[Key, Mapping[str, Any]],
     pending: Mapping[Key, int],
 ) -> list[ModelRow]:
-    """A row for each line of the index, in its order."""
-    by_key = {(str(each["name"]), str(each["version"])): each for each in statistics}
+    """A row for each line of the index, in its order.
+
+    Models of the same name in several namespaces have their statistics in the order of the index; what else is known by name
+    only is of none of them.
+    """
+    index = list(index)
+    by_key: dict[Key, list[Mapping[str, Any]]] = {}
+    for each in statistics:
+        by_key.setdefault((str(each["name"]), str(each["version"])), []).append(each)
+    counts = Counter((str(line["name"]), str(line.get("version", ""))) for line in index)
     rows = []
     for line in index:
         key = (str(line["name"]), str(line.get("version", "")))
         config = configs.get(key, {})
         state, reason = str(line.get("state", "")) or "UNLOADED", str(line.get("reason", ""))
-        said = by_key.get(key, {}).get("inference_stats", {})
+        statistic = by_key[key].pop(0) if state == "READY" and by_key.get(key) else {}
+        said = statistic.get("inference_stats", {})
         success, fail = said.get("success", {}), said.get("fail", {})
         served = int(success.get("count", 0))
         rows.append(
@@ -53,7 +63,7 @@ def model_rows(
                 reason,
                 str(config.get("platform") or config.get("backend") or ""),
                 instance_count(config) if config else None,
-                pending.get(key),
+                pending.get(key) if counts[key] == 1 else None,
                 served + int(fail.get("count", 0)) if said else None,
                 int(fail.get("count", 0)) if said else None,
                 _average_ms(said, served, "success"),

@@ -45,7 +45,7 @@ def _step_faults(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], model
     batching = ensemble.max_batch_size > 0
     known = {
         tensor.name: _Known(
-            ensemble.name, tensor.datatype, tensor.shape if tensor.reshape is None else tensor.reshape, batching
+            ensemble.identifier, tensor.datatype, tensor.shape if tensor.reshape is None else tensor.reshape, batching
         )
         for tensor in (*ensemble.inputs, *ensemble.outputs)
     }
@@ -54,8 +54,8 @@ def _step_faults(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], model
         if 0 < model.max_batch_size < ensemble.max_batch_size:
             yield ConfigFault(
                 "max_batch_size",
-                f"ensemble {ensemble.name} allows maximum batch size {ensemble.max_batch_size}, but it contains model "
-                f"{model.name} which only allows maximum batch size to be {model.max_batch_size}",
+                f"ensemble {ensemble.identifier} allows maximum batch size {ensemble.max_batch_size}, but it contains model "
+                f"{model.identifier} which only allows maximum batch size to be {model.max_batch_size}",
                 expected=f"at most {model.max_batch_size}",
             )
         at = f"ensemble_scheduling.step[{index}]"
@@ -71,8 +71,8 @@ def _input_faults(
         if name not in model.inputs_by_name:
             yield ConfigFault(
                 at_key(at, name),
-                f"in ensemble {ensemble.name}, ensemble tensor {step.inputs[name]} is mapping to non-existing input "
-                f"{name} in model {model.name}",
+                f"in ensemble {ensemble.identifier}, ensemble tensor {step.inputs[name]} is mapping to non-existing input "
+                f"{name} in model {model.identifier}",
                 expected=f"one of {', '.join(model.inputs_by_name)}",
             )
     for spec in model.inputs:
@@ -82,8 +82,8 @@ def _input_faults(
         elif not spec.optional:
             yield ConfigFault(
                 at,
-                f"in ensemble {ensemble.name}, input {spec.name} in model {model.name} is not mapped to any ensemble "
-                "tensors",
+                f"in ensemble {ensemble.identifier}, input {spec.name} in model {model.identifier} is not mapped to any "
+                "ensemble tensors",
                 expected=f"an entry for {spec.name}",
             )
 
@@ -99,8 +99,8 @@ def _output_faults(
             continue
         yield ConfigFault(
             entry,
-            f"in ensemble {ensemble.name}, ensemble tensor {step.outputs[name]} is mapped from non-existing output "
-            f"{name} in model {model.name}",
+            f"in ensemble {ensemble.identifier}, ensemble tensor {step.outputs[name]} is mapped from non-existing output "
+            f"{name} in model {model.identifier}",
             expected=f"one of {', '.join(model.outputs_by_name)}",
         )
 
@@ -109,9 +109,9 @@ def _tensor_faults(
     ensemble: ModelSpec, at: str, tensor: str, model: ModelSpec, spec: TensorSpec, known: dict[str, _Known]
 ) -> Faults:
     """Compare a model's input or output with what is known of the ensemble's tensor, or make that known."""
-    said = _Known(model.name, spec.datatype, spec.shape, model.max_batch_size > 0)
+    said = _Known(model.identifier, spec.datatype, spec.shape, model.max_batch_size > 0)
     first = known.setdefault(tensor, said)
-    where = f"in ensemble {ensemble.name}, ensemble tensor {tensor}: "
+    where = f"in ensemble {ensemble.identifier}, ensemble tensor {tensor}: "
     if first.datatype != said.datatype:
         theirs = to_config(first.datatype)
         yield ConfigFault(
@@ -145,7 +145,7 @@ def _origin_faults(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], mod
         ready = [(number, step) for number, step in open_steps if origins.keys() >= set(step.inputs.values())]
         if not ready:
             # The flow of tensors has been checked before.
-            yield ConfigFault("ensemble_scheduling", f"steps of ensemble '{ensemble.name}' wait for each other")
+            yield ConfigFault("ensemble_scheduling", f"steps of ensemble '{ensemble.identifier}' wait for each other")
             return
         for number, step in ready:
             joined = [origins[tensor] for tensor in step.inputs.values()]
@@ -155,12 +155,13 @@ def _origin_faults(ensemble: ModelSpec, steps: tuple[EnsembleStepSpec, ...], mod
             origins.update(dict.fromkeys(step.outputs.values(), origin))
         open_steps = [each for each in open_steps if each not in ready]
     if len({origins[tensor.name] for tensor in ensemble.outputs}) > 1:
-        yield _joined(ensemble, "output", ensemble.name)
+        yield _joined(ensemble, "output", ensemble.identifier)
 
 
 def _joined(ensemble: ModelSpec, at: str, model: str) -> ConfigFault:
     return ConfigFault(
         at,
-        f"in ensemble {ensemble.name}, step of model '{model}' receives inputs originated from different decoupled models",
+        f"in ensemble {ensemble.identifier}, step of model '{model}' receives inputs originated from different "
+        "decoupled models",
         expected="tensors of one decoupled model",
     )

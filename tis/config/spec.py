@@ -36,7 +36,7 @@ def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
 
 
 def model_spec(
-    config: Message, *, version: int, model_path: Path | str, load: int = 0, backend_file: str = ""
+    config: Message, *, version: int, model_path: Path | str, load: int = 0, backend_file: str = "", namespace: str = ""
 ) -> ModelSpec:
     """The ModelSpec of one version of a model.
 
@@ -46,6 +46,7 @@ def model_spec(
         model_path: the model's directory, which holds the version directories.
         load: the number of this load of it.
         backend_file: for a Python-based backend, its Python file.
+        namespace: the repository, where repositories are namespaces.
     """
     return ModelSpec(
         name=config.name,
@@ -74,6 +75,7 @@ def model_spec(
         extensions=extensions(config),
         backend_file=backend_file,
         load=load,
+        namespace=namespace,
     )
 
 

@@ -33,7 +33,7 @@ def cache_head(
     listed = sorted((name, datatype, list(shape)) for name, datatype, shape in inputs)
     # A type beside each value: 1, 1.0 and true are different parameters.
     typed = {name: (type(value).__name__, value) for name, value in parameters.items()}
-    model = (spec.name, spec.version, spec.fingerprint, sha256(spec.config).digest())
+    model = (spec.identifier, spec.version, spec.fingerprint, sha256(spec.config).digest())
     packed = _encoder.encode((model, listed, list(wanted), typed))
     return sha256(packed).digest()
 

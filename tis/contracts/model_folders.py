@@ -5,32 +5,37 @@ What is in them the supervisor alone reads (`tis.repository`).
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from tis.contracts.namespaces import identifier
 from tis.errors import internal
+
+Repository = TypeVar("Repository", Path, str, Path | str)
 
 DUPLICATE_REASON: Final = "model appears in two or more repositories"
 
 
-def model_folders(repositories: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
+def model_folders(repositories: Iterable[Path | str], *, namespacing: bool = False) -> dict[str, tuple[Path, ...]]:
     """Every subdirectory of a repository by its name, sorted, except those whose name starts with a dot.
 
-    A name with several directories is a model that must not be loaded, since nobody can tell which one is meant.
+    A name with several directories is a model that must not be loaded, since nobody can tell which one is meant. With
+    `namespacing` they are models of their own, each by its identifier.
 
     Raises:
         TisError: INTERNAL when a repository cannot be listed.
     """
     found: dict[str, list[Path]] = {}
     for repository in distinct(repositories):
-        for path in subdirectories(repository):
+        for path in subdirectories(Path(repository)):
             if not path.name.startswith("."):
-                found.setdefault(path.name, []).append(path)
+                name = identifier(str(repository), path.name) if namespacing else path.name
+                found.setdefault(name, []).append(path)
     return {name: tuple(found[name]) for name in sorted(found)}
 
 
-def distinct(repositories: Iterable[Path]) -> list[Path]:
+def distinct(repositories: Iterable[Repository]) -> list[Repository]:
     """The repositories without those given twice."""
-    return list({repository.absolute(): repository for repository in repositories}.values())
+    return list({Path(repository).absolute(): repository for repository in repositories}.values())
 
 
 def subdirectories(path: Path) -> list[Path]:

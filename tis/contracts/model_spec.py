@@ -9,6 +9,7 @@ from functools import cached_property
 import msgspec
 
 from tis.contracts.metrics import FIRST_RESPONSE_BUCKETS_MS
+from tis.contracts.namespaces import identifier
 from tis.contracts.scheduling_spec import (
     BatchInputSpec,
     BatchOutputSpec,
@@ -105,11 +106,18 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
     backend_file: str = ""
     #: Which load of a model version this is: unlike any other's while the server runs. Requests name it.
     load: int = 0
+    #: The repository that it is from, where repositories are namespaces; empty where not.
+    namespace: str = ""
+
+    @cached_property
+    def identifier(self) -> str:
+        """What the server knows the model by: its name, with the namespace that it is in."""
+        return identifier(self.namespace, self.name)
 
     @property
     def key(self) -> tuple[str, int]:
-        """Name and version: what a request is routed by."""
-        return (self.name, self.version)
+        """Identifier and version: what a request is routed by."""
+        return (self.identifier, self.version)
 
     @property
     def runs_python(self) -> bool:
@@ -118,8 +126,8 @@ class ModelSpec(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """Name, version and load: two loads of a version may serve for a while."""
-        return (self.name, self.version, self.load)
+        """Identifier, version and load: two loads of a version may serve for a while."""
+        return (self.identifier, self.version, self.load)
 
     @cached_property
     def inputs_by_name(self) -> dict[str, TensorSpec]:

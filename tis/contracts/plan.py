@@ -16,6 +16,7 @@ from tis.contracts.validation import batch_key, check_request
 class Plan:
     """What the scheduler and the worker need to know of a request, but for where its data lie and who asks."""
 
+    #: Its identifier.
     model: str
     version: int
     batch_size: int
@@ -38,6 +39,8 @@ class Plan:
     cache_inputs: tuple[m.TensorRef, ...] = ()
     #: The load of the model version that the request was checked against.
     load: int = 0
+    #: The model's name, as clients know it.
+    name: str = ""
 
     @property
     def uses_regions(self) -> bool:
@@ -59,7 +62,7 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         for tensor in request.inputs
     )
     return Plan(
-        spec.name,
+        spec.identifier,
         spec.version,
         batch_size,
         batch_key(spec, request.inputs),
@@ -74,6 +77,7 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         head,
         tuple(sorted(inputs, key=lambda each: spec.inputs[each.index].name)) if head else (),
         load=spec.load,
+        name=spec.name,
     )
 
 

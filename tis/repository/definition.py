@@ -17,6 +17,7 @@ from tis.config.proto import Message, ModelConfig, copy_of
 from tis.config.refused import check_supported
 from tis.config.source import NOTHING, WrittenConfig, read_config
 from tis.config.unacted import unacted_fields
+from tis.contracts.namespaces import identifier
 from tis.errors import TisError, invalid
 from tis.repository.layout import ModelDirectory
 from tis.repository.versions import VersionSelection, select_versions
@@ -39,6 +40,13 @@ class ModelDefinition:
     warnings: tuple[str, ...]
     #: What was read, which knows the lines of the file.
     written: WrittenConfig
+    #: The repository that it is in, where repositories are namespaces.
+    namespace: str = ""
+
+    @property
+    def identifier(self) -> str:
+        """What the server knows the model by."""
+        return identifier(self.namespace, self.name)
 
     def located(self, error: TisError) -> TisError:
         """An error with file and line behind its words, where it is of a field of the config."""
@@ -109,6 +117,7 @@ def examine(
         unacted=unacted_fields(written.config),
         warnings=directory.warnings,
         written=written,
+        namespace=directory.namespace,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tis.contracts.model_folders import distinct, model_folders
+from tis.contracts.namespaces import Namespaces
 from tis.errors import TisError
 from tis.repository.layout import ModelDirectory, model_directory
 from tis.repository.snapshot import Contents, Difference, Snapshot, snapshot
@@ -57,10 +58,19 @@ class Watch:
         repositories: their root directories.
         quiet_s: how long a model must have been still before it is acted on.
         config_name: chooses `configs/<config_name>.pbtxt` in the models that have it.
+        namespacing: every name is an identifier, and there are no duplicates.
     """
 
-    def __init__(self, repositories: Iterable[Path], quiet_s: float, *, config_name: str = "") -> None:
+    def __init__(
+        self,
+        repositories: Iterable[Path | str],
+        quiet_s: float,
+        *,
+        config_name: str = "",
+        namespacing: bool = False,
+    ) -> None:
         self._repositories = distinct(repositories)
+        self._namespaces = Namespaces([str(each) for each in self._repositories], enabled=namespacing)
         self._quiet_s = quiet_s
         self._config_name = config_name
         self._contents = Contents()
@@ -85,7 +95,7 @@ class Watch:
             if len(paths) > 1:
                 continue
             try:
-                self.acted(name, snapshot(model_directory(paths[0], self._config_name), self._contents))
+                self.acted(name, snapshot(self._directory(name, paths[0]), self._contents))
             except TisError:
                 continue
 
@@ -108,7 +118,7 @@ class Watch:
             if len(paths) > 1:
                 continue
             try:
-                directory = model_directory(paths[0], self._config_name)
+                directory = self._directory(name, paths[0])
                 found = self._still(directory, snapshot(directory, self._contents), now_s)
             except TisError as error:
                 unreadable[name] = error.message
@@ -130,12 +140,15 @@ class Watch:
             unsettled=tuple(sorted(waiting | (missed - removed))),
         )
 
+    def _directory(self, name: str, path: Path) -> ModelDirectory:
+        return model_directory(path, self._config_name, namespace=self._namespaces.split(name)[0])
+
     def _folders(self, unreadable: dict[str, str]) -> dict[str, tuple[Path, ...]]:
         """Directories by name, of the repositories that can be listed."""
         found: dict[str, tuple[Path, ...]] = {}
         for repository in self._repositories:
             try:
-                listed = model_folders([repository])
+                listed = model_folders([repository], namespacing=bool(self._namespaces))
             except TisError as error:
                 unreadable[str(repository)] = error.message
                 continue
@@ -145,7 +158,7 @@ class Watch:
 
     def _still(self, directory: ModelDirectory, now: Snapshot, now_s: float) -> Found | None:
         """The model, where it differs from what was acted on and has been still."""
-        name = directory.name
+        name = directory.identifier
         before = self._acted.get(name)
         if before is None:
             difference = Difference(config=True, versions=frozenset(now.versions), rest=True)

@@ -145,7 +145,7 @@ class SchedulerLoop:
         found = [
             model.statistics.snapshot()
             for model in self._registry
-            if query.model in ("", model.spec.name) and query.version in (0, model.spec.version)
+            if query.model in ("", model.spec.identifier) and query.version in (0, model.spec.version)
         ]
         for reply in replies(query.request_id, found):
             self._outbox.post(query.asker, reply)

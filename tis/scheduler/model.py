@@ -72,7 +72,11 @@ class ModelScheduler:
         self.spec = spec
         self.instances = Instances(ahead=runs_ahead(spec)) if limiter is None else LimitedInstances(limiter, spec)
         self.statistics = Statistics(
-            spec.name, spec.version, latencies=latencies, counts_failed_batches=spec.runs_python
+            spec.name,
+            spec.version,
+            namespace=spec.namespace,
+            latencies=latencies,
+            counts_failed_batches=spec.runs_python,
         )
         self._queue = queue_of(spec)
         #: Only where a request's `timeout` covers its execution.
@@ -137,7 +141,7 @@ class ModelScheduler:
 
     def close(self, now_ns: int) -> Iterator[Decision]:
         """The model version is going away: what waits is refused."""
-        text = f"Request for unknown model: '{self.spec.name}' version {self.spec.version} is not at ready state"
+        text = f"Request for unknown model: '{self.spec.identifier}' version {self.spec.version} is not at ready state"
         for request in self._queue.drain():
             yield self._refused(Refusal(request, unavailable(text)), now_ns, OTHER)
 

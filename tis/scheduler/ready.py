@@ -15,11 +15,11 @@ class ReadyVersions:
 
     def replace(self, table: Table) -> None:
         """Take over a newer table."""
-        self._known = {entry.spec.name for entry in table.models} | {name for name, _ in table.unavailable}
+        self._known = {entry.spec.identifier for entry in table.models} | {name for name, _ in table.unavailable}
         self._versions = {}
         for entry in table.models:
             if entry.ready:
-                self._versions.setdefault(entry.spec.name, {})[entry.spec.version] = entry.spec
+                self._versions.setdefault(entry.spec.identifier, {})[entry.spec.version] = entry.spec
         self._newest = {name: versions[max(versions)] for name, versions in self._versions.items()}
 
     def find(self, name: str, version: int) -> ModelSpec:

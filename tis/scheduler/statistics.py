@@ -47,9 +47,16 @@ class Statistics:
     """Everything counted for one loaded model version."""
 
     def __init__(
-        self, name: str, version: int, *, latencies: Latencies | None = None, counts_failed_batches: bool = False
+        self,
+        name: str,
+        version: int,
+        *,
+        namespace: str = "",
+        latencies: Latencies | None = None,
+        counts_failed_batches: bool = False,
     ) -> None:
         self._name = name
+        self._namespace = namespace
         self._version = version
         #: Whether a batch that failed as a whole is an execution: Triton's backends differ in this.
         self._counts_failed_batches = counts_failed_batches
@@ -204,6 +211,7 @@ class Statistics:
             self._execution_count,
             tuple(each.ns // 1000 for each in durations),
             pending,
+            namespace=self._namespace,
         )
         if self._latencies is not None:
             self._latencies.fill(metrics, now_ns)
@@ -234,4 +242,5 @@ class Statistics:
             ),
             self._cache_hit.duration(),
             self._cache_miss.duration(),
+            self._namespace,
         )

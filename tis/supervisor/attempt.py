@@ -86,7 +86,7 @@ class LoadAttempt:
             f"version {version.version} is at {version.state.name} state: {reasons[version]};"
             for version in sorted(reasons, key=lambda each: -each.version)
         )
-        return f"load failed for model '{self.definition.name}': {told}\n"
+        return f"load failed for model '{self.definition.identifier}': {told}\n"
 
     def _settle(self) -> None:
         if self._over:

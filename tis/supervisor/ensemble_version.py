@@ -1,15 +1,16 @@
 """The life of one version of an ensemble: it has no instances, and is ready when its steps' models are."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tis.config.ensemble_steps import check_steps
 from tis.config.labels import check_labels
+from tis.config.proto import Message
 from tis.config.resolve import resolved
-from tis.config.spec import model_spec
 from tis.contracts.model_spec import ModelSpec, TensorSpec
+from tis.contracts.namespaces import chosen
 from tis.errors import TisError
 from tis.log import get_logger
 from tis.supervisor.version import UNLOADED, ModelVersion, State
@@ -20,11 +21,27 @@ _log = get_logger(__name__)
 class EnsembleVersion(ModelVersion):
     """A version of an ensemble. `ensembles.py` says when its steps are ready and when they are not."""
 
+    #: Identifiers of the steps' models by the names that the config gives them, where these are not the same.
+    where: Mapping[str, str] = {}
+
     @property
     def steps(self) -> list[tuple[str, int]]:
-        """Model and version (-1 for the latest) of each step."""
-        ensemble = self.spec.ensemble
-        return [(step.model, step.version) for step in ensemble.steps] if ensemble is not None else []
+        """Model, by its identifier, and version (-1 for the latest) of each step."""
+        steps = self._definition.config.ensemble_scheduling.step
+        return [(self.where.get(step.model_name, step.model_name), step.model_version or -1) for step in steps]
+
+    def find_steps(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Where repositories are namespaces: which models the steps mean, of those that may be meant by each name.
+
+        One that nothing is known by any more means what it meant: then it is known what is missing.
+        """
+        steps = {step.model_name for step in self._definition.config.ensemble_scheduling.step} if names else ()
+        found = {name: chosen(name, names[name], self._definition.namespace) for name in steps if name in names}
+        self.where = {**self.where, **found}
+
+    def step_name(self, model: str) -> str:
+        """The name that the config gives the model of a step."""
+        return next((name for name, identifier in self.where.items() if identifier == model), model)
 
     @property
     def listed(self) -> bool:
@@ -74,10 +91,22 @@ class EnsembleVersion(ModelVersion):
         """The specification: the config says whether the ensemble is decoupled, which its steps decide."""
         config = resolved(self._definition.config, self._surroundings)
         check_labels(config, self._definition.path)
-        spec = model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
-        config.model_transaction_policy.decoupled = check_steps(spec, models)
-        spec = model_spec(config, version=self.version, model_path=self._definition.path, load=self.load)
+        for step in config.ensemble_scheduling.step:
+            # Triton's own use of the field: what users write there is overwritten.
+            step.model_namespace = models[self.where.get(step.model_name, step.model_name)].namespace
+        config.model_transaction_policy.decoupled = check_steps(self._found(config), models)
+        spec = self._found(config)
         return msgspec.structs.replace(spec, outputs=tuple(_with_labels(spec, each, models) for each in spec.outputs))
+
+    def _found(self, config: Message) -> ModelSpec:
+        """The specification of a config; its steps know models by their identifiers."""
+        spec = self._spec_of(config)
+        if spec.ensemble is None or not self.where:
+            return spec
+        steps = [
+            msgspec.structs.replace(step, model=self.where.get(step.model, step.model)) for step in spec.ensemble.steps
+        ]
+        return msgspec.structs.replace(spec, ensemble=msgspec.structs.replace(spec.ensemble, steps=tuple(steps)))
 
 
 def _with_labels(ensemble: ModelSpec, output: TensorSpec, models: Mapping[str, ModelSpec]) -> TensorSpec:

@@ -1,6 +1,6 @@
 """Which ensembles are ready: those whose steps are. Looked at whenever a model version has become ready or unavailable."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import TisError, invalid
@@ -14,6 +14,7 @@ def follow_steps(
     unread: Iterable[str],
     unloaded: Collection[str] = (),
     coming: Collection[str] = (),
+    names: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Let every ensemble follow the state of its steps' models, those it contains first.
 
@@ -23,12 +24,14 @@ def follow_steps(
         unread: those of them of which not even the config could be taken: for an ensemble they do not exist.
         unloaded: models that somebody has unloaded.
         coming: models whose directories are being read to load them.
+        names: where repositories are namespaces, the identifiers of the models that a name may mean.
     """
     models: dict[str, list[ModelVersion]] = {name: [] for name in failed if name not in set(unread)}
     ensembles: list[EnsembleVersion] = []
     for version in versions:
         models.setdefault(version.name, []).append(version)
         if isinstance(version, EnsembleVersion):
+            version.find_steps(names or {})
             ensembles.append(version)
     # An ensemble may be a step of another one: what changes one may change the next.
     changed = True
@@ -65,7 +68,8 @@ def _ready_models(
     """
     for name, _ in ensemble.steps:
         if name not in models and name not in coming:
-            raise invalid(f"ensemble {ensemble.name} contains models that are not available or ambiguous: {name}")
+            step = ensemble.step_name(name)
+            raise invalid(f"ensemble {ensemble.name} contains models that are not available or ambiguous: {step}")
     last = _circle(ensemble.name, ensemble.name, models, set())
     if last is not None:
         circle = f"{ensemble.name} -> ... -> {last} -> {ensemble.name}"

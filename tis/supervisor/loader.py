@@ -6,7 +6,7 @@ and unloads of one model happen one after the other; those of different models d
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis.repository.backend_library import find_backend
 from tis.repository.definition import ModelDefinition
-from tis.repository.layout import DUPLICATE_REASON, scan
+from tis.repository.layout import DUPLICATE_REASON
 from tis.repository.snapshot import Snapshot
 from tis.repository.versions import missing_version_texts, require_versions
 from tis.settings import ServerSettings
@@ -64,10 +64,12 @@ class Loader:
         self._settings: Final = settings
         self._models: Final = models
         self._publication: Final = publication
-        self._errands: Final = errands
+        self.errands: Final = errands
         self.reader: Final = ModelReader(settings)
         self.unloader: Final = Unloader(models, publication)
-        #: What came of the last load of those models that the operator names, where it failed.
+        #: The identifiers of the models that the operator names.
+        self._named: tuple[str, ...] = ()
+        #: What came of the last load of those of them where it failed.
         self._named_failures: dict[str, TisError] = {}
         #: Versions that wait until fewer others load.
         self._waiting: deque[ModelVersion] = deque()
@@ -86,18 +88,17 @@ class Loader:
         named = settings.model_control_mode == "explicit" and settings.startup_models != ("*",)
         with self._models.held_back():
             if named:
-                self.load_all([LoadOrder(name) for name in settings.startup_models])
+                self._named = tuple(each for name in settings.startup_models for each in self.reader.meant(name))
+                self.load_all([LoadOrder(name) for name in self._named])
                 return
-            scanned = scan(self.reader.repositories, config_name=self.reader.config_name)
+            scanned = self.reader.scan()
             for name in scanned.duplicates:
                 self._unreadable(self._models.at(name), unavailable(DUPLICATE_REASON), DUPLICATE_REASON)
             self.load_all([LoadOrder(name) for name in scanned.models])
 
     def start_failure(self) -> TisError | None:
         """Why not all is served that the server was started with, in Triton's words; None where all is."""
-        failures = [
-            self._named_failures[each] for each in self._settings.startup_models if each in self._named_failures
-        ]
+        failures = [self._named_failures[each] for each in self._named if each in self._named_failures]
         told = [failure.message for failure in failures if failure.code is Code.INVALID_ARG]
         if told:
             return invalid("".join(told))
@@ -122,7 +123,7 @@ class Loader:
                 model.is_read = True
                 free.append(order)
         if free:
-            self._errands.run(
+            self.errands.run(
                 lambda: [(order, self.reader.read(order)) for order in free], partial(self._have_read, done)
             )
 
@@ -132,7 +133,7 @@ class Loader:
             for model, (order, read) in zip(models, found, strict=True):
                 model.is_read = False
                 if isinstance(read, ModelRead):
-                    self._load(model, read.definition, read.files, order, done)
+                    self._load(model, read, order, done)
                 elif isinstance(read, Unreadable):
                     self._not_taken(model, read.error, order, done)
                 else:
@@ -160,9 +161,8 @@ class Loader:
         if order.folder is not None:
             model.sent_folders.add(order.folder)
 
-    def _load(
-        self, model: ServedModel, definition: ModelDefinition, files: Snapshot, order: LoadOrder, done: Done
-    ) -> None:
+    def _load(self, model: ServedModel, read: ModelRead, order: LoadOrder, done: Done) -> None:
+        definition, files = read.definition, read.files
         self._take(model, order)
         model.unread = None
         if model.serves and not order.changes_files and not differs(model, files, definition):
@@ -175,7 +175,7 @@ class Loader:
             done(_load_failure(order.name, error))
             return
         _warn(definition)
-        self._attempt(model, definition, numbers, files, order, done)
+        self._attempt(model, definition, numbers, files, order, done, read.steps)
 
     def resize(self, name: str, group: str, count: int, done: Done) -> None:
         """Give a group of a model another number of instances, until the model is loaded anew; `done` as in `load`.
@@ -208,6 +208,7 @@ class Loader:
         files: Snapshot,
         order: LoadOrder,
         done: Done,
+        steps: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         staying = going_on(model, files, definition, numbers)
         surroundings = self._surroundings(definition.config, staying)
@@ -231,7 +232,7 @@ class Loader:
             return
         if is_ensemble and self._settings.model_control_mode == "explicit":
             # Before the ensemble is looked at: it would miss those that come after the first.
-            self._load_steps(attempt, order)
+            self._load_steps(steps or {}, order)
         model.attempt = attempt
         model.failure = ""
         if unloads_first(definition.config) and attempt.versions and len(model.versions) > len(staying):
@@ -254,11 +255,11 @@ class Loader:
 
         self.unloader.leave(model, old, gone)
 
-    def _load_steps(self, attempt: LoadAttempt, order: LoadOrder) -> None:
+    def _load_steps(self, steps: Mapping[str, Sequence[str]], order: LoadOrder) -> None:
         """An ensemble brings the models of its steps along."""
         within = order.within | {order.name}
-        steps = {step.model_name for step in attempt.definition.config.ensemble_scheduling.step}
-        for name in sorted(steps - within):
+        found = {each for meant in steps.values() for each in meant}
+        for name in sorted(found - within):
             self.load(LoadOrder(name, explicit=False, within=within), _told)
 
     def _begin(self, version: ModelVersion) -> None:
@@ -331,7 +332,7 @@ class Loader:
     def _note_failure(self, model: ServedModel, error: TisError) -> None:
         """A load that somebody asked for by name and that failed makes the server unready, whatever still serves."""
         model.last_failed = self._settings.model_control_mode == "explicit"
-        if model.last_failed and model.name in self._settings.startup_models:
+        if model.last_failed and model.name in self._named:
             self._named_failures[model.name] = error
 
     def refuse(self, name: str, error: TisError, shown: str) -> None:

@@ -7,6 +7,7 @@ from tis.errors import TisError, unavailable
 from tis.settings import ServerSettings
 from tis.supervisor.calls import Calls
 from tis.supervisor.loader import Loader
+from tis.supervisor.meant import load_meant, unload_meant
 from tis.supervisor.reading import LoadOrder
 
 _NOT_EXPLICIT = "explicit model load / unload is not allowed if polling is enabled"
@@ -26,14 +27,12 @@ def serve_model_control(calls: Calls, loader: Loader, settings: ServerSettings) 
             calls.reply(call.peer, call.call_id, error)
 
         folder = Path(call.folder) if call.folder else None
-        loader.load(LoadOrder(call.model, config=call.config, folder=folder), done)
+        load_meant(LoadOrder(call.model, config=call.config, folder=folder), loader, done)
         return True
 
     def unload(call: m.RepositoryUnload) -> bool:
         check()
-        loader.unloader.unload(
-            call.model, lambda: calls.reply(call.peer, call.call_id, None), dependents=call.dependents
-        )
+        unload_meant(call.model, loader, lambda: calls.reply(call.peer, call.call_id, None), dependents=call.dependents)
         return True
 
     calls.handle(m.RepositoryLoad, load)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tis.contracts import messages as m
+from tis.contracts.namespaces import Namespaces
 from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.ensembles import follow_steps
 from tis.supervisor.served_model import ServedModel
@@ -14,8 +15,9 @@ from tis.supervisor.version import UNLOADED, ModelVersion, State
 class Models:
     """What should be served, and how far it is."""
 
-    def __init__(self, publish: Callable[[m.Table], None]) -> None:
+    def __init__(self, publish: Callable[[m.Table], None], namespaces: Namespaces | None = None) -> None:
         self._publish: Final = publish
+        self._namespaces: Final = namespaces or Namespaces()
         self._epoch = 0
         self._models: dict[str, ServedModel] = {}
         self._shown: tuple[object, ...] = ()
@@ -29,8 +31,21 @@ class Models:
         return iter(list(self._models.values()))
 
     def get(self, name: str) -> ServedModel | None:
-        """A model that is known."""
+        """A model that is known, by its identifier."""
         return self._models.get(name)
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Where repositories are namespaces: the identifiers of the models that a name may mean; else empty."""
+        found: dict[str, tuple[str, ...]] = {}
+        for model in self._models.values() if self._namespaces else ():
+            if model.is_known:
+                name = self._namespaces.name(model.name)
+                found[name] = (*found.get(name, ()), model.name)
+        return found
+
+    def meant(self, name: str) -> tuple[str, ...]:
+        """The identifiers of all models that a client means by a name; the name itself where there are none."""
+        return self.names().get(name, (name,))
 
     def at(self, name: str) -> ServedModel:
         """A model, known from now on."""
@@ -132,14 +147,14 @@ class Models:
         unread = [model.name for model in self if model.unread is not None]
         unloaded = {model.name for model in self if model.unloaded and not model.serves}
         coming = {model.name for model in self if model.is_read}
-        follow_steps(self.versions, failed, unread, unloaded, coming)
+        follow_steps(self.versions, failed, unread, unloaded, coming, self.names())
         self.publish()
         self.on_settled()
 
     def publish(self) -> None:
         """Tell everybody the table, if there is anything new in it."""
         table = self._table()
-        shown = (table.models, table.unavailable, table.index, table.awaited)
+        shown = (table.models, table.unavailable, table.index, table.awaited, table.names)
         if shown != self._shown:
             self._shown = shown
             self._epoch += 1
@@ -159,7 +174,7 @@ class Models:
             elif not listed and model.failure and model.unread is None:
                 unavailable.append((name, model.failure))
         awaited = tuple(sorted((name, model.awaited) for name, model in self._models.items() if model.awaited))
-        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index), awaited)
+        return m.Table(0, tuple(entries), tuple(unavailable), tuple(index), awaited, self.names())
 
     def _is_live(self, version: ModelVersion, depth: int = 0) -> bool:
         """False while a request would have to wait for an instance to be started again; of an ensemble, in some step."""
@@ -176,7 +191,7 @@ class Models:
         )
 
     def load_times(self) -> list[tuple[str, int, float]]:
-        """Name, version and seconds that loading took, of every version that serves."""
+        """Identifier, version and seconds that loading took, of every version that serves."""
         return [
             (each.name, each.version, each.load_s)
             for model in self._models.values()

@@ -45,7 +45,12 @@ class Polling:
         self._errands: Final = errands
         quiet_s = min(_QUIET_S, self._interval_s or _QUIET_S)
         #: A thread's while it looks, else the loop's.
-        self._watch = Watch(loader.reader.repositories, quiet_s, config_name=loader.reader.config_name)
+        self._watch = Watch(
+            loader.reader.repositories,
+            quiet_s,
+            config_name=loader.reader.config_name,
+            namespacing=settings.model_namespacing,
+        )
         self._looks = False
         self._looks_again = False
         self._told: set[str] = set()

@@ -3,13 +3,14 @@
 Nothing of the server's state is touched here: what has been read is handed to `loader.py` as it is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tis.errors import TisError
 from tis.repository.definition import ModelDefinition, read_definition
-from tis.repository.layout import ModelDirectory, find, model_directory
+from tis.repository.layout import ModelDirectory, RepositoryScan, find, identifiers, model_directory, scan
 from tis.repository.snapshot import Contents, Snapshot, snapshot
 from tis.settings import ServerSettings
 
@@ -18,6 +19,7 @@ from tis.settings import ServerSettings
 class LoadOrder:
     """A wish to have a model loaded."""
 
+    #: Its identifier.
     name: str
     #: Somebody asked for this very model; else an ensemble needs it.
     explicit: bool = True
@@ -41,6 +43,8 @@ class ModelRead:
 
     files: Snapshot
     definition: ModelDefinition
+    #: Identifiers of the models of an ensemble's steps, by the names that it gives them.
+    steps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ class ModelReader:
     """Reads models. May be used by several threads at once."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        self.repositories: Final = [Path(each) for each in settings.model_repositories]
+        #: As the command line has them, since that is what they are called as namespaces.
+        self.repositories: Final = list(settings.model_repositories)
+        self.namespacing: Final = settings.model_namespacing
         self.config_name: Final = settings.model_config_name
         self._auto_complete: Final = settings.auto_complete_config
         self._contents: Final = Contents()
@@ -78,9 +84,29 @@ class ModelReader:
             definition = read_definition(directory, auto_complete=self._auto_complete, override=order.config or None)
         except TisError as error:
             return Unreadable(error)
-        return ModelRead(files, definition)
+        return ModelRead(files, definition, self._steps(definition))
+
+    def scan(self) -> RepositoryScan:
+        """What lies in all repositories.
+
+        Raises:
+            TisError: INTERNAL when a directory cannot be listed.
+        """
+        return scan(self.repositories, config_name=self.config_name, namespacing=self.namespacing)
+
+    def meant(self, name: str, namespace: str = "") -> tuple[str, ...]:
+        """Identifiers of the models that a name means to somebody within a namespace, or to a client, who is in none.
+
+        Where nothing is known by it, or repositories are no namespaces, it is the name as it is.
+        """
+        found = identifiers(self.repositories, name, namespace) if self.namespacing else []
+        return tuple(found) or (name,)
+
+    def _steps(self, definition: ModelDefinition) -> dict[str, tuple[str, ...]]:
+        names = {step.model_name for step in definition.config.ensemble_scheduling.step}
+        return {name: self.meant(name, definition.namespace) for name in sorted(names)}
 
     def _directory(self, order: LoadOrder) -> ModelDirectory:
         if order.folder is None:
-            return find(self.repositories, order.name, config_name=self.config_name)
+            return find(self.repositories, order.name, config_name=self.config_name, namespacing=self.namespacing)
         return model_directory(order.folder, self.config_name, name=order.name)

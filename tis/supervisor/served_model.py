@@ -16,6 +16,7 @@ class ServedModel:
     """Everything known of a model."""
 
     def __init__(self, name: str) -> None:
+        #: Its identifier.
         self.name = name
         #: What the versions that serve were loaded from.
         self.definition: ModelDefinition | None = None
@@ -57,6 +58,11 @@ class ServedModel:
     def serves(self) -> bool:
         """True where requests are taken."""
         return any(version.state is State.READY for version in self.versions.values())
+
+    @property
+    def is_known(self) -> bool:
+        """False for one that has been unloaded, and where nothing was ever tried."""
+        return bool(self.versions or self.busy or self.failure) or self.unread is not None
 
     def living(self) -> Iterator[ModelVersion]:
         """Versions that have, or may have, processes."""

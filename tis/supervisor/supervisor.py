@@ -9,6 +9,7 @@ from typing import Any, Final
 import zmq
 
 from tis.contracts import messages as m
+from tis.contracts.namespaces import Namespaces
 from tis.environments.interpreter import Interpreter
 from tis.environments.keeping import chosen_folder
 from tis.errors import TisError
@@ -97,7 +98,7 @@ class Supervisor:
         self._regions = ClientRegions(self.machine.gpus, self._publish_regions, self.send)
         self._regions.serve(self.calls)
         self._publication = Publication(self.send)
-        self.models: Final = Models(self._publication.publish)
+        self.models: Final = Models(self._publication.publish, Namespaces.of(settings))
         self._processes.workers_up = self.models.peers_up
         self._errands = Errands(self._loop.hand_over)
         self._loader = Loader(self, settings, self.models, self._publication, self._errands)

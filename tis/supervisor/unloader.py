@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from tis.log import get_logger
+from tis.supervisor.ensemble_version import EnsembleVersion
 from tis.supervisor.models import Models
 from tis.supervisor.publication import Publication
 from tis.supervisor.served_model import ServedModel
@@ -22,6 +23,10 @@ class Unloader:
     def __init__(self, models: Models, publication: Publication) -> None:
         self._models: Final = models
         self._publication: Final = publication
+
+    def meant(self, name: str) -> tuple[str, ...]:
+        """The identifiers of all models that a client means by a name."""
+        return self._models.meant(name)
 
     def unload(self, name: str, done: Callable[[], None], *, dependents: bool = False) -> None:
         """Let a model go; `done` is called when no new request reaches it. What it has in flight is finished."""
@@ -122,7 +127,12 @@ class Unloader:
 
 
 def _steps_of(model: ServedModel) -> set[str]:
-    """Names of the models of an ensemble's steps."""
+    """Identifiers of the models of an ensemble's steps."""
     if model.definition is None:
         return set()
-    return {step.model_name for step in model.definition.config.ensemble_scheduling.step}
+    where: dict[str, str] = {}
+    for version in model.versions.values():
+        if isinstance(version, EnsembleVersion):
+            where.update(version.where)
+    names = {step.model_name for step in model.definition.config.ensemble_scheduling.step}
+    return {where.get(name, name) for name in names}

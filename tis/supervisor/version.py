@@ -63,7 +63,7 @@ class ModelVersion:
         self._host = host
         self._definition = definition
         self._surroundings = surroundings
-        self.name = definition.name
+        self.name = definition.identifier
         self.version = version
         #: Which load this is: every one has a number of its own.
         self.load = next(_loads)
@@ -296,8 +296,10 @@ class ModelVersion:
         self._host.send(message.peer, m.ServeModel(spec, config_text(spec)))
 
     def _spec_of(self, config: Message) -> ModelSpec:
-        file = self._surroundings.backend_file
-        return model_spec(config, version=self.version, model_path=self.path, load=self.load, backend_file=file)
+        file, namespace = self._surroundings.backend_file, self._definition.namespace
+        return model_spec(
+            config, version=self.version, model_path=self.path, load=self.load, backend_file=file, namespace=namespace
+        )
 
     def _marked(self, spec: ModelSpec) -> ModelSpec:
         """With what tells it from the same version before its files changed, where answers are kept."""

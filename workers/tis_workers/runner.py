@@ -235,7 +235,8 @@ class Runner:
         if self._caller is None and self._channel is not None:
             from tis_workers.bls.caller import Caller
 
-            self._caller = Caller(self, self._channel.lock, self._control, self._pool, self._writer, self._mailbox_fd)
+            link = self._channel.lock, self._control
+            self._caller = Caller(self, *link, self._pool, self._writer, self._mailbox_fd, self._backend.spec.namespace)
         if self._caller is None:
             raise TypeError("only models with a backchannel ask others")
         return self._caller

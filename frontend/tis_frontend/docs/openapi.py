@@ -45,9 +45,10 @@ def document(server: Server, routes: Iterable[BaseRoute]) -> dict[str, Any]:
             for method in sorted((route.methods or set()) - {"HEAD"}):
                 operations[method.lower()] = _operation(route, path)
     for spec in ready_models(server):
-        paths[f"/v2/models/{spec.name}/infer"] = {"post": _infer_operation(spec)}
+        at = f"/v2/models/{server.table.plainest(spec).replace('/', '%2F')}"
+        paths[f"{at}/infer"] = {"post": _infer_operation(spec)}
         for name, media_type in _GENERATE_CALLS.items():
-            paths[f"/v2/models/{spec.name}/{name}"] = {"post": _generate_operation(spec, name, media_type)}
+            paths[f"{at}/{name}"] = {"post": _generate_operation(spec, name, media_type)}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -30,7 +30,8 @@ async def _models(request: Request) -> Response:
     server = _server(request)
     found = [
         {
-            **server.model_metadata(spec.name, None),
+            **server.model_metadata(spec.identifier, None),
+            "name": server.table.plainest(spec),
             "max_batch_size": spec.max_batch_size,
             "example": example_request(spec),
             "generate": example_generate(spec),

@@ -161,9 +161,9 @@ async def _trace(request: Request) -> Response:
     """Trace settings of the server or of a model."""
     server = _server(request)
     model = request.path_params.get("model", "")
-    server.check_traceable(model)
     if request.method == "GET":
-        return _json(_trace_document(server.trace.of(model)))
+        return _json(_trace_document(server.trace_settings(model)))
+    server.check_traceable(model)
     changes = _trace_changes(await _object(request))
     return _json(_trace_document(await server.change_trace(model, changes)))
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from tis.contracts import messages as m
 from tis.contracts.metrics import BACKEND, CANCELED, FAILURE_REASONS, FIRST_RESPONSE_FAMILY, OTHER, REJECTED
+from tis.contracts.namespaces import identifier
 from tis.settings import ServerSettings
 from tis_frontend.metrics.exposition import Family, Sample, histogram_samples, labels, number, summary_samples
 
@@ -60,8 +61,14 @@ _SHOWN_REASONS: Final = (OTHER, CANCELED, REJECTED, BACKEND)
 
 
 def model_labels(model: m.ModelMetrics) -> dict[str, str]:
-    """The labels of a model version: name, version and the tags of its config."""
-    return {"model": model.name, "version": str(model.version), **{f"_{tag}": text for tag, text in model.tags.items()}}
+    """The labels of a model version: name, namespace where there is one, version and the tags of its config."""
+    namespace = {"namespace": model.namespace} if model.namespace else {}
+    return {
+        "model": model.name,
+        **namespace,
+        "version": str(model.version),
+        **{f"_{tag}": text for tag, text in model.tags.items()},
+    }
 
 
 def counter_lines(
@@ -83,9 +90,9 @@ def counter_lines(
     yield from _PENDING.lines(each(lambda model: model.pending))
     took_s = {(name, version): seconds for name, version, seconds in load_times}
     yield from _LOAD_TIME.lines(
-        ("", written, took_s[model.name, model.version])
+        ("", written, took_s[key])
         for model, written in known
-        if (model.name, model.version) in took_s
+        if (key := (identifier(model.namespace, model.name), model.version)) in took_s
     )
 
 

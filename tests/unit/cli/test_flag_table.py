@@ -117,7 +117,6 @@ def _accepts(flag: Flag) -> tuple[object, ...]:
 
 
 _HARMLESS = """
-    --model-namespacing=false
     --reuse-http-port=false --reuse-grpc-port=off
     --allow-sagemaker=false --allow-vertex-ai=false --vertex-ai-default-model=
 """

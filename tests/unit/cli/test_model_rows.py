@@ -67,6 +67,15 @@ def test_averages_of_no_requests_are_unknown() -> None:
     assert (row.requests, row.failures, row.average_request_ms, row.queue, row.instances) == (0, 0, None, None, None)
 
 
+def test_models_of_the_same_name_have_their_own_counts_or_none() -> None:
+    index = [{"name": "a", "version": "1", "state": state} for state in ("READY", "UNAVAILABLE", "READY")]
+    said = [
+        {"name": "a", "version": "1", "inference_stats": {"success": {"count": count, "ns": 0}}} for count in (4, 9)
+    ]
+    rows = model_rows(index, said, {}, {("a", "1"): 3})
+    assert [(row.requests, row.queue) for row in rows] == [(4, None), (None, None), (9, None)]
+
+
 def test_pending_requests_are_read_by_model_and_version() -> None:
     assert pending_requests(METRICS) == {("a", "1"): 3, ('a\\"b', "2"): 0}
     assert pending_requests("nonsense{") == {}

@@ -20,7 +20,7 @@ from tis_shm.slab import Grant, Loans, Slab
 FRONTEND, WORKER = 2, 10
 HALF = 1 << 20
 PLAN = Plan("m", 1, 1, b"key", (m.TensorRef(0, (4,), 0, 16),), None, ())
-STRINGS = Plan("m", 1, 0, b"", (m.TensorRef(0, (2,), 0, 9),), (0,), (InputTensor("S", "BYTES", (2,), 9),))
+STRINGS = Plan("m", 1, 0, b"", (m.TensorRef(0, (2,), 0, 9),), (0,), (InputTensor("S", "BYTES", (2,), 9),), name="m")
 
 
 class Bench:

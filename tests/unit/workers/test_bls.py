@@ -34,6 +34,20 @@ def test_the_newest_version_that_is_ready_is_asked_unless_one_is_named() -> None
     assert models.find("other") is None
 
 
+def test_where_repositories_are_namespaces_the_own_model_is_meant_or_else_the_only_one() -> None:
+    own, other, only = (
+        ModelSpec(name, 1, "", "python", 0, (), (), namespace=at)
+        for name, at in (("m", "/x"), ("m", "/y"), ("n", "/y"))
+    )
+    names = {"m": ("/x::m", "/y::m"), "n": ("/y::n",)}
+    entries = tuple(m.TableEntry(each, True) for each in (own, other, only))
+    for namespace, found in (("/x", own), ("/y", other), ("/z", None)):
+        models = ReadyModels(namespace)
+        models.replace(m.Table(1, entries, names=names))
+        assert (models.find("m"), models.find("m", 1), models.find("n", 1)) == (found, found, only)
+        assert models.find("/y::m") == other
+
+
 def test_an_older_table_changes_nothing() -> None:
     models = ReadyModels()
     models.replace(table(2, spec(1, load=2)))

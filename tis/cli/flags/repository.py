@@ -1,6 +1,6 @@
 """Flags of the model repository: where it is, what is loaded from it, and when."""
 
-from tis.cli.flag import Append, Flag, FlagGroup, Mark, Moot, NotYet, Store
+from tis.cli.flag import Append, Flag, FlagGroup, Mark, Moot, Store
 from tis.cli.values import BOOLEAN, CONFIG_NAME, SECONDS, TEXT, at_least, one_of
 
 MODEL_REPOSITORY = FlagGroup(
@@ -15,7 +15,7 @@ MODEL_REPOSITORY = FlagGroup(
             name="model-repository",
             action=Append("model_repositories", TEXT, unique=True),
             help="A folder with models; required. Give the flag once for each folder. A model that two folders have is "
-            "not served.",
+            "not served, unless --model-namespacing says so.",
         ),
         Flag(
             name="exit-on-error",
@@ -73,9 +73,10 @@ MODEL_REPOSITORY = FlagGroup(
         ),
         Flag(
             name="model-namespacing",
-            action=NotYet(BOOLEAN, "this server knows a model by its name alone", accepts=(False,)),
+            action=Store("model_namespacing", BOOLEAN),
             default="false",
-            help="Whether models of the same name may be served from different repositories.",
+            help="Whether models of the same name may be served from different repositories. Each repository is a namespace "
+            "then.",
         ),
         Flag(
             name="enable-peer-access",

@@ -1,5 +1,7 @@
 """Control: the life of processes and models, between the supervisor and everybody."""
 
+import msgspec
+
 from tis.contracts.messages.base import PROTOCOL_VERSION, Message
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
 from tis.settings import ServerSettings
@@ -55,6 +57,7 @@ class TableEntry(Message):
 class IndexEntry(Message):
     """A line of the repository index: a model version, or version 0 for a model that has none."""
 
+    #: The model's identifier; for clients, its name.
     name: str
     version: int = 0
     #: READY, LOADING, UNLOADING or UNAVAILABLE; empty for a model that is in a repository and was never loaded.
@@ -67,12 +70,14 @@ class Table(Message, tag=23):
 
     epoch: int
     models: tuple[TableEntry, ...]
-    #: Names of models that are known but have no version to serve, with the reason.
+    #: Identifiers of models that are known but have no version to serve, with the reason.
     unavailable: tuple[tuple[str, str], ...] = ()
     #: Everything that the repositories hold and what it is in, by name and version.
     index: tuple[IndexEntry, ...] = ()
     #: Models that had to go before they come again: the name, and the version that comes.
     awaited: tuple[tuple[str, int], ...] = ()
+    #: Where repositories are namespaces: the identifiers of the models that a name may mean; else empty.
+    names: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 class FollowTable(Message, tag=80):

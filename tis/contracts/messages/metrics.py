@@ -69,6 +69,7 @@ class ModelMetrics(Message):
     first_response_bounds_ms: tuple[float, ...] = ()
     #: There where the model's answers are cached.
     cache: CacheCounts | None = None
+    namespace: str = ""
 
 
 class MetricsReply(Message, tag=61):
@@ -107,7 +108,7 @@ class ServerMetrics(Message, tag=63):
     #: Processes started again after they died, by kind.
     restarts: dict[str, int]
     late_answers: int
-    #: Name, version and seconds.
+    #: Identifier, version and seconds.
     load_times: tuple[tuple[str, int, float], ...]
     #: What models count for themselves.
     custom: tuple[CustomFamily, ...] = ()

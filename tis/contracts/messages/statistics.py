@@ -39,6 +39,7 @@ class ModelStatistics(Message):
     #: Answers from the response cache, and requests of which it knew none.
     cache_hit: Duration = msgspec.field(default_factory=Duration)
     cache_miss: Duration = msgspec.field(default_factory=Duration)
+    namespace: str = ""
 
 
 class StatisticsReply(Message, tag=14):

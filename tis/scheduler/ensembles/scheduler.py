@@ -23,7 +23,7 @@ class EnsembleScheduler:
 
     def __init__(self, spec: ModelSpec, peer: int, versions: Versions, latencies: Latencies | None = None) -> None:
         self.spec: Final = spec
-        self.statistics: Final = Statistics(spec.name, spec.version, latencies=latencies)
+        self.statistics: Final = Statistics(spec.name, spec.version, namespace=spec.namespace, latencies=latencies)
         self._versions: Final = versions
         graph = Graph(spec)
         limits: StepLimits[StepRun] = StepLimits(graph.ensemble.max_inflight_requests)

@@ -53,6 +53,7 @@ class Caller:
         pool: Pool,
         writer: OutputWriter,
         mailbox_fd: int,
+        namespace: str = "",
     ) -> None:
         self._loop = loop
         self.lock: Final = lock
@@ -63,7 +64,7 @@ class Caller:
         self.line: Final = SchedulerLine(requests_path(Path(control.runtime_dir)), self._scheduler_lost)
         self.results: Final = Results(pool)
         self.control_calls: Final = ControlCalls(control, lock, loop.catch_up)
-        self._ready = ReadyModels()
+        self._ready = ReadyModels(namespace)
         self._plans = Plans()
         self._control_fd = control.socket.fileno()
         #: When the supervisor's news were last known to be read.

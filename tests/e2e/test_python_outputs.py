@@ -47,7 +47,7 @@ def test_an_output_that_is_not_wanted_is_freed(python_face: Face) -> None:
         ("request, '', (1,), 'FP32'", "Tensor name cannot be an empty string."),
         (
             "request, 'X', (1 << 50,), 'FP32'",
-            "the shared-memory pool has no room for an answer of 4503599627370496 bytes",
+            "the shared-memory pool has no room for 4503599627370496 bytes of a model's tensors",
         ),
         ("None, 'X', (1,), 'FP32'", "empty_output takes a request"),
     ],

@@ -101,7 +101,7 @@ def others_are_served(server: Server) -> None:
         ),
         (
             "out = [pb.InferenceResponse([pb.Tensor('X', np.zeros(1 << 28, np.float32))])]",
-            "[request id: <id_unknown>] the shared-memory pool has no room for an answer of 1073741824 bytes",
+            "[request id: <id_unknown>] the shared-memory pool has no room for 1073741824 bytes of a model's tensors",
         ),
     ],
 )

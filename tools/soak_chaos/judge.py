@@ -27,7 +27,7 @@ _EXPLAINED: Final[tuple[tuple[str, tuple[str, ...], frozenset[str]], ...]] = (
     # Its steps before this one were lost with whoever knew of them.
     ("must specify the START flag", _INVALID, _ANY),
     ("no room for a request of ", _UNAVAILABLE, frozenset({plan.FULL_POOL})),
-    ("the shared-memory pool has no room for an answer of ", _UNAVAILABLE, frozenset({plan.FULL_POOL})),
+    ("the shared-memory pool has no room for ", _UNAVAILABLE, frozenset({plan.FULL_POOL})),
     ("which is its share", _UNAVAILABLE, frozenset({plan.FULL_POOL})),
 )
 

@@ -11,6 +11,8 @@ from tis_shm.buddy import BuddyAllocator
 from tis_shm.pool import GRANULE_BYTES, Block, Pool
 
 _EXTRA_LOANS_LOOKED_AT: Final = 8
+#: A hot path looks no further after so many that are still held: those behind them mostly are, too.
+_MOST_HELD: Final = 2
 
 
 class Grant(NamedTuple):
@@ -120,11 +122,13 @@ class Loans:
         """Free what has been released and return how many blocks that were.
 
         Looks at `looks` loans (all of them for None), oldest first; those still held go to the back, so that a slow
-        reader never hides what others are done with. Callers on the hot path look at a few more loans than they made.
+        reader never hides what others are done with. Callers on the hot path look at a few more loans than they made,
+        as long as they find some that are released.
         """
         freed = 0
         lent = self._lent
         released = self._released
+        held_left = len(lent) if looks is None else _MOST_HELD
         for _ in range(len(lent) if looks is None else min(looks + _EXTRA_LOANS_LOOKED_AT, len(lent))):
             loan = lent.popleft()
             block = loan[0]
@@ -133,6 +137,9 @@ class Loans:
                 freed += 1
             else:
                 lent.append(loan)
+                held_left -= 1
+                if not held_left:
+                    break
         return freed
 
     def forget(self, gone: Callable[[int], bool]) -> int:

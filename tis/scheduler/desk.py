@@ -178,7 +178,7 @@ class Desk:
         if model is not None:
             lost = list(model.instance_gone(peer, reason, now_ns))
             if lost:
-                _log.error("model '%s': %s, with %d requests in flight", model.spec.name, reason, len(lost))
+                _log.error("model '%s': %s, with %d requests in flight", model.spec.identifier, reason, len(lost))
             self.carry_out(lost, now_ns)
             self.changed.add(model)
         for asker, request_id in [key for key in self._ledger if key[0] == peer]:

@@ -260,7 +260,7 @@ class EnsembleRun:
         infer = m.Infer(
             next(own_ids),
             self._shared.peer,
-            model.name,
+            model.identifier,
             model.version,
             request.batch_size,
             request.batch_key,

@@ -240,7 +240,11 @@ def test_a_restart_refuses_no_connection(new_server: StartServer, repository: Pa
 @pytest.mark.parametrize(
     ("name", "flags", "text"),
     [
-        ("grpc", (), "systemd passes a listening socket for gRPC, which the gRPC library cannot take over"),
+        (
+            "grpc",
+            ("--grpc-server=grpcio",),
+            "systemd passes a listening socket for gRPC, which --grpc-server=grpcio can",
+        ),
         ("tis.socket", (), "its port is none of --http-port=0, --grpc-port=0"),
         ("http", ("--allow-http=false",), "--allow-http is false"),
     ],

@@ -16,7 +16,7 @@ PACKAGES = {
     "tis_shm": ROOT / "shm" / "tis_shm",
 }
 FRAMEWORKS = {"onnxruntime", "torch", "tensorflow", "openvino", "jax"}
-WEB = {"grpc", "starlette", "uvicorn", "uvloop", "httptools", "fastapi"}
+WEB = {"grpc", "starlette", "uvicorn", "uvloop", "httptools", "hpack", "fastapi"}
 LONGEST_FILE_LINES = 400
 
 #: What each part may import of ours, besides itself. `tis.scheduler` stands for the package and all in it.

@@ -214,7 +214,11 @@ class Frontend:
         if isinstance(self._grpc, NativeServer):
             self._grpc.close_listener()
         if self._http is not None:
-            for listener in self._http.servers:
+            listeners = getattr(self._http, "servers", None)
+            if listeners is None:
+                # The stop has come before uvicorn has begun to listen.
+                self._http.should_exit = True
+            for listener in listeners or ():
                 listener.close()
 
     async def _drain(self) -> None:

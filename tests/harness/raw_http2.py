@@ -43,7 +43,7 @@ class RawPeer:
         self.socket.connect((HOST, server.grpc_port))
         self._rest = b""
         if greets:
-            self.send(f.PREFACE + f.settings({}))
+            self.send(f.PREFACE + f.settings({f.INITIAL_WINDOW_SIZE: 1 << 24}) + f.window_update(0, 1 << 24))
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 #: Beyond every request: how far an exchange is when its response has been taken.
-_FAR_BYTES: Final = 1 << 50
+FAR_BYTES: Final = 1 << 50
 
 
 class Context:
@@ -96,11 +96,11 @@ class Call:
     def passed_bytes(self) -> int | None:
         """How far a response that nothing follows has been taken; it is in memory until it is."""
         waiting = self.stream.queued_bytes
-        return _FAR_BYTES - waiting if self.is_over and waiting else None
+        return FAR_BYTES - waiting if self.is_over and waiting else None
 
     def give_up(self) -> None:
         """The client has stopped in the middle of its message or of the response."""
-        self.session.give_up(self)
+        self.session.give_up_call(self)
 
 
 def framed(message: bytes, encoding: str) -> bytes:

@@ -10,12 +10,12 @@ from typing import Final
 from tis.errors import invalid
 from tis.settings import ServerSettings
 from tis_frontend.access_log import AccessLog
-from tis_frontend.grpc.native.call import Call
 from tis_frontend.grpc.native.connections import Connections
 from tis_frontend.grpc.native.methods import Methods
 from tis_frontend.grpc.native.session import Session
 from tis_frontend.grpc.native.times import Times
 from tis_frontend.grpc.service import InferenceService
+from tis_frontend.stalls import Exchange
 
 _BACKLOG: Final = 2048
 _HANDSHAKE_S: Final = 20.0
@@ -51,8 +51,8 @@ class NativeServer:
         for session in self._connections.all():
             session.drain()
 
-    def exchanges(self) -> Iterator[Call]:
-        """All calls that run."""
+    def exchanges(self) -> Iterator[Exchange]:
+        """All that may stall."""
         for session in self._connections.all():
             yield from session.exchanges()
 

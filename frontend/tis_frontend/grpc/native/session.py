@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tis.log import get_logger
-from tis_frontend.grpc.native.call import Call
+from tis_frontend.grpc.native.call import FAR_BYTES, Call
 from tis_frontend.grpc.native.compression import chosen
 from tis_frontend.grpc.native.connections import Connections
 from tis_frontend.grpc.native.head import Head, read_head
@@ -20,6 +20,7 @@ from tis_frontend.grpc.native.times import Times
 from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
 from tis_frontend.http2.stream import Stream
+from tis_frontend.stalls import Exchange
 
 #: Of all connections: what is read into it is used before the event loop turns.
 _BUFFER: Final = memoryview(bytearray(256 << 10))
@@ -251,8 +252,15 @@ class Session(asyncio.BufferedProtocol):
         self.connection.sending.end(call.stream, block)
         self.flush_soon()
 
-    def exchanges(self) -> Iterator[Call]:
-        """The calls of this connection."""
+    def passed_bytes(self) -> int | None:
+        """How much the client has taken, while it takes less than there is; see `tis_frontend.stalls`."""
+        if self._transport is None or not self.connection.sending.is_paused:
+            return None
+        return FAR_BYTES - int(self._transport.get_write_buffer_size())
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """What may stall: the calls of this connection, and itself where its client reads nothing."""
+        yield self
         for stream in self.connection.streams.values():
             if stream.call is not None:
                 yield stream.call
@@ -263,8 +271,13 @@ class Session(asyncio.BufferedProtocol):
         waiting = self.connection.sending.queued_bytes
         return waiting if self._transport is None else waiting + self._transport.get_write_buffer_size()
 
-    def give_up(self, call: Call) -> None:
-        """A client has stopped in the middle of a call."""
+    def give_up(self) -> None:
+        """The client has stopped reading."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def give_up_call(self, call: Call) -> None:
+        """The client has stopped in the middle of a call."""
         if call.is_over:
             # Of its response: the rest of it is not sent any more.
             self.connection.abort(call.stream, Error.CANCEL)

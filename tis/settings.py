@@ -103,6 +103,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: int = 8001
     #: Metadata whose keys match become parameters of a request; empty: none.
     grpc_header_forward_pattern: str = ""
+    #: How long a client may stop in the middle of a request or a response, in seconds; 0: as long as it likes.
+    stall_timeout_s: int = 60
     #: The transport of gRPC.
     grpc_server: GrpcServer = "native"
     grpc_use_ssl: bool = False

@@ -24,13 +24,14 @@ from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.access import LoggedApp, logged_call
 from tis_frontend.http.app import build_app
 from tis_frontend.http.infer_call import InferCall
-from tis_frontend.http.protocol import protocol_class
+from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.metrics.app import Metrics, serve
 from tis_frontend.metrics.app import build_app as build_metrics_app
 from tis_frontend.metrics.query import ServerQueries
 from tis_frontend.model_table import ModelTable
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
+from tis_frontend.stalls import Exchange, Stalls
 from tis_frontend.trace import Tracer
 from tis_frontend.web_server import web_server
 from tis_shm.pool import Pool
@@ -64,6 +65,7 @@ class Frontend:
             AccessLog(server.settings.access_log, server.settings.log_format) if server.settings.access_log else None
         )
         server.core.tracer = self._access
+        self._stalls = Stalls(server.settings.stall_timeout_s)
         self._server_queries = ServerQueries(control, self._on_control)
 
     async def run(self) -> None:
@@ -139,7 +141,21 @@ class Frontend:
         while True:
             self._control.send(m.Heartbeat(self._control.peer, core.used_bytes, core.pending, core.late_answers))
             self._on_control()
+            self._look_at_clients()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    def _look_at_clients(self) -> None:
+        """Take back what those hold that have stopped in the middle."""
+        exchanges: list[Exchange] = []
+        if isinstance(self._grpc, NativeServer):
+            self._grpc.look()
+            exchanges += self._grpc.exchanges()
+        if self._http is not None:
+            connections = self._http.server_state.connections
+            exchanges += [each for each in connections if isinstance(each, InferProtocol)]
+        if self._stalls.is_on:
+            for each in self._stalls.look(exchanges, self._loop.time()):
+                each.give_up()
 
     # ---- from the supervisor ---------------------------------------------------------------------------------------
 
@@ -199,14 +215,19 @@ class Frontend:
         if isinstance(self._grpc, NativeServer):
             self._grpc.close_listener()
         if self._http is not None:
-            # Before it has begun there are none: a server may be stopped while it starts.
-            for listener in getattr(self._http, "servers", ()):
+            listeners = getattr(self._http, "servers", None)
+            if listeners is None:
+                # The stop has come before uvicorn has begun to listen.
+                self._http.should_exit = True
+            for listener in listeners or ():
                 listener.close()
 
     async def _drain(self) -> None:
         """Accept no more, and say so when nothing is in flight."""
         self._close_listeners()
         await self._server.core.idle()
+        if isinstance(self._grpc, NativeServer):
+            await self._grpc.written()
         self._control.send(m.Drained(self._control.peer))
 
 

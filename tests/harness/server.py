@@ -19,6 +19,8 @@ from tests.harness.waiting import eventually
 
 HOST: Final = "127.0.0.1"
 #: Many models on a machine that has much else to do may take minutes; that they are quick is asserted elsewhere.
+#: The transport of gRPC where a test does not say: all tests that speak gRPC pass on either.
+GRPC_SERVER: Final = os.environ.get("TIS_TEST_GRPC_SERVER", "native")
 READY_DEADLINE_S: Final = 240.0
 STOP_DEADLINE_S: Final = 40.0
 _SHM: Final = Path("/dev/shm")
@@ -60,6 +62,8 @@ class Server:
             "--allow-metrics": "--allow-metrics=false",
             "--frontends": "--frontends=1",
         }
+        if GRPC_SERVER != "native":
+            defaults["--grpc-server"] = f"--grpc-server={GRPC_SERVER}"
         if "--metrics-port" in chosen:
             del defaults["--allow-metrics"]
         own = [text for name, text in defaults.items() if name not in chosen]

@@ -5,9 +5,10 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.harness.fixtures import StartServer
@@ -37,6 +38,17 @@ def get(port: int, path: str) -> bytes:
     with socket.create_connection((HOST, port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def grpc_live(port: int) -> str:
+    """The status of a call on a channel of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(f"{HOST}:{port}", options=options) as channel:
+        try:
+            channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=60)
+        except grpc.RpcError as error:
+            return f"{error.code().name}: {error.details()}"
+        return "OK"
 
 
 # ---- notifications -----------------------------------------------------------------------------------------------------
@@ -176,9 +188,11 @@ def test_ports_that_are_passed_are_served(
 ) -> None:
     http = manager.listen("http" if named else "tis.socket")
     metrics = manager.listen("metrics" if named else "tis.socket")
-    flags = [] if named else [f"--http-port={http}"]
+    rpc = manager.listen("grpc" if named else "tis.socket")
+    flags = [] if named else [f"--http-port={http}", f"--grpc-port={rpc}"]
     server = manager.prepare(new_server(repository, *flags, f"--metrics-port={metrics}", "--frontends=2")).start()
-    assert server.http_port == http
+    assert (server.http_port, server.grpc_port) == (http, rpc)
+    assert grpc_live(rpc) == "OK"
     with Connection(server) as connection:
         assert is_echo(connection.call(echo_call(1)), 1)
     assert b"nv_inference_request_success" in get(metrics, "/metrics")
@@ -195,11 +209,17 @@ def test_with_a_socket_for_each_frontend_all_of_them_serve(
             assert is_echo(connection.call(echo_call(value)), value)
 
 
+def http_live(port: int) -> str:
+    """The first line of an answer on a connection of its own."""
+    return get(port, "/v2/health/live").split(b"\r\n", 1)[0].decode() or "nothing"
+
+
 class Visitors:
     """Clients that come one after another, each on a connection of its own, and note how they fared."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, visit: Callable[[int], str] = http_live) -> None:
         self._port = port
+        self._visit = visit
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.outcomes: Counter[str] = Counter()
@@ -212,8 +232,7 @@ class Visitors:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                answer = get(self._port, "/v2/health/live")
-                self.outcomes[answer.split(b"\r\n", 1)[0].decode() or "nothing"] += 1
+                self.outcomes[self._visit(self._port)] += 1
             except OSError as error:
                 self.outcomes[type(error).__name__] += 1
 
@@ -237,10 +256,48 @@ def test_a_restart_refuses_no_connection(new_server: StartServer, repository: Pa
     assert second.stop() == 0
 
 
+def test_a_restart_refuses_no_grpc_connection(new_server: StartServer, repository: Path, manager: Manager) -> None:
+    port = manager.listen("grpc")
+    flags = ("--frontends=2",)
+    first = manager.prepare(new_server(repository, *flags)).start()
+    visitors = Visitors(port, grpc_live)
+    try:
+        eventually(lambda: visitors.outcomes["OK"] > 20, "visitors are served")
+        assert first.stop() == 0
+        served = visitors.outcomes["OK"]
+        second = manager.prepare(new_server(repository, *flags)).start()
+        eventually(lambda: visitors.outcomes["OK"] > served + 20, "visitors are served again", 30.0)
+    finally:
+        visitors.close()
+    others = {text: count for text, count in visitors.outcomes.items() if text != "OK"}
+    # Who had connected before the stop is told of it; nobody else notices.
+    assert sum(others.values()) <= 2, others
+    assert all("shutting down" in text or "exiting" in text for text in others), others
+    assert second.stop() == 0
+
+
+def test_a_frontend_that_is_restarted_refuses_no_grpc_connection(new_server: StartServer, repository: Path) -> None:
+    server = new_server(repository, "--frontends=1").start()
+    visitors = Visitors(server.grpc_port, grpc_live)
+    try:
+        eventually(lambda: visitors.outcomes["OK"] > 20, "visitors are served")
+        server.kill(server.frontends()[0])
+        served = visitors.outcomes["OK"]
+        eventually(lambda: visitors.outcomes["OK"] > served + 20, "visitors are served again", 30.0)
+    finally:
+        visitors.close()
+    # Those that the dead process had accepted; who comes afterwards waits for the next one.
+    assert sum(count for text, count in visitors.outcomes.items() if text != "OK") <= 1, visitors.outcomes
+
+
 @pytest.mark.parametrize(
     ("name", "flags", "text"),
     [
-        ("grpc", (), "systemd passes a listening socket for gRPC, which the gRPC library cannot take over"),
+        (
+            "grpc",
+            ("--grpc-server=grpcio",),
+            "systemd passes a listening socket for gRPC, which --grpc-server=grpcio can",
+        ),
         ("tis.socket", (), "its port is none of --http-port=0, --grpc-port=0"),
         ("http", ("--allow-http=false",), "--allow-http is false"),
     ],

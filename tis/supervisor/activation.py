@@ -3,7 +3,7 @@
 They stay open in systemd while the server restarts, so that clients wait in their queues and none is refused. Frontends
 that share one socket all look when somebody connects, and whoever is first takes the connection: nothing is lost, but
 the shares may be uneven. With one socket for each frontend (`ReusePort=yes` and one `ListenStream=` a frontend) the kernel
-deals connections out. grpcio opens its listening sockets itself and cannot take one over, so gRPC is not among them.
+deals connections out. With `--grpc-server=grpcio` gRPC is not among them: that library opens its sockets itself.
 """
 
 import socket
@@ -15,8 +15,8 @@ from tis.settings import ServerSettings
 from tis.supervisor.systemd import Systemd
 
 _NO_GRPC: Final = (
-    "systemd passes a listening socket for gRPC, which the gRPC library cannot take over; leave it out of the socket unit: "
-    "the server opens that port itself"
+    "systemd passes a listening socket for gRPC, which --grpc-server=grpcio cannot take over; leave it out of the socket "
+    "unit or use --grpc-server=native"
 )
 
 
@@ -41,17 +41,18 @@ class InheritedPort:
 
 
 def inherited_ports(systemd: Systemd, settings: ServerSettings, frontends: int) -> dict[str, InheritedPort]:
-    """What systemd has passed, by service: `http` and `metrics`.
+    """What systemd has passed, by service: `http`, `grpc` and `metrics`.
 
     A socket belongs to the service that it is named after (`FileDescriptorName=`), else to the one with its port.
 
     Raises:
-        TisError: a socket fits no service, does not listen, is for gRPC, or would wait for a frontend that there is not.
+        TisError: a socket fits no service, does not listen, is for gRPC where grpcio serves that, or would wait for a
+            frontend that there is not.
     """
     found: dict[str, list[socket.socket]] = {}
     for name, each in systemd.sockets:
         found.setdefault(_service_of(name, each, settings), []).append(each)
-    if "grpc" in found:
+    if "grpc" in found and settings.grpc_server == "grpcio":
         raise invalid(_NO_GRPC)
     for service, sockets in found.items():
         if len(sockets) > frontends:

@@ -42,7 +42,9 @@ def run(settings: ServerSettings) -> int:
         http: Port | None = passed.get("http")
         if http is None:
             http = _reserve("HTTP", settings.allow_http, settings.http_address, settings.http_port, ports)
-        grpc = _reserve("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port, ports)
+        grpc: Port | None = passed.get("grpc")
+        if grpc is None:
+            grpc = _reserve("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port, ports)
         metrics: Port | None = passed.get("metrics")
         if metrics is None:
             metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)

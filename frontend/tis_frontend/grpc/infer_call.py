@@ -46,6 +46,11 @@ class InferCalls:
         """Whether the metadata of a call matter; if not, a transport need not gather them for `infer`."""
         return self._forwarded is not None or self._server.settings.exports_spans
 
+    @property
+    def most_bytes(self) -> int:
+        """No request that is larger can be served."""
+        return self._server.core.capacity_bytes
+
     async def infer(self, data: bytes, metadata: Metadata = ()) -> bytes:
         """ModelInfer, for a transport that waits for its response.
 

@@ -97,6 +97,8 @@ class InferCall:
         self._request_id = 0
         self._started = False
         self._trace: Observed | None = None
+        #: Of the body, used or not.
+        self.received_bytes = 0
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property
@@ -177,6 +179,7 @@ class InferCall:
 
     def feed(self, body: bytes) -> None:
         """A piece of the body."""
+        self.received_bytes += len(body)
         if self._error is not None:
             return
         if self._head_left < 0:

@@ -24,6 +24,8 @@ from tis_frontend.restriction import Expected
 
 #: Digits of a version that are read; so many are out of range in any case.
 _MOST_DIGITS: Final = 40
+#: Beyond every body: how far an exchange is when its response has been taken.
+_FAR_BYTES: Final = 1 << 50
 _INFER_ROUTE: Final = re.compile(rb"/v2/models/([^/?]+)(?:/versions/([0-9]{1,99}))?/infer(?:\?.*)?")
 
 
@@ -93,6 +95,17 @@ class InferProtocol(HttpToolsProtocol):
         for answer in self._unsent:
             self.core.release(answer)
         self._unsent.clear()
+
+    def passed_bytes(self) -> int | None:
+        """How far an infer call's body has come, or its response has gone, see `tis_frontend.stalls`."""
+        if self._unsent:
+            return _FAR_BYTES - self.transport.get_write_buffer_size()
+        call = self._current
+        return call.received_bytes if isinstance(call, InferCall) and call.more_body else None
+
+    def give_up(self) -> None:
+        """The client has stopped in the middle of either."""
+        self.transport.abort()
 
     # ---- the parser ------------------------------------------------------------------------------------------------
 

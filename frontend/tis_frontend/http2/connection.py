@@ -29,6 +29,11 @@ FRAME_BYTES: Final = 64 << 10
 _MOST_BLOCK_BYTES: Final = 2 * MOST_HEADER_BYTES
 _CONTINUATION_COST: Final = 20.0
 _RESET_COST: Final = 4.0
+#: Resetting a stream that is older costs less: it was no flood of new ones, but a client that lost its patience.
+_YOUNG_S: Final = 0.1
+#: Data of a stream that has ended here are on their way when the peer hears of it; only small frames of them are a flood.
+_SMALL_DATA_BYTES: Final = 256
+_LATE_DATA_COST: Final = 0.05
 _PRIORITY_BYTES: Final = 5
 _DRAIN_PING: Final = b"tisdrain"
 #: What a peer may answer to each DATA frame that it is sent: room on the stream and on the connection.
@@ -168,7 +173,7 @@ class Connection(Generic[_H]):
         if stream is None:
             if not stream_id & 1 or stream_id > self._last_stream:
                 raise ProtocolError(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which is idle (5.1)")
-            self._spend(1.0)
+            self._spend(1.0 if size < _SMALL_DATA_BYTES else _LATE_DATA_COST)
         elif stream.remote_ended:
             self._fail(stream, Error.STREAM_CLOSED)
             stream = None
@@ -272,7 +277,9 @@ class Connection(Generic[_H]):
             self._spend(_RESET_COST)
             self.out.append(f.reset(stream_id, Error.PROTOCOL_ERROR))
             return
-        stream = self.streams[stream_id] = Stream(stream_id, STREAM_WINDOW_BYTES, self.sending.stream_window)
+        stream = self.streams[stream_id] = Stream(
+            stream_id, STREAM_WINDOW_BYTES, self.sending.stream_window, self._now_s
+        )
         self._receiver.began(stream, head)
         if ends and stream_id in self.streams:
             stream.remote_ended = True
@@ -298,11 +305,14 @@ class Connection(Generic[_H]):
 
     def _on_reset(self, _flags: int, stream_id: int, payload: memoryview) -> None:
         control.check_reset(stream_id, self._last_stream, payload)
-        self._spend(_RESET_COST)
         stream = self.streams.get(stream_id)
+        is_young = stream is not None and self._now_s - stream.began_s < _YOUNG_S
+        self._spend(_RESET_COST if is_young else 1.0)
         if stream is not None:
             self._drop(stream)
             self._receiver.aborted(stream)
+            stream.call = None
+            self._end_if_drained()
 
     def _on_settings(self, flags: int, stream_id: int, payload: memoryview) -> None:
         values = control.read_settings(flags, stream_id, payload)
@@ -310,7 +320,8 @@ class Connection(Generic[_H]):
         if values is None:
             return
         self._settled = True
-        for name, value in values:
+        # Of a setting that is repeated the last value holds; the earlier ones are not worth a walk over all streams.
+        for name, value in dict(values).items():
             if name == f.INITIAL_WINDOW_SIZE:
                 self.sending.change_stream_windows(value, self.streams.values())
             elif name == f.MAX_FRAME_SIZE:
@@ -328,8 +339,7 @@ class Connection(Generic[_H]):
             self._receiver.pinged(self._now_s)
         elif data == _DRAIN_PING and self._draining:
             # What the peer has begun before it read of the drain has come.
-            self._most_stream = self._last_stream
-            self.out.append(f.goaway(self._last_stream, Error.NO_ERROR))
+            self.refuse_streams()
         else:
             self._receiver.ponged()
 
@@ -356,8 +366,17 @@ class Connection(Generic[_H]):
     def _sent(self, stream: Stream) -> None:
         """The response of a stream has gone out. A request that has not come to its end is of no use any more (8.1)."""
         self.streams.pop(stream.id, None)
+        # The two point at each other, which only a search for cycles would free.
+        stream.call = None
         if not stream.remote_ended:
+            self._patience.earn(1.0)  # The peer may answer this with a reset of its own.
             self.out.append(f.reset(stream.id, Error.NO_ERROR))
+        self._end_if_drained()
+
+    @property
+    def has_greeted(self) -> bool:
+        """Whether the peer has begun as HTTP/2 wants it, with the preface and its settings (3.4)."""
+        return self._settled
 
     def abort(self, stream: Stream, code: Error) -> None:
         """End a stream without a response."""
@@ -369,6 +388,8 @@ class Connection(Generic[_H]):
         self._spend(_RESET_COST)
         self.abort(stream, code)
         self._receiver.aborted(stream)
+        stream.call = None
+        self._end_if_drained()
 
     def _drop(self, stream: Stream) -> bool:
         self.sending.forget(stream)
@@ -379,6 +400,18 @@ class Connection(Generic[_H]):
         if not self._draining and not self.is_over:
             self._draining = True
             self.out.extend((f.goaway(f.MOST_WINDOW_BYTES, Error.NO_ERROR), f.ping(_DRAIN_PING, ack=False)))
+
+    def refuse_streams(self) -> None:
+        """Take no new streams from now on; when those that there are have ended, so has the connection."""
+        if self._most_stream == f.MOST_WINDOW_BYTES and not self.is_over:
+            self._draining = True
+            self._most_stream = self._last_stream
+            self.out.append(f.goaway(self._last_stream, Error.NO_ERROR))
+            self._end_if_drained()
+
+    def _end_if_drained(self) -> None:
+        if not self.streams and self._most_stream != f.MOST_WINDOW_BYTES:
+            self.is_over = True
 
     def ping(self) -> None:
         """Ask the peer for a sign of life."""
@@ -398,3 +431,4 @@ class Connection(Generic[_H]):
         for stream in list(self.streams.values()):
             self._drop(stream)
             self._receiver.aborted(stream)
+            stream.call = None

@@ -9,6 +9,8 @@ from tis_frontend.http2.stream import Stream
 
 #: Frames are not made larger than this even for a peer that takes larger ones: streams take turns by frames.
 _MOST_FRAME_BYTES: Final = 64 << 10
+#: What a peer gets that dribbles out room for less does not count as data that it may answer (CVE-2019-9511).
+_DRIBBLE_BYTES: Final = 1024
 
 
 class Sending:
@@ -20,15 +22,22 @@ class Sending:
         self._drained = drained
         #: Bytes to be written, in order. Whoever writes them empties the list.
         self.out: Final[list[bytes | memoryview]] = []
+        #: Bytes that wait in all streams.
+        self.queued_bytes = 0
         #: The peer takes nothing at the moment: data wait in the streams.
         self.is_paused = False
-        #: DATA frames made so far.
+        #: DATA frames made so far; without those that are small since the peer gave no more room.
         self.data_frames = 0
         self._window = f.DEFAULT_WINDOW_BYTES
         self._stream_window = f.DEFAULT_WINDOW_BYTES
         self._frame_bytes = f.DEFAULT_FRAME_BYTES
         #: Streams with something to send, in the order of their turns.
         self._waiting: dict[int, Stream] = {}
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to send that the peer does not take yet."""
+        return bool(self._waiting)
 
     @property
     def stream_window(self) -> int:
@@ -72,6 +81,7 @@ class Sending:
             return
         stream.queue.append((memoryview(data), False))
         stream.queued_bytes += len(data)
+        self.queued_bytes += len(data)
         self._queued(stream)
 
     def end(self, stream: Stream, trailers: bytes) -> None:
@@ -137,6 +147,7 @@ class Sending:
         """Nothing more goes out on a stream."""
         self._waiting.pop(stream.id, None)
         stream.queue.clear()
+        self.queued_bytes -= stream.queued_bytes
         stream.queued_bytes = 0
 
     # ---- sending ---------------------------------------------------------------------------------------------------
@@ -167,11 +178,13 @@ class Sending:
         self._window -= size
         stream.send_window -= size
         stream.queued_bytes -= size
-        self.data_frames += 1
+        self.queued_bytes -= size
         self.out.extend((f.head(size, f.DATA, 0, stream.id), piece[:size]))
         if size < len(piece):
+            self.data_frames += size >= _DRIBBLE_BYTES
             queue[0] = (piece[size:], False)
             return True
+        self.data_frames += 1
         queue.popleft()
         if not queue:
             del self._waiting[stream.id]

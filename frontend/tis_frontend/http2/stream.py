@@ -8,6 +8,7 @@ class Stream:
     """From the peer's HEADERS until both sides have ended it, or one has reset it (RFC 9113, 5.1)."""
 
     __slots__ = (
+        "began_s",
         "call",
         "id",
         "is_held",
@@ -19,8 +20,9 @@ class Stream:
         "uncredited",
     )
 
-    def __init__(self, stream_id: int, receive_window: int, send_window: int) -> None:
+    def __init__(self, stream_id: int, receive_window: int, send_window: int, began_s: float) -> None:
         self.id = stream_id
+        self.began_s = began_s
         self.receive_window = receive_window
         self.send_window = send_window
         #: The peer sends nothing more.

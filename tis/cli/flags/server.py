@@ -56,6 +56,14 @@ OWN = FlagGroup(
     "Only in this server",
     (
         Flag(
+            name="stall-timeout-secs",
+            action=Store("stall_timeout_s", SECONDS),
+            default="60",
+            in_triton_2_51=False,
+            help="How many seconds a client may stop in the middle of an inference request, or of taking its response, "
+            "before what it holds is taken back; 0 for any number. Less than 16 KiB in that time is no progress.",
+        ),
+        Flag(
             name="access-log",
             action=Store("access_log", TEXT),
             in_triton_2_51=False,

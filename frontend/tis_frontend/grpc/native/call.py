@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Final
 from tis_frontend.grpc.native.budget import BUDGET
 from tis_frontend.grpc.native.compression import compressed
 from tis_frontend.grpc.native.head import Head, Metadata
-from tis_frontend.grpc.native.messages import MessageReader, prefixed
+from tis_frontend.grpc.native.messages import prefixed
 from tis_frontend.grpc.native.status import CallError, Status
 from tis_frontend.http2.stream import Stream
 
 if TYPE_CHECKING:
     from tis_frontend.grpc.native.session import Session
+
+
+#: Beyond every request: how far an exchange is when its response has been taken.
+FAR_BYTES: Final = 1 << 50
 
 
 class Context:
@@ -46,20 +50,16 @@ class Call:
         self.context: Final = Context(session.client, head.metadata)
         self._held_bytes = 0
 
-    def read(self, reader: MessageReader, view: memoryview) -> list[bytes]:
-        """The messages that are whole with these bytes.
+    def hold(self, size_bytes: int) -> None:
+        """The call holds so many bytes of messages from now on, instead of what it has held.
 
         Raises:
-            CallError: they are no messages, or there is no room for them.
+            CallError: there is no room for more.
         """
-        messages = reader.feed(view)
-        held_bytes = reader.held_bytes
-        if held_bytes != self._held_bytes:
-            delta = held_bytes - self._held_bytes
-            if not BUDGET.take(delta):
+        if size_bytes != self._held_bytes:
+            if not BUDGET.take(size_bytes - self._held_bytes):
                 raise CallError(Status.RESOURCE_EXHAUSTED, "too many bytes of unfinished requests; try again")
-            self._held_bytes = held_bytes
-        return messages
+            self._held_bytes = size_bytes
 
     def close(self) -> None:
         """The call is over: nothing is sent any more."""
@@ -90,6 +90,17 @@ class Call:
 
     def drained(self) -> None:
         """All that was to be sent so far has been."""
+
+    # ---- clients that stop in the middle, see `tis_frontend.stalls` ---------------------------------------------------
+
+    def passed_bytes(self) -> int | None:
+        """How far a response that nothing follows has been taken; it is in memory until it is."""
+        waiting = self.stream.queued_bytes
+        return FAR_BYTES - waiting if self.is_over and waiting else None
+
+    def give_up(self) -> None:
+        """The client has stopped in the middle of its message or of the response."""
+        self.session.give_up_call(self)
 
 
 def framed(message: bytes, encoding: str) -> bytes:

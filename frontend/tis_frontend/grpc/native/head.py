@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from typing import Final
 
 from tis_frontend.http2.headers import Fields
@@ -11,7 +12,10 @@ _MOST_TIMEOUT_DIGITS: Final = 8
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 #: Fields of HTTP/1.1 connections (RFC 9113, 8.2.2).
 _FORBIDDEN: Final = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
-_CONTENT_TYPE: Final = b"application/grpc"
+_CONTENT_TYPE: Final = re.compile(rb"application/grpc([+;].*)?", re.IGNORECASE)
+#: Characters of names, and those that values have not (RFC 9113, 8.2.1).
+_NAME: Final = re.compile(rb"[a-z0-9!#$%&'*+\-.^_`|~]+")
+_NO_VALUE: Final = re.compile(rb"[\0\r\n]")
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -48,7 +52,12 @@ def read_head(fields: Fields) -> Head | None:
             if regular or name in pseudo or name not in _PSEUDO:
                 return None
             pseudo[name] = value
-        elif name != name.lower() or name in _FORBIDDEN or (name == b"te" and value != b"trailers"):
+        elif (
+            not _NAME.fullmatch(name)
+            or _NO_VALUE.search(value)
+            or name in _FORBIDDEN
+            or (name == b"te" and value != b"trailers")
+        ):
             return None
         else:
             regular.append((name, value))
@@ -71,7 +80,7 @@ def read_head(fields: Fields) -> Head | None:
             head.accepts = frozenset(each.strip() for each in value.decode("latin-1").split(","))
         elif name != b"te" and not name.startswith(b"grpc-"):
             metadata += _metadata(name.decode("latin-1"), value)
-    head.is_grpc = pseudo[b":method"] == b"POST" and content_type[: len(_CONTENT_TYPE)] == _CONTENT_TYPE
+    head.is_grpc = pseudo[b":method"] == b"POST" and _CONTENT_TYPE.fullmatch(content_type) is not None
     head.metadata = tuple(metadata)
     return head
 

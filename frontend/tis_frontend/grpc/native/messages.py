@@ -39,13 +39,17 @@ def only_message(view: memoryview) -> bytes | None:
 class MessageReader:
     """Puts messages together."""
 
-    def __init__(self, encoding: str, most_bytes: int = MOST_MESSAGE_BYTES) -> None:
+    def __init__(
+        self, encoding: str, most_bytes: int = MOST_MESSAGE_BYTES, most_unpacked_bytes: int = MOST_MESSAGE_BYTES
+    ) -> None:
+        """`most_unpacked_bytes`: how large a compressed message may become."""
         self._encoding = encoding
         self._most_bytes = most_bytes
+        self._most_unpacked_bytes = most_unpacked_bytes
         self._prefix = bytearray()
         self._size = 0
         self._is_compressed = False
-        self._parts: list[bytes] = []
+        self._data = bytearray()
         self._got = 0
 
     @property
@@ -75,13 +79,14 @@ class MessageReader:
                     return messages
                 self._begin()
             taken = min(self._size - self._got, end - at)
-            if taken > 0:
-                self._parts.append(bytes(view[at : at + taken]))
-                self._got += taken
-                at += taken
+            piece = view[at : at + taken]
+            self._got += taken
+            at += taken
             if self._got < self._size:
+                # Not a list of pieces: those may be of a byte each, which would take many times the memory.
+                self._data += piece
                 return messages
-            messages.append(self._whole())
+            messages.append(self._whole(piece))
 
     def _begin(self) -> None:
         flag = self._prefix[0]
@@ -94,9 +99,9 @@ class MessageReader:
             )
         self._is_compressed = bool(flag)
 
-    def _whole(self) -> bytes:
-        message = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        self._parts = []
+    def _whole(self, last: memoryview) -> bytes:
+        message = b"".join((self._data, last)) if self._data else bytes(last)
+        self._data = bytearray()
         self._got = 0
         self._prefix = bytearray()
-        return decompressed(message, self._encoding, self._most_bytes) if self._is_compressed else message
+        return decompressed(message, self._encoding, self._most_unpacked_bytes) if self._is_compressed else message

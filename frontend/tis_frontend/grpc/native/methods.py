@@ -46,6 +46,8 @@ class Methods:
         for name, handler in service.health.items():
             self._unary[f"/{HEALTH_SERVICE}/{name}"] = _task(name, _without_context(handler), access)
         infer = service.infer_calls
+        #: Nothing that the pool cannot hold is of use; a small message may claim to become one of 2 GiB.
+        self.most_unpacked_bytes: Final = infer.most_bytes
         self._take_large = infer.large
         #: ModelInfer, where it takes large messages bit by bit.
         self._infer: Begin | None = None

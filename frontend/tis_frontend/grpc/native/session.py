@@ -5,12 +5,13 @@ their streams, and the client is not read from either once answers to its contro
 """
 
 import asyncio
-import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tis.log import get_logger
-from tis_frontend.grpc.native.call import Call
+from tis_frontend.grpc.native.call import FAR_BYTES, Call
 from tis_frontend.grpc.native.compression import chosen
+from tis_frontend.grpc.native.connections import Connections
 from tis_frontend.grpc.native.head import Head, read_head
 from tis_frontend.grpc.native.methods import Methods
 from tis_frontend.grpc.native.pings import Pings
@@ -19,12 +20,16 @@ from tis_frontend.grpc.native.times import Times
 from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
 from tis_frontend.http2.stream import Stream
+from tis_frontend.stalls import Exchange
 
 #: Of all connections: what is read into it is used before the event loop turns.
 _BUFFER: Final = memoryview(bytearray(256 << 10))
 _JOINED_BYTES: Final = 64 << 10
-_MOST_PILED: Final = 1000
 _WRITE_HIGH_BYTES: Final = 1 << 20
+#: A client that takes nothing is not read from any more when so much more than that waits: answers to control frames.
+_MOST_PILED_BYTES: Final = 128 << 10
+#: A connection that is over is cut off if the client does not take the last bytes.
+_LINGER_S: Final = 5.0
 
 _log = get_logger(__name__)
 
@@ -32,26 +37,31 @@ _log = get_logger(__name__)
 class Session(asyncio.BufferedProtocol):
     """An asyncio protocol, and what its connection tells."""
 
-    def __init__(self, methods: Methods, times: Times, sessions: "set[Session]") -> None:
+    def __init__(self, methods: Methods, times: Times, connections: Connections) -> None:
         self._methods = methods
-        self._sessions = sessions
+        self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._flushing = False
         self._is_reading = True
+        self._cut: asyncio.TimerHandle | None = None
+        self.began_s: Final = self._loop.time()
         self._pings: Pings = times.pings()
         self._times = times.of(self)
         self.client = ""
-        self.connection: Final[Connection[Head]] = Connection(self, read_head, time.monotonic())
+        self.connection: Final[Connection[Head]] = Connection(self, read_head, self.began_s)
 
     # ---- from the socket -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
+        if self._connections.is_full:
+            transport.abort()
+            return
         self._transport = transport
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         self.client = _named(transport.get_extra_info("peername"))
-        self._sessions.add(self)
+        self._connections.add(self)
         self._times.begin()
         self.flush()
 
@@ -62,9 +72,10 @@ class Session(asyncio.BufferedProtocol):
     def buffer_updated(self, size: int) -> None:
         """So many have come."""
         connection = self.connection
-        self._times.heard()
-        connection.receive(_BUFFER[:size], time.monotonic())
-        if connection.out:
+        now_s = self._loop.time()
+        self._times.heard(now_s)
+        connection.receive(_BUFFER[:size], now_s)
+        if connection.out or connection.is_over:
             self.flush()
 
     def pause_writing(self) -> None:
@@ -81,8 +92,10 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The client has gone."""
-        self._sessions.discard(self)
+        self._connections.discard(self)
         self._times.end()
+        if self._cut is not None:
+            self._cut.cancel()
         self.connection.lost()
         self.connection.out.clear()
         self._transport = None
@@ -100,25 +113,49 @@ class Session(asyncio.BufferedProtocol):
         self._flushing = False
         out = self.connection.out
         transport = self._transport
-        if not out or transport is None:
+        if transport is None:
             return
         if len(out) == 1:
             transport.write(out[0])
-        elif sum(map(len, out)) <= _JOINED_BYTES:
-            transport.write(b"".join(out))
-        else:
-            transport.writelines(out)
-        piled = len(out)
+        elif out:
+            if sum(map(len, out)) <= _JOINED_BYTES:
+                transport.write(b"".join(out))
+            else:
+                transport.writelines(out)
         out.clear()
         if self.connection.is_over:
-            transport.close()
-        elif self.connection.sending.is_paused and piled > _MOST_PILED and self._is_reading:
+            if self._cut is None:
+                transport.close()
+                self._linger(transport.get_write_buffer_size())
+        elif (
+            self.connection.sending.is_paused
+            and self._is_reading
+            and transport.get_write_buffer_size() > _WRITE_HIGH_BYTES + _MOST_PILED_BYTES
+        ):
             self._is_reading = False
             transport.pause_reading()
+
+    def _linger(self, waiting_bytes: int) -> None:
+        """Leave the client some time to take the last bytes, for as long as it goes on taking them."""
+        self._cut = self._loop.call_later(_LINGER_S, self._cut_off, waiting_bytes)
+
+    def _cut_off(self, waited_bytes: int) -> None:
+        if self._transport is None:
+            return
+        waiting_bytes = self._transport.get_write_buffer_size()
+        if waiting_bytes < waited_bytes:
+            self._linger(waiting_bytes)
+        else:
+            self._transport.abort()
 
     def drain(self) -> None:
         """Take no more calls; those that have begun go on."""
         self.connection.drain()
+        self.flush()
+
+    def refuse_calls(self) -> None:
+        """Take no more calls from now on."""
+        self.connection.refuse_streams()
         self.flush()
 
     def close(self) -> None:
@@ -190,6 +227,11 @@ class Session(asyncio.BufferedProtocol):
 
     # ---- the end of calls --------------------------------------------------------------------------------------------
 
+    @property
+    def most_unpacked_bytes(self) -> int:
+        """How large a compressed message may become."""
+        return self._methods.most_unpacked_bytes
+
     def encoding_for(self, head: Head) -> str:
         """How responses to a call are compressed."""
         level = self._methods.compression
@@ -209,6 +251,45 @@ class Session(asyncio.BufferedProtocol):
         call.close()
         self.connection.sending.end(call.stream, block)
         self.flush_soon()
+
+    def passed_bytes(self) -> int | None:
+        """How much the client has taken, while it takes less than there is; see `tis_frontend.stalls`."""
+        if self._transport is None or not self.connection.sending.is_paused:
+            return None
+        return FAR_BYTES - int(self._transport.get_write_buffer_size())
+
+    def exchanges(self) -> Iterator[Exchange]:
+        """What may stall: the calls of this connection, and itself where its client reads nothing."""
+        yield self
+        for stream in self.connection.streams.values():
+            if stream.call is not None:
+                yield stream.call
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for the client to take it."""
+        waiting = self.connection.sending.queued_bytes
+        return waiting if self._transport is None else waiting + self._transport.get_write_buffer_size()
+
+    def give_up(self) -> None:
+        """The client has stopped reading."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def give_up_call(self, call: Call) -> None:
+        """The client has stopped in the middle of a call."""
+        if call.is_over:
+            # Of its response: the rest of it is not sent any more.
+            self.connection.abort(call.stream, Error.CANCEL)
+            self.flush()
+        else:
+            call.cancel()
+            self.fail(call, Status.CANCELLED, "The rest of the message has not come in time")
+
+    def send_away(self, text: str) -> None:
+        """The client asks for more than it may."""
+        self.connection.close(Error.ENHANCE_YOUR_CALM, text)
+        self.flush()
 
     def _refuse(self, call: Call, error: CallError) -> None:
         """What came of a call is wrong."""

@@ -5,6 +5,8 @@ from typing import Final
 
 from tis_frontend.http2.headers import response_block, trailer_block
 
+#: Python's clients refuse trailers at random from 8 KiB on, which would hide the status as well.
+_MOST_TEXT_BYTES: Final = 7000
 _KEPT: Final = frozenset(range(0x20, 0x7F)) - {0x25}
 
 
@@ -72,6 +74,16 @@ def _fields(status: int, text: str) -> list[tuple[bytes, bytes]]:
 
 
 def percent_encoded(text: str) -> bytes:
-    """A text as the value of `grpc-message`."""
+    """A text as the value of `grpc-message`; the end of a long one is left out, since clients take 8 KiB of trailers."""
     data = text.encode(errors="replace")
-    return b"".join(bytes((each,)) if each in _KEPT else b"%%%02X" % each for each in data)
+    parts = [bytes((each,)) if each in _KEPT else b"%%%02X" % each for each in data[:_MOST_TEXT_BYTES]]
+    size = sum(map(len, parts))
+    if size <= _MOST_TEXT_BYTES and len(data) <= _MOST_TEXT_BYTES:
+        return b"".join(parts)
+    while parts and (size > _MOST_TEXT_BYTES or _inside_character(data, len(parts))):
+        size -= len(parts.pop())
+    return b"".join(parts) + b"..."
+
+
+def _inside_character(data: bytes, at: int) -> bool:
+    return at < len(data) and data[at] & 0xC0 == 0x80

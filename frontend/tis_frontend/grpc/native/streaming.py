@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Messages of a stream that may wait to be taken; the client gets no more room while there are more.
 _MOST_WAITING: Final = 16
+#: The same for bytes.
+_MOST_WAITING_BYTES: Final = 4 << 20
 #: A stream's handler waits at this many bytes until the client has taken them.
 _MOST_QUEUED_BYTES: Final = 256 << 10
 
@@ -28,7 +30,17 @@ _log = get_logger(__name__)
 class StreamCall(Call):
     """Messages in and out, as they come."""
 
-    __slots__ = ("_drained", "_encoding", "_messages", "_news", "_read_all", "_reader", "_task")
+    __slots__ = (
+        "_drained",
+        "_encoding",
+        "_messages",
+        "_news",
+        "_read_all",
+        "_reader",
+        "_received_bytes",
+        "_task",
+        "_waiting_bytes",
+    )
 
     def __init__(
         self, session: "Session", stream: Stream, head: Head, run: Callable[[Any, Any], Awaitable[None]]
@@ -36,8 +48,11 @@ class StreamCall(Call):
         """`run`: a coroutine function over an asynchronous iterator of messages and something to write to."""
         super().__init__(session, stream, head)
         self._messages: deque[bytes] = deque()
-        self._reader = MessageReader(head.encoding)
+        self._reader = MessageReader(head.encoding, most_unpacked_bytes=session.most_unpacked_bytes)
         self._read_all = False
+        self._received_bytes = 0
+        #: Of messages that wait to be taken.
+        self._waiting_bytes = 0
         self._news = asyncio.Event()
         self._drained = asyncio.Event()
         self._encoding = session.encoding_for(head)
@@ -60,10 +75,14 @@ class StreamCall(Call):
 
     def data(self, view: memoryview) -> None:
         """Bytes have come."""
-        self._messages += self.read(self._reader, view)
+        self._received_bytes += len(view)
+        for message in self._reader.feed(view):
+            self._messages.append(message)
+            self._waiting_bytes += len(message)
+        self.hold(self._reader.held_bytes + self._waiting_bytes)
         if self._messages:
             self._news.set()
-            if len(self._messages) >= _MOST_WAITING:
+            if len(self._messages) >= _MOST_WAITING or self._waiting_bytes >= _MOST_WAITING_BYTES:
                 self.session.connection.hold(self.stream)
 
     def ended(self) -> None:
@@ -77,6 +96,12 @@ class StreamCall(Call):
         """The client has gone."""
         self.close()
         self._task.cancel()
+
+    def passed_bytes(self) -> int | None:
+        """How much has come while a message is unfinished and there is room for the rest of it."""
+        if self.is_over:
+            return super().passed_bytes()
+        return None if self._reader.is_between or self.stream.is_held else self._received_bytes
 
     def drained(self) -> None:
         """All that was to be sent so far has been."""
@@ -93,10 +118,18 @@ class StreamCall(Call):
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
-        if self.stream.is_held and len(self._messages) <= _MOST_WAITING // 2:
+        message = self._messages.popleft()
+        self._waiting_bytes -= len(message)
+        if not self.is_over:
+            self.hold(self._reader.held_bytes + self._waiting_bytes)
+        if (
+            self.stream.is_held
+            and len(self._messages) <= _MOST_WAITING // 2
+            and self._waiting_bytes <= _MOST_WAITING_BYTES // 2
+        ):
             self.session.connection.release(self.stream)
             self.session.flush_soon()
-        return self._messages.popleft()
+        return message
 
     @property
     def status(self) -> int:

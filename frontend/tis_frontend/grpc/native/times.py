@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Ages differ by so much, so that clients that came together do not all come again together.
 _JITTER: Final = 0.1
+#: A client that has not answered by then begins calls although it has been told not to.
+_DRAIN_S: Final = 20.0
 
 
 class Times:
@@ -65,9 +67,9 @@ class SessionTimes:
         for timer in self._timers:
             timer.cancel()
 
-    def heard(self) -> None:
+    def heard(self, now_s: float) -> None:
         """The client has sent something."""
-        self._heard_s = self._loop.time()
+        self._heard_s = now_s
         self._asked_s = None
 
     def ponged(self) -> None:
@@ -104,6 +106,7 @@ class SessionTimes:
 
     def _age(self) -> None:
         self._session.drain()
+        self._timers.append(self._loop.call_later(_DRAIN_S, self._session.refuse_calls))
         grace_s = self._times.grace_s
         if grace_s:
             self._timers.append(self._loop.call_later(grace_s, self._session.close))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from tis.errors import TisError
+from tis.log import get_logger
 from tis_frontend.grpc.large_request import LARGE_BYTES, LargeRequest
 from tis_frontend.grpc.native.call import Call, framed
 from tis_frontend.grpc.native.head import Head
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 _LARGE_BYTES: Final = 64 << 10
 
+_log = get_logger(__name__)
+
 
 class UnaryCall(Call):
     """One message in, one out."""
 
-    __slots__ = ("_begin", "_cancel", "_large", "_left", "_message", "_reader", "_take_large")
+    __slots__ = ("_begin", "_cancel", "_large", "_left", "_message", "_reader", "_size", "_take_large")
 
     def __init__(
         self,
@@ -38,7 +41,7 @@ class UnaryCall(Call):
         self._take_large = take_large
         self._large: LargeRequest | None = None
         #: Bytes of a large message that are still to come.
-        self._left = 0
+        self._size = self._left = 0
         self._message: bytes | None = None
         self._reader: MessageReader | None = None
         self._cancel: Callable[[], None] | None = None
@@ -51,18 +54,23 @@ class UnaryCall(Call):
         reader = self._reader
         if reader is None:
             if self._message is None:
-                self._message = only_message(view)
-                if self._message is not None:
+                message = only_message(view)
+                if message is not None:
+                    self.hold(len(message))
+                    self._message = message
                     return
                 size = large_size(view) if self._take_large is not None else 0
                 if size >= LARGE_BYTES:
                     self._begin_large(size, view)
                     return
-            reader = self._reader = MessageReader(self.head.encoding)
-        for message in self.read(reader, view):
+            reader = self._reader = MessageReader(
+                self.head.encoding, most_unpacked_bytes=self.session.most_unpacked_bytes
+            )
+        for message in reader.feed(view):
             if self._message is not None:
                 raise CallError(Status.INTERNAL, "Too many messages for a call that takes one")
             self._message = message
+        self.hold(reader.held_bytes + len(self._message or b""))
 
     def _begin_large(self, size: int, view: memoryview) -> None:
         if self._take_large is None:
@@ -71,7 +79,7 @@ class UnaryCall(Call):
             self._large = self._take_large(size)
         except TisError as error:
             raise CallError(STATUS[error.code], error.message) from None
-        self._left = size
+        self._size = self._left = size
         self._feed(self._large, view[PREFIX_BYTES:])
 
     def _feed(self, large: LargeRequest, view: memoryview) -> None:
@@ -91,10 +99,14 @@ class UnaryCall(Call):
         self._message = None
         self._reader = None
         self._large = None
+        self.hold(0)
         try:
             cancel = self._begin(self, message)
         except TisError as error:
             raise CallError(STATUS[error.code], error.message) from None
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in one call is that call's answer
+            _log.exception("a call failed")
+            raise CallError(Status.INTERNAL, f"{type(error).__name__}: {error}") from None
         if not self.is_over:
             self._cancel = cancel
 
@@ -120,6 +132,14 @@ class UnaryCall(Call):
         else:
             sending.respond(self.stream, begin, framed(response, encoding), SUCCESS)
         session.flush_soon()
+
+    def passed_bytes(self) -> int | None:
+        """How much of a message that has begun has come; nothing is asked of a client that has not begun one."""
+        if self.is_over or self.stream.remote_ended:
+            return super().passed_bytes()
+        if self._large is not None:
+            return self._size - self._left
+        return self._held_bytes or None
 
     def cancel(self) -> None:
         """Nobody waits for the response any more."""

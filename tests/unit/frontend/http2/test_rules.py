@@ -228,3 +228,81 @@ def test_a_header_bomb_is_refused(peer: Peer) -> None:
     big = b"\x40\x01a\x7f\xa1\x1e" + b"b" * 4000
     out = peer.frame(f.HEADERS, WHOLE | ENDS, 1, BLOCK + big + b"\xbe" * 100)
     assert peer.ends_with(out) == Error.ENHANCE_YOUR_CALM
+
+
+# ---- the end of connections, and floods that look like work ------------------------------------------------------------
+
+
+def test_a_drained_connection_ends_with_its_last_stream(peer: Peer) -> None:
+    """6.8."""
+    peer.frame(f.HEADERS, WHOLE | ENDS, 1, BLOCK)
+    peer.server.drain()
+    peer.frame(f.PING, f.ACK, 0, b"tisdrain")
+    assert not peer.server.is_over
+    peer.frame(f.HEADERS, WHOLE | ENDS, 3, BLOCK)
+    assert 3 not in peer.notes.streams
+    peer.server.sending.respond(peer.notes.streams[1].stream, HEAD, b"x", TRAILERS)
+    assert peer.server.is_over
+
+
+def test_a_client_that_does_not_answer_a_drain_is_refused_streams_all_the_same(peer: Peer) -> None:
+    peer.server.drain()
+    peer.frame(f.HEADERS, WHOLE, 1, BLOCK)
+    peer.server.refuse_streams()
+    peer.frame(f.HEADERS, WHOLE, 3, BLOCK)
+    assert list(peer.notes.streams) == [1]
+    peer.frame(f.RST_STREAM, 0, 1, bytes(4))
+    assert peer.server.is_over
+
+
+def test_room_that_is_dribbled_out_pays_for_nothing(peer: Peer) -> None:
+    """CVE-2019-9511."""
+    peer.frame(f.SETTINGS, 0, 0, f.SETTING.pack(f.INITIAL_WINDOW_SIZE, 0))
+    peer.frame(f.HEADERS, WHOLE | ENDS, 1, BLOCK)
+    peer.server.sending.respond(peer.notes.streams[1].stream, HEAD, bytes(100_000), TRAILERS)
+    out = b""
+    for _ in range(5000):
+        out = peer.frame(f.WINDOW_UPDATE, 0, 1, f.WORD.pack(1))
+        if peer.server.is_over:
+            break
+    assert peer.ends_with(out) == Error.ENHANCE_YOUR_CALM
+
+
+def test_data_on_their_way_to_refused_streams_are_no_flood(peer: Peer) -> None:
+    """A hundred calls with large messages, refused at their heads, whose clients learn of that a window later."""
+    for stream in range(1, 201, 2):
+        peer.frame(f.HEADERS, WHOLE, stream, BLOCK)
+        peer.server.sending.end(peer.notes.streams[stream].stream, TRAILERS)
+        for _ in range(64):
+            peer.frame(f.DATA, 0, stream, bytes(16_384))
+        peer.frame(f.RST_STREAM, 0, stream, bytes(4))
+    assert not peer.server.is_over
+
+
+def test_calls_whose_clients_lose_patience_are_no_flood(peer: Peer) -> None:
+    for stream in range(1, 6001, 2):
+        peer.now_s = stream * 0.001
+        peer.frame(f.HEADERS, WHOLE | ENDS, stream, BLOCK)
+        if stream > 200:
+            peer.frame(f.RST_STREAM, 0, stream - 200, bytes(4))
+    assert not peer.server.is_over
+
+
+def test_nothing_holds_a_call_whose_stream_has_ended(peer: Peer) -> None:
+    peer.frame(f.HEADERS, WHOLE | ENDS, 1, BLOCK)
+    stream = peer.notes.streams[1].stream
+    stream.call = object()
+    peer.server.sending.respond(stream, HEAD, b"x", TRAILERS)
+    assert stream.call is None
+
+
+def test_what_waits_is_counted_until_it_is_sent_or_forgotten(peer: Peer) -> None:
+    peer.frame(f.SETTINGS, 0, 0, f.SETTING.pack(f.INITIAL_WINDOW_SIZE, 10))
+    for stream in (1, 3):
+        peer.frame(f.HEADERS, WHOLE | ENDS, stream, BLOCK)
+        peer.server.sending.respond(peer.notes.streams[stream].stream, HEAD, bytes(100), TRAILERS)
+    assert peer.server.sending.queued_bytes == 180
+    peer.frame(f.RST_STREAM, 0, 1, bytes(4))
+    assert peer.server.sending.queued_bytes == 90
+    peer.frame(f.WINDOW_UPDATE, 0, 3, f.WORD.pack(90))
+    assert peer.server.sending.queued_bytes == 0

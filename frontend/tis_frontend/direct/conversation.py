@@ -90,7 +90,9 @@ class Conversation:
             self._greet(message)
             return
         if not self._is_greeted:
-            raise unavailable("this connection is new to the server, which may have been restarted: say hello first")
+            text = "this connection is new to the server, which may have been restarted: say hello first"
+            self._say(dm.Error(message.id, Code.UNAVAILABLE, text, greet=True))
+            return
         if isinstance(message, dm.Cancel):
             self._cancel(message.id)
             return

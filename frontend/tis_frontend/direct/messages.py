@@ -150,6 +150,8 @@ class Error(msgspec.Struct, tag_field="type", tag="error", gc=False):
     final: bool = True
     #: True where the model may still read and write the request's places in regions; `Over` says when it does not.
     running: bool = False
+    #: True where the server does not know the connection: nothing has been done, and the client has to say hello first.
+    greet: bool = False
 
 
 class Over(msgspec.Struct, tag_field="type", tag="over", gc=False):

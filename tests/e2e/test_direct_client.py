@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import shutil
 import signal
 import subprocess

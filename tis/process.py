@@ -33,6 +33,7 @@ class ChildArguments:
     grpc_fd: int = -1
     #: Takes lines of the log, see `tis.log_output`.
     log_fd: int = -1
+    zmq_fd: int = -1
 
     def as_argv(self) -> list[str]:
         """The same as arguments."""
@@ -45,6 +46,7 @@ class ChildArguments:
             f"--metrics-fd={self.metrics_fd}",
             f"--grpc-fd={self.grpc_fd}",
             f"--log-fd={self.log_fd}",
+            f"--zmq-fd={self.zmq_fd}",
         ]
 
 
@@ -59,6 +61,7 @@ def parse_child_arguments(argv: list[str]) -> ChildArguments:
     parser.add_argument("--metrics-fd", type=int, default=-1)
     parser.add_argument("--grpc-fd", type=int, default=-1)
     parser.add_argument("--log-fd", type=int, default=-1)
+    parser.add_argument("--zmq-fd", type=int, default=-1)
     parsed = parser.parse_args(argv)
     return ChildArguments(
         parsed.runtime_dir,
@@ -69,6 +72,7 @@ def parse_child_arguments(argv: list[str]) -> ChildArguments:
         parsed.metrics_fd,
         parsed.grpc_fd,
         parsed.log_fd,
+        parsed.zmq_fd,
     )
 
 

@@ -181,6 +181,9 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether clients may have their own memory registered, for tensors that travel by name.
     allow_client_shm: bool = True
 
+    #: Where direct ZeroMQ clients connect: `ipc:///path` or `tcp://<loopback address>:<port>`; empty: nowhere.
+    zmq_address: str = ""
+
     #: 0: choose by the machine's cores, see `frontend_count`.
     frontends: int = 0
     #: 0: choose by the machine's memory.

@@ -19,6 +19,7 @@ from tis.process import ChildArguments, begin_child, settle
 from tis_frontend.access_log import AccessLog
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
+from tis_frontend.direct.server import DirectServer
 from tis_frontend.grpc.native.server import NativeServer
 from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.access import LoggedApp, logged_call
@@ -57,6 +58,7 @@ class Frontend:
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
         self._grpc: NativeServer | GrpcioServer | None = None
+        self._direct: DirectServer | None = None
         self._tracer = Tracer(
             lambda traces: control.send(m.Traces(control.peer, traces)),
             _spans(server.settings.span_settings) if server.settings.exports_spans else None,
@@ -87,6 +89,9 @@ class Frontend:
             asyncio.ensure_future(serving_metrics)  # noqa: RUF006 - it ends before the process does
         if settings.allow_grpc:
             self._grpc = await self._start_grpc()
+        if self._arguments.zmq_fd >= 0:
+            self._direct = DirectServer(self._server)
+            await self._direct.start(socket.socket(fileno=self._arguments.zmq_fd))
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))
         settle()
@@ -96,6 +101,8 @@ class Frontend:
         self._loop.remove_reader(self._control.socket.fileno())
         # After an orderly drain nothing is left; else these clients get an answer before their connections end.
         self._server.core.fail_all(unavailable("Server exiting"))
+        if self._direct is not None:
+            await self._direct.stop()
         if self._grpc is not None:
             await self._grpc.stop(0.1)
         if metrics is not None:
@@ -212,6 +219,8 @@ class Frontend:
             self._server.core.tracer = tracer
 
     def _close_listeners(self) -> None:
+        if self._direct is not None:
+            self._direct.close_listener()
         if isinstance(self._grpc, NativeServer):
             self._grpc.close_listener()
         if self._http is not None:

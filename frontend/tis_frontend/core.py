@@ -43,7 +43,7 @@ _log = get_logger(__name__)
 class _Pending:
     """A request in flight: its block, and whom its answer goes to (None once the client has gone)."""
 
-    __slots__ = ("block", "client_id", "deliver", "share", "size_bytes")
+    __slots__ = ("block", "client_id", "deliver", "over", "share", "size_bytes")
 
     def __init__(self, block: Block, deliver: Deliver | None, client_id: str, share: Share, size_bytes: int) -> None:
         self.block = block
@@ -51,6 +51,8 @@ class _Pending:
         self.client_id = client_id
         self.share = share
         self.size_bytes = size_bytes
+        #: Called when nobody works on the request any more, although its client has had its answer.
+        self.over: Callable[[], None] | None = None
 
 
 class Core:
@@ -196,6 +198,14 @@ class Core:
             if self.tracer is not None:
                 self.tracer.forget(request_id)
 
+    def when_over(self, request_id: int, report: Callable[[], None]) -> None:
+        """Report once nobody works on a request any more that was cancelled, or whose time was over; it may be so now."""
+        pending = self._pending.get(request_id)
+        if pending is None:
+            report()
+        else:
+            pending.over = report
+
     def release(self, answer: Answer) -> None:
         """The outputs of an answer have been read."""
         for block in answer.blocks:
@@ -222,6 +232,8 @@ class Core:
         for each in pending.values():
             self._slab.free(each.block)
             self._admission.leave(each.share, each.size_bytes)
+            if each.over is not None:
+                each.over()
             if each.deliver is not None:
                 each.deliver(Answer([], TisError(error.code, id_prefix(each.client_id) + error.message)))
         self._tell_idle()
@@ -313,6 +325,8 @@ class Core:
                 self._slab.free(pending.block)
                 self._admission.leave(pending.share, pending.size_bytes)
                 self._tell_idle()
+                if pending.over is not None:
+                    pending.over()
             if pending.deliver is not None:
                 pending.deliver(self._as_answer(message, pending.client_id))
                 return
@@ -325,7 +339,7 @@ class Core:
         pending = self._pending.get(request_id)
         if pending is not None and pending.deliver is not None:
             deliver, pending.deliver = pending.deliver, None
-            deliver(Answer([], unavailable(REQUEST_TIMEOUT_TEXT)))
+            deliver(Answer([], unavailable(REQUEST_TIMEOUT_TEXT), still_runs=True))
 
     def _as_answer(self, message: m.Reply | m.Failure, client_id: str) -> Answer:
         if isinstance(message, m.Failure):
@@ -347,6 +361,7 @@ class Core:
                     if blocks and not ref.region
                     else _NOTHING,
                     ref.region > 0,
+                    ref.size_bytes if ref.region else 0,
                 )
                 for ref in message.outputs
             ]

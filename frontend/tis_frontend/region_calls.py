@@ -7,7 +7,8 @@ from tis_frontend.server import Server
 _DISABLED = "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
 
 
-def _check_allowed(server: Server) -> None:
+def check_allowed(server: Server) -> None:
+    """Raise UNSUPPORTED where the operator does not want clients' memory."""
     if not server.settings.allow_client_shm:
         raise unsupported(_DISABLED)
 
@@ -18,7 +19,7 @@ async def register_system(server: Server, name: str, key: str, offset: int, size
     Raises:
         TisError: the server does not allow it, or not this region.
     """
-    _check_allowed(server)
+    check_allowed(server)
     await server.calls.ask(
         lambda call_id, peer: m.RegisterRegion(call_id, peer, name, "system", key, offset, size_bytes)
     )
@@ -30,7 +31,7 @@ async def register_cuda(server: Server, name: str, handle: bytes, device_id: int
     Raises:
         TisError: the server does not allow it, or not this region.
     """
-    _check_allowed(server)
+    check_allowed(server)
     await server.calls.ask(
         lambda call_id, peer: m.RegisterRegion(call_id, peer, name, "cuda", "", 0, size_bytes, device_id, handle)
     )
@@ -42,7 +43,7 @@ async def unregister(server: Server, name: str, kind: str) -> None:
     Raises:
         TisError: the server does not allow it.
     """
-    _check_allowed(server)
+    check_allowed(server)
     await server.calls.ask(lambda call_id, peer: m.UnregisterRegion(call_id, peer, name, kind))
 
 
@@ -52,5 +53,5 @@ def status(server: Server, name: str, kind: str) -> list[m.Region]:
     Raises:
         TisError: there is none of this name, or the server does not allow it.
     """
-    _check_allowed(server)
+    check_allowed(server)
     return server.core.regions.status(name, kind)

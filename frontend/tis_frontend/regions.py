@@ -19,23 +19,32 @@ class RegionTable:
 
     def __init__(self) -> None:
         self.epoch = -1
+        #: Those that everybody may name, and those that one direct client may, by client and name.
         self._regions: dict[str, m.Region] = {}
+        self._of_clients: dict[tuple[str, str], m.Region] = {}
 
     def replace(self, table: m.Regions) -> bool:
         """Take over a newer table. False where it is none."""
         if table.epoch <= self.epoch:
             return False
         self.epoch = table.epoch
-        self._regions = {region.name: region for region in table.regions}
+        self._regions = {region.name: region for region in table.regions if not region.client}
+        self._of_clients = {(region.client, region.name): region for region in table.regions if region.client}
         return True
 
-    def place(self, name: str, start: int, size_bytes: int) -> Place:
-        """A tensor's place in a region, `start` counting from the region's begin.
+    def of_client(self, client: str, name: str) -> m.Region | None:
+        """The region that a direct client calls so, where it has one."""
+        return self._of_clients.get((client, name))
+
+    def place(self, name: str, start: int, size_bytes: int, client: str = "") -> Place:
+        """A tensor's place in a region, `start` counting from the region's begin; `client`: the direct client that asks.
 
         Raises:
             TisError: NOT_FOUND for an unknown region, INVALID_ARG for a place outside of it.
         """
         region = self._regions.get(name)
+        if client:
+            region = self._of_clients.get((client, name), region)
         if region is None:
             raise not_found(f"Unable to find shared memory region: '{name}'")
         if not 0 <= start < region.size_bytes:
@@ -47,7 +56,7 @@ class RegionTable:
 
     def read(self, number: int, start: int, size_bytes: int) -> bytes:
         """A copy of bytes in a system region; empty where they cannot be had, as of CUDA memory."""
-        for region in self._regions.values():
+        for region in (*self._regions.values(), *self._of_clients.values()):
             if region.number == number and region.kind == "system":
                 try:
                     # The supervisor has it open.

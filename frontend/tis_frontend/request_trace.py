@@ -17,8 +17,8 @@ Deliver = Callable[[Answer], None]
 _TIMES_DEADLINE_S: Final = 1.0
 
 #: Names of what a face does, by the face: reading and writing.
-_READ: Final = {"HTTP": "HTTP_RECV", "GRPC": "GRPC_WAITREAD"}
-_SEND: Final = {"HTTP": "HTTP_SEND", "GRPC": "GRPC_SEND"}
+_READ: Final = {"HTTP": "HTTP_RECV", "GRPC": "GRPC_WAITREAD", "ZMQ": "ZMQ_RECV"}
+_SEND: Final = {"HTTP": "HTTP_SEND", "GRPC": "GRPC_SEND", "ZMQ": "ZMQ_SEND"}
 
 
 class Keeper(Protocol):

@@ -43,6 +43,8 @@ OURS: dict[str, set[str]] = {
     "tis.supervisor": CONTRACTS
     | {"tis.config", "tis.environments", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
     "tis.functions": {"tis.contracts"},
+    # For programs of others, which have nothing else of the server.
+    "tis.client": set(),
     # For the tests of others: it runs a worker's code in their process.
     "tis.testing": CONTRACTS | {"tis.config", "tis.functions", "tis.repository", "tis.supervisor", "tis_workers"},
     "tis.cli": COMMON
@@ -65,6 +67,7 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.functions": {"numpy"},
+    "tis.client": {"msgpack", "numpy", "zmq"},
     "tis.testing": {"numpy"},
     "tis.cli": {"msgspec", "numpy"},
     "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
@@ -182,6 +185,17 @@ def test_a_worker_loads_no_framework_until_it_knows_which(module: str) -> None:
 
 def test_a_frontend_loads_no_framework() -> None:
     assert not loaded_by("tis_frontend.__main__") & (FRAMEWORKS | {"tis_workers"})
+
+
+def test_a_client_loads_nothing_of_the_server() -> None:
+    program = "import sys, tis.client; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert {".".join(name.split(".")[:2]) for name in loaded if name.startswith("tis")} == {"tis", "tis.client"}
+    program = "import sys, numpy, zmq.asyncio, zmq.utils.monitor, msgpack; print(*sys.modules)"
+    allowed = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True)
+    tops = {name.partition(".")[0] for name in allowed.stdout.split()} | sys.stdlib_module_names | {"tis"}
+    assert {name.partition(".")[0] for name in loaded} <= tops
 
 
 def test_shared_memory_needs_nothing_but_the_standard_library() -> None:

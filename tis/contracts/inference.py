@@ -22,6 +22,8 @@ class Place(NamedTuple):
     region: int
     start: int
     size_bytes: int
+    #: True where an output that is larger than the place is wanted elsewhere instead of an error.
+    spill: bool = False
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class OutputTensor:
     data: memoryview
     #: True where the data are in the client's own region instead.
     placed: bool = False
+    #: How many bytes of the client's region they take.
+    placed_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -87,6 +91,8 @@ class Answer:
     final: bool = True
     #: True where this is no response but the news that no more will come.
     is_empty: bool = False
+    #: True where the request still runs, although this is its answer: its time is over.
+    still_runs: bool = False
 
     @property
     def size_bytes(self) -> int:

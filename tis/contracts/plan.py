@@ -71,7 +71,12 @@ def make_plan(spec: ModelSpec, request: InferRequest) -> Plan:
         tuple(sorted({spec.output_positions[name] for name in request.outputs})) or None,
         tuple(tensor for tensor in request.inputs if tensor.datatype == "BYTES" and not tensor.region),
         request.parameters,
-        tuple(m.OutputPlacement(spec.output_positions[name], *place) for name, place in request.placements.items()),
+        tuple(
+            m.OutputPlacement(
+                spec.output_positions[name], place.region, place.start, place.size_bytes, spill=place.spill
+            )
+            for name, place in request.placements.items()
+        ),
         _wishes(request),
         sum([tensor.size_bytes for tensor in request.inputs if not tensor.region]),
         head,

@@ -82,8 +82,12 @@ def _in_use(service: str, address: str, port: int, error: OSError) -> TisError:
     )
 
 
-def log_services(grpc: Port | None, http: Port | None, metrics: Port | None) -> None:
+def log_services(grpc: Port | None, http: Port | None, metrics: Port | None, direct: Port | None = None) -> None:
     """Say where the server serves, as Triton does."""
     for service, port in (("GRPCInferenceService", grpc), ("HTTPService", http), ("Metrics Service", metrics)):
         if port is not None:
             _log.info("Started %s at %s:%d", service, port.address, port.port)
+    if direct is not None:
+        # A path has no port.
+        where = f"tcp://{direct.address}:{direct.port}" if direct.port else f"ipc://{direct.address}"
+        _log.info("Started ZeroMQService at %s", where)

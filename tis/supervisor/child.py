@@ -29,6 +29,7 @@ class Child:
         http_fd: int = -1,
         metrics_fd: int = -1,
         grpc_fd: int = -1,
+        zmq_fd: int = -1,
         environment: Mapping[str, str] | None = None,
         placement: Placement | None = None,
         interpreter: Interpreter = OWN,
@@ -37,7 +38,8 @@ class Child:
         self.log_fd, log_end = _pipe()
         self.stdout_fd, stdout_end = _pipe()
         self.stderr_fd, stderr_end = _pipe()
-        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), http_fd, metrics_fd, grpc_fd, log_end)
+        services = (http_fd, metrics_fd, grpc_fd)
+        arguments = ChildArguments(runtime_dir, peer, pool_fd, os.getpid(), *services, log_end, zmq_fd)
         self.peer: Final = peer
         self.module: Final = module
         self.started_s: Final = time.monotonic()
@@ -55,7 +57,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=stdout_end,
                 stderr=stderr_end,
-                pass_fds=[fd for fd in (pool_fd, http_fd, metrics_fd, grpc_fd, log_end) if fd >= 0],
+                pass_fds=[fd for fd in (pool_fd, *services, log_end, zmq_fd) if fd >= 0],
                 env=interpreter.environment(os.environ) | dict(environment or {}),
             )
         finally:

@@ -15,6 +15,7 @@ from tis.supervisor.addresses import Port, ReservedPort
 from tis.supervisor.apps import Apps
 from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
+from tis.supervisor.direct_address import reserve_direct
 from tis.supervisor.machine import usable_cores
 from tis.supervisor.supervisor import Supervisor
 from tis.supervisor.systemd import Systemd
@@ -48,6 +49,9 @@ def run(settings: ServerSettings) -> int:
         metrics: Port | None = passed.get("metrics")
         if metrics is None:
             metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)
+        direct = reserve_direct(settings.zmq_address)
+        if direct is not None:
+            ports.append(direct)
         pool = Pool.create(choose_pool_bytes(settings.pool_byte_size, memory_limit_bytes()))
         runtime_dir = RuntimeDir(settings.runtime_directory)
         apps = Apps(settings.apps, runtime_dir.path)
@@ -55,7 +59,7 @@ def run(settings: ServerSettings) -> int:
         settings = msgspec.structs.replace(
             settings, model_repositories=(*settings.model_repositories, *apps.repositories)
         )
-        supervisor = Supervisor(settings, pool, runtime_dir, http, grpc, metrics, systemd)
+        supervisor = Supervisor(settings, pool, runtime_dir, http, grpc, metrics, systemd, direct)
         if settings.model_control_mode == "poll":
             apps.follow(settings.repository_poll_s, supervisor.later)
         return supervisor.run()

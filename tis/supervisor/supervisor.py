@@ -64,6 +64,7 @@ class Supervisor:
         grpc: Port | None,
         metrics: Port | None = None,
         systemd: Systemd | None = None,
+        direct: Port | None = None,
     ) -> None:
         self._settings = settings
         self._pool = pool
@@ -71,6 +72,7 @@ class Supervisor:
         self._http = http
         self._grpc = grpc
         self._metrics = metrics
+        self._direct = direct
         self.machine: Final = machine_under(settings)
         self.model_load_timeout_s: Final = settings.model_load_timeout_s
         self.backend_directory: Final = settings.backend_directory
@@ -87,7 +89,7 @@ class Supervisor:
         self._observed = Metrics(settings, pool.data_bytes, self.later, self._custom.families)
         self._grants = Grants(pool.data_bytes, frontends)
         self._reclaiming = Reclaiming(self._processes, self._grants, pool)
-        ports = (http, metrics, grpc if settings.grpc_server == "native" else None)
+        ports = (http, metrics, grpc if settings.grpc_server == "native" else None, direct)
         self._vital = VitalPlaces(self, runtime_dir.path, pool.fd, ports, frontends, self._reclaiming.__contains__)
         self._scheduler, self._frontends = self._vital.begin(self._cannot_go_on)
         self._processes.settle(self._scheduler, self._frontends)
@@ -95,7 +97,7 @@ class Supervisor:
         self.calls: Final = Calls(self.send)
         self._live = LiveSettings(settings, http, grpc, self._processes.tell_all, self._processes.tell_frontends)
         self._live.serve(self.calls)
-        self._regions = ClientRegions(self.machine.gpus, self._publish_regions, self.send)
+        self._regions = ClientRegions(self.machine.gpus, self._publish_regions, self.send, pool.data_bytes)
         self._regions.serve(self.calls)
         self._publication = Publication(self.send)
         self.models: Final = Models(self._publication.publish, Namespaces.of(settings))
@@ -347,7 +349,7 @@ class Supervisor:
         self._starting.models_settled()
 
     def _serves(self) -> None:
-        log_services(self._grpc, self._http, self._metrics)
+        log_services(self._grpc, self._http, self._metrics, self._direct)
         self._service.started()
 
     # ---- reloading -------------------------------------------------------------------------------------------------

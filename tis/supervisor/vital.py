@@ -16,11 +16,11 @@ class VitalPlaces:
         host: Host,
         runtime_dir: Path,
         pool_fd: int,
-        ports: tuple[Port | None, Port | None, Port | None],
+        ports: tuple[Port | None, Port | None, Port | None, Port | None],
         frontends: int,
         is_read: Callable[[int], bool],
     ) -> None:
-        """`ports`: of HTTP, metrics, and gRPC where the transport takes its socket over.
+        """`ports`: of HTTP, metrics, gRPC where the transport takes its socket over, and direct clients.
 
         `is_read`: whether anybody may still read what was a dead process's.
 
@@ -33,12 +33,19 @@ class VitalPlaces:
             place.may_start = lambda previous: not is_read(previous)
 
     def _frontend(self, host: Host, index: int, runtime_dir: Path, pool_fd: int) -> Place:
-        http_fd, metrics_fd, grpc_fd = [each.fileno() if each else -1 for each in self._listening[index]]
+        http_fd, metrics_fd, grpc_fd, zmq_fd = [each.fileno() if each else -1 for each in self._listening[index]]
         return Place(
             host,
             f"frontend {index}",
             lambda peer: Child(
-                "tis_frontend", peer, runtime_dir, pool_fd, http_fd=http_fd, metrics_fd=metrics_fd, grpc_fd=grpc_fd
+                "tis_frontend",
+                peer,
+                runtime_dir,
+                pool_fd,
+                http_fd=http_fd,
+                metrics_fd=metrics_fd,
+                grpc_fd=grpc_fd,
+                zmq_fd=zmq_fd,
             ),
         )
 

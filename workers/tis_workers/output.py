@@ -91,7 +91,7 @@ class OutputWriter:
         for name, array, configured in outputs:
             datatype, part = wire_form(name, array, configured)
             size_bytes = len(part)
-            if placements is not None and name in placements:
+            if placements is not None and placements.takes(name, size_bytes):
                 refs.append(placements.write(name, datatype, array.shape, part))
                 parts.append(_NOTHING)
                 continue
@@ -147,7 +147,7 @@ class OutputWriter:
         for name, array, configured in outputs:
             place = own.get(name)
             datatype, part = wire_form(name, array, configured)
-            if placements is not None and name in placements:
+            if placements is not None and placements.takes(name, len(part)):
                 refs.append(placements.write(name, datatype, array.shape, part))
             elif place is not None and not place.used and place not in lent:
                 lent.append(place)
@@ -192,7 +192,7 @@ class OutputWriter:
         at = 0
         for name, datatype, shape in outputs:
             size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
-            if placements is not None and name in placements:
+            if placements is not None and placements.takes(name, size_bytes):
                 array = placements.array(name, datatype, shape, size_bytes)
                 if array is None:
                     return None

@@ -168,6 +168,11 @@ class Placements:
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
+    def takes(self, name: str, size_bytes: int) -> bool:
+        """True where an output of this size goes to its place, and be it to fail there."""
+        place = self._places.get(name)
+        return place is not None and (not place.spill or size_bytes <= place.size_bytes)
+
     def write(self, name: str, datatype: str, shape: tuple[int, ...], data: memoryview) -> m.OutputRef:
         """Copy an output to its place.
 

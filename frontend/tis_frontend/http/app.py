@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tis.config.json_form import to_json
-from tis.contracts import messages as m
 from tis.contracts.versions import parse_version
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
@@ -23,6 +22,7 @@ from tis_frontend.http.shared_memory import shared_memory_routes
 from tis_frontend.http.status import STATUS, error_body
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
+from tis_frontend.statistics_form import statistics_form
 
 _JSON: Final = "application/json"
 
@@ -107,12 +107,12 @@ async def _model_config(request: Request) -> Response:
 
 
 async def _all_statistics(request: Request) -> Response:
-    return _json({"model_stats": [_statistics(each) for each in await _server(request).statistics("", None)]})
+    return _json({"model_stats": [statistics_form(each) for each in await _server(request).statistics("", None)]})
 
 
 async def _model_statistics(request: Request) -> Response:
     found = await _server(request).statistics(*_model_key(request))
-    return _json({"model_stats": [_statistics(each) for each in found]})
+    return _json({"model_stats": [statistics_form(each) for each in found]})
 
 
 async def _infer(request: Request) -> Response:
@@ -135,41 +135,6 @@ def _model_key(request: Request) -> tuple[str, int | None]:
 
 def _json(value: Any) -> Response:
     return Response(msgspec.json.encode(value), media_type=_JSON)
-
-
-def _statistics(model: m.ModelStatistics) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "version": str(model.version),
-        "last_inference": model.last_inference_ms,
-        "inference_count": model.inference_count,
-        "execution_count": model.execution_count,
-        "inference_stats": {
-            "success": _duration(model.success),
-            "fail": _duration(model.fail),
-            "queue": _duration(model.queue),
-            "compute_input": _duration(model.compute_input),
-            "compute_infer": _duration(model.compute_infer),
-            "compute_output": _duration(model.compute_output),
-            "cache_hit": _duration(model.cache_hit),
-            "cache_miss": _duration(model.cache_miss),
-        },
-        "response_stats": {},
-        "batch_stats": [
-            {
-                "batch_size": batch.batch_size,
-                "compute_input": _duration(batch.compute_input),
-                "compute_infer": _duration(batch.compute_infer),
-                "compute_output": _duration(batch.compute_output),
-            }
-            for batch in model.batches
-        ],
-        "memory_usage": [],
-    }
-
-
-def _duration(duration: m.Duration) -> dict[str, int]:
-    return {"count": duration.count, "ns": duration.ns}
 
 
 # ---- errors ------------------------------------------------------------------------------------------------------------

@@ -100,5 +100,12 @@ OWN = FlagGroup(
             in_triton_2_51=False,
             help="Where the server keeps the sockets between its processes. If empty, the server chooses.",
         ),
+        Flag(
+            name="zmq-address",
+            action=Store("zmq_address", TEXT),
+            in_triton_2_51=False,
+            help="Where programs on this machine reach the server over ZeroMQ (docs/zeromq.md): ipc:///<path>, a socket for "
+            "the server's user and its group, or tcp://127.0.0.1:<port>. If empty, nowhere.",
+        ),
     ),
 )

@@ -27,6 +27,7 @@ from tis.contracts.messages.calls import (
     CallReply,
     ChangeLog,
     ChangeTrace,
+    GrantRegion,
     LogChanged,
     Region,
     Regions,
@@ -139,6 +140,7 @@ __all__ = [
     "Failure",
     "Finished",
     "FollowTable",
+    "GrantRegion",
     "GrantReply",
     "GrantRequest",
     "GrantReturn",
@@ -252,6 +254,7 @@ AnyMessage = (
     | CallReply
     | RegisterRegion
     | UnregisterRegion
+    | GrantRegion
     | RepositoryLoad
     | RepositoryUnload
     | InstancesQuery

@@ -28,6 +28,18 @@ class RegisterRegion(Message, tag=41):
     size_bytes: int
     device_id: int = 0
     handle: bytes = b""
+    #: The direct client whose own name this is, and with which it goes; empty for a name that everybody may use.
+    client: str = ""
+
+
+class GrantRegion(Message, tag=95):
+    """A direct client wants a region that the server makes for it. It is called `name`, and known to that client only."""
+
+    call_id: int
+    peer: int
+    client: str
+    name: str
+    size_bytes: int
 
 
 class UnregisterRegion(Message, tag=42):
@@ -37,6 +49,8 @@ class UnregisterRegion(Message, tag=42):
     peer: int
     name: str
     kind: str
+    #: Those of this direct client; empty for those that everybody may use.
+    client: str = ""
 
 
 class Region(Message):
@@ -56,6 +70,8 @@ class Region(Message):
     #: The supervisor's descriptor of a system object, by which others open it, and the device and inode to know it by.
     fd: int = -1
     identity: tuple[int, int] = (0, 0)
+    #: The direct client that alone may name it; empty for everybody.
+    client: str = ""
 
 
 class Regions(Message, tag=43):

@@ -29,6 +29,8 @@ class OutputPlacement(Message):
     size_bytes: int
     #: What the client calls the output, where that is not the model's name for it: an ensemble has names of its own.
     name: str = ""
+    #: True where an output that is larger than the place is wanted in the reply's block instead of an error.
+    spill: bool = False
 
 
 class WorkBody(Message):

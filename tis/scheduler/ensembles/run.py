@@ -243,7 +243,12 @@ class EnsembleRun:
         names = {tensor: name for name, tensor in made.items()}
         placements = tuple(
             m.OutputPlacement(
-                positions[names[tensor]], place.region, place.start, place.size_bytes, place.name or tensor
+                positions[names[tensor]],
+                place.region,
+                place.start,
+                place.size_bytes,
+                place.name or tensor,
+                place.spill,
             )
             for place in self._body.placements
             if (tensor := self._graph.spec.outputs[place.index].name) in names and names[tensor] in positions

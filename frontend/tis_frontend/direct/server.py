@@ -1,0 +1,49 @@
+"""The direct face of one frontend: a listening socket that the supervisor opened, and the connections."""
+
+import asyncio
+import socket
+from functools import partial
+from typing import Final
+
+from tis_frontend.direct.session import Session
+from tis_frontend.direct.zmtp import Budget, Limits
+from tis_frontend.server import Server
+
+_BACKLOG: Final = 2048
+_MOST_SESSIONS: Final = 1024
+_HEAD_BYTES: Final = 1 << 20
+_MESSAGE_BYTES: Final = 64 << 20
+_FRAMES: Final = 256
+
+
+class DirectServer:
+    """All direct clients of one frontend."""
+
+    def __init__(self, server: Server) -> None:
+        capacity_bytes = server.core.capacity_bytes
+        self._sessions: set[Session] = set()
+        limits = Limits(_HEAD_BYTES, min(_MESSAGE_BYTES, capacity_bytes), _FRAMES)
+        self._new_session: Final = partial(
+            Session, server, limits, Budget(capacity_bytes), self._sessions, _MOST_SESSIONS
+        )
+        self._server: asyncio.Server | None = None
+
+    async def start(self, listening: socket.socket) -> None:
+        """Accept clients."""
+        loop = asyncio.get_running_loop()
+        if listening.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(self._new_session, sock=listening, backlog=_BACKLOG)
+        else:
+            self._server = await loop.create_server(self._new_session, sock=listening, backlog=_BACKLOG)
+
+    def close_listener(self) -> None:
+        """Accept no more."""
+        if self._server is not None:
+            self._server.close()
+
+    async def stop(self) -> None:
+        """End all connections, when what has been said is on its way."""
+        self.close_listener()
+        for session in list(self._sessions):
+            session.close()
+        await asyncio.sleep(0)

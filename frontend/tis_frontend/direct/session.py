@@ -1,0 +1,108 @@
+"""One direct client's connection: bytes between a socket, the wire protocol and the conversation.
+
+A client that takes nothing is not read from. Its end, of whatever kind, is the end of the conversation.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from tis.log import get_logger
+from tis_frontend.direct import messages as dm
+from tis_frontend.direct.conversation import Conversation
+from tis_frontend.direct.zmtp import Budget, Connection, Limits, ZmtpError, message
+from tis_frontend.server import Server
+
+_WRITE_HIGH_BYTES: Final = 1 << 20
+#: Answers that a client may let pile up; one that does is disconnected.
+_MOST_PILED_BYTES: Final = 256 << 20
+#: How long a client may take to begin to speak ZeroMQ.
+_HANDSHAKE_S: Final = 20.0
+
+_log = get_logger(__name__)
+
+
+class Session(asyncio.BufferedProtocol):
+    """An asyncio protocol."""
+
+    def __init__(self, server: Server, limits: Limits, budget: Budget, sessions: "set[Session]", most: int) -> None:
+        self._sessions: Final = sessions
+        self._most_sessions: Final = most
+        self._transport: Any = None
+        self._connection: Final = Connection(limits, budget)
+        self.conversation: Final = Conversation(server, limits, self._send, self.close)
+        self._handshake: asyncio.TimerHandle | None = None
+
+    # ---- from the socket -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has connected."""
+        self._transport = transport
+        if len(self._sessions) >= self._most_sessions:
+            _log.warning("a direct client is turned away: there are %d already", self._most_sessions)
+            transport.abort()
+            return
+        self._sessions.add(self)
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
+        self._handshake = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._check_handshake)
+        self._flush()
+
+    def get_buffer(self, _size_hint: int) -> memoryview:
+        """Where the next bytes are to go."""
+        return self._connection.room()
+
+    def buffer_updated(self, size: int) -> None:
+        """So many have come."""
+        try:
+            incoming = self._connection.received(size)
+        except ZmtpError as error:
+            _log.debug("a direct client is disconnected: %s", error)
+            self._transport.abort()
+            return
+        if self._connection.out:
+            self._flush()
+        for each in incoming:
+            self.conversation.take(each)
+
+    def eof_received(self) -> bool:
+        """The client says no more; ZeroMQ knows no half of a connection."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The client takes nothing at the moment."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._transport.resume_reading()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The client has gone."""
+        self._sessions.discard(self)
+        if self._handshake is not None:
+            self._handshake.cancel()
+        self._connection.abandon()
+        self.conversation.end()
+
+    # ---- to the socket ---------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End the connection when what has been said is on its way."""
+        self._transport.close()
+
+    def _send(self, head: Any, parts: list[bytes | memoryview]) -> None:
+        if self._transport.is_closing():
+            return
+        # The parts lie in the pool, where they are only until this returns.
+        self._transport.write(b"".join(message(dm.encode(head), parts)))
+        if self._transport.get_write_buffer_size() > _MOST_PILED_BYTES:
+            _log.warning("a direct client does not read its answers and is disconnected")
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        out = bytes(self._connection.out)
+        self._connection.out.clear()
+        self._transport.write(out)
+
+    def _check_handshake(self) -> None:
+        if not self._connection.is_ready:
+            self._transport.abort()

@@ -1,0 +1,233 @@
+"""The client for programs without asyncio: one request at a time."""
+
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import zmq
+
+from tis.client.conversation import (
+    Answer,
+    Call,
+    Conversation,
+    Head,
+    Prepared,
+    Steps,
+    UnknownConnectionError,
+    checked,
+    is_over,
+    packed,
+    unpacked,
+)
+from tis.client.errors import ClientError, ConnectionLostError, InferenceError
+from tis.client.result import Result
+from tis.client.tensors import Array
+
+_T = TypeVar("_T")
+
+
+class Client:
+    """A connection to a server's `--zmq-address`. It belongs to one thread at a time; close it, or use it with `with`."""
+
+    def __init__(
+        self, address: str, *, name: str = "", timeout_s: float | None = None, connect_timeout_s: float = 10.0
+    ) -> None:
+        """`timeout_s`: how long an answer is waited for; None for ever, unless the connection ends.
+
+        Raises:
+            ConnectionLostError: no server answers in time.
+        """
+        self._timeout_s: Final = timeout_s
+        self._connect_timeout_s: Final = connect_timeout_s
+        self._conversation: Final = Conversation(name)
+        #: Requests that nobody waits for any more, but which may still touch their memory.
+        self._left: dict[int, Prepared] = {}
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        try:
+            self._socket.connect(address)
+            self._greet()
+        except BaseException:
+            self.close()
+            raise
+
+    # ---- asking ----------------------------------------------------------------------------------------------------
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        version: str = "",
+        request_id: str = "",
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Run a model and wait for its response. `outputs`: the names of those wanted; None for all.
+
+        Raises:
+            InferenceError: the server's answer is an error.
+            ConnectionLostError: there is no answer.
+            TypeError: an input is nothing that a tensor can be made of.
+        """
+        responses = self.stream(
+            model, inputs, outputs=outputs, version=version, request_id=request_id, parameters=parameters
+        )
+        try:
+            result = next(responses, None)
+            if result is None:
+                raise ClientError(f"model '{model}' gave no response; ask it with stream()")
+            if not result.is_final:
+                raise ClientError(f"model '{model}' may give several responses; ask it with stream()")
+            return result
+        finally:
+            responses.close()
+
+    def stream(
+        self,
+        model: str,
+        inputs: Mapping[str, Any],
+        *,
+        outputs: Sequence[str] | None = None,
+        version: str = "",
+        request_id: str = "",
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Generator[Result, None, None]:
+        """The responses of a model, none, one or many, as they come. Raises as `infer`.
+
+        Leaving the loop early cancels the rest.
+        """
+        for attempt in (0, 1):
+            prepared = self._run(
+                lambda: self._conversation.prepare(model, inputs, outputs, version, request_id, parameters)
+            )
+            try:
+                yield from self._responses(prepared)
+                return
+            except UnknownConnectionError:
+                if attempt:
+                    raise
+                self._greet()
+
+    def metadata(self, model: str = "", version: str = "") -> Head:
+        """What a model is, or the server for an empty name. Raises as `infer`."""
+        return self._run(lambda: self._conversation.ask("metadata", model=model, version=version))
+
+    def statistics(self, model: str = "", version: str = "") -> list[Head]:
+        """Statistics of a model's versions, or of all models. Raises as `infer`."""
+        head = self._run(lambda: self._conversation.ask("statistics", model=model, version=version))
+        found: list[Head] = head["model_stats"]
+        return found
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> Array:
+        """An array for an input, in shared memory where there is any: it is handed over without a copy."""
+        return self._run(lambda: self._conversation.empty(shape, dtype))
+
+    # ---- ending ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Disconnect: what runs is cancelled. Arrays that are still there stay what they are."""
+        if not self._socket.closed:
+            self._socket.disable_monitor()
+            self._monitor.close(0)
+            self._socket.close(0)
+            self._context.term()
+            self._conversation.memory.forget()
+            self._left.clear()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- the conversation ------------------------------------------------------------------------------------------
+
+    def _greet(self) -> None:
+        self._left.clear()
+        self._drive(self._conversation.hello(), self._connect_timeout_s)
+
+    def _run(self, make: Callable[[], Steps[_T]]) -> _T:
+        """Go through steps; from the beginning where the server had to be greeted anew."""
+        try:
+            return self._drive(make(), self._timeout_s)
+        except UnknownConnectionError:
+            self._greet()
+            return self._drive(make(), self._timeout_s)
+
+    def _responses(self, prepared: Prepared) -> Generator[Result, None, None]:
+        number = prepared.call.head["id"]
+        is_open = True
+        try:
+            self._send(prepared.call)
+            while is_open:
+                answer = self._await(number)
+                is_open = not is_over(answer.head)
+                head = checked(answer).head
+                if not head["empty"]:
+                    yield self._conversation.result(prepared, answer)
+        except InferenceError:
+            self._conversation.forget_model(prepared.call.head["model"])
+            raise
+        finally:
+            if is_open and not self._socket.closed:
+                self._leave(prepared)
+
+    def _leave(self, prepared: Prepared) -> None:
+        """Nobody waits for a request any more."""
+        number = prepared.call.head["id"]
+        self._left[number] = prepared
+        self._send(Call({"type": "cancel", "id": number}))
+
+    def _drive(self, steps: Steps[_T], timeout_s: float | None) -> _T:
+        try:
+            call = next(steps)
+            while True:
+                self._send(call)
+                try:
+                    answer = checked(self._await(call.head.get("id", 0), timeout_s))
+                except InferenceError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as done:
+            value: _T = done.value
+            return value
+
+    def _send(self, call: Call) -> None:
+        self._socket.send_multipart(packed(call))
+
+    def _await(self, number: int, timeout_s: float | None = None) -> Answer:
+        """The next message about a request or call; 0: the answer to a hello."""
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            while (answer := self._received()) is not None:
+                found = answer.head.get("id", 0)
+                if found in self._left:
+                    if is_over(answer.head):
+                        del self._left[found]
+                elif found == number:
+                    return answer
+            left_ms = None if end_s is None else max(0, int((end_s - time.monotonic()) * 1000) + 1)
+            events = dict(self._poller.poll(left_ms))
+            if self._monitor in events:
+                self._monitor.recv_multipart()
+                if not self._socket.poll(0) and number:
+                    raise ConnectionLostError("the connection to the server has ended")
+            elif not events and end_s is not None and time.monotonic() >= end_s:
+                raise ConnectionLostError(f"the server did not answer within {timeout_s:g} s")
+
+    def _received(self) -> Answer | None:
+        try:
+            return unpacked(self._socket.recv_multipart(zmq.DONTWAIT))
+        except zmq.Again:
+            return None

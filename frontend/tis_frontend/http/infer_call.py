@@ -16,7 +16,7 @@ from tis_frontend.classification import classify
 from tis_frontend.core import Core, now_ns
 from tis_frontend.http import compression, infer_request, infer_response, sizes
 from tis_frontend.http.header_forwarding import with_headers
-from tis_frontend.http.status import STATUS, error_body
+from tis_frontend.http.status import STATUS, STATUS_LINES, error_body
 from tis_frontend.model_table import ModelTable, ServedModel
 from tis_frontend.observer import Observed
 from tis_shm.pool import Block
@@ -28,16 +28,6 @@ _HEADER_LENGTH: Final = b"inference-header-content-length"
 _LENGTH_BYTES: Final = 4
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain"
-
-_REASONS: Final = {
-    200: b"OK",
-    400: b"Bad Request",
-    404: b"Not Found",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    503: b"Service Unavailable",
-}
-_STATUS_LINES: Final = {status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in _REASONS.items()}
 
 _log = get_logger(__name__)
 
@@ -368,7 +358,7 @@ class InferCall:
         if self._trace is not None:
             self._trace.sending()
         size_bytes = len(text) + sum(map(len, blobs))
-        start = b"%s%sContent-Length: %d\r\n%s\r\n" % (_STATUS_LINES[200], headers, size_bytes, self._connection())
+        start = b"%s%sContent-Length: %d\r\n%s\r\n" % (STATUS_LINES[200], headers, size_bytes, self._connection())
         if size_bytes < _JOIN_BELOW_BYTES:
             self._transport.write(b"".join((start, text, *blobs)))
             self._core.release(answer)
@@ -386,7 +376,7 @@ class InferCall:
         extra = b"Accept-Encoding: gzip, deflate\r\n" if error.message == compression.UNSUPPORTED else b""
         self._transport.write(
             b"%sContent-Type: %s\r\n%sContent-Length: %d\r\n%s\r\n%s"
-            % (_STATUS_LINES[status], content_type, extra, len(body), self._connection(), body)
+            % (STATUS_LINES[status], content_type, extra, len(body), self._connection(), body)
         )
         self._complete()
 

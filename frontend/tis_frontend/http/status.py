@@ -17,6 +17,17 @@ STATUS: Final[dict[Code, int]] = {
     Code.CANCELLED: 400,
 }
 
+_REASONS: Final = {
+    200: b"OK",
+    400: b"Bad Request",
+    404: b"Not Found",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    503: b"Service Unavailable",
+}
+#: The first lines of responses that are written without a framework.
+STATUS_LINES: Final = {status: b"HTTP/1.1 %d %s\r\n" % (status, reason) for status, reason in _REASONS.items()}
+
 
 def error_body(error: TisError) -> bytes:
     """`{"error":"<text>"}`."""

@@ -31,6 +31,7 @@ def test_blocks_never_overlap_and_all_comes_free_again(region: Region) -> None:
     memory = memory_of(region)
     chance = random.Random(3)
     taken: list[tuple[Block, int]] = []
+    made: Block | None = None
     for turn in range(3000):
         if taken and chance.random() < 0.5:
             block, mark = taken.pop(chance.randrange(len(taken)))

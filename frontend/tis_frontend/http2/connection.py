@@ -14,30 +14,19 @@ from tis_frontend.http2.block_frames import Block, BlockFrames
 from tis_frontend.http2.data_frame import DataFrame
 from tis_frontend.http2.frames import Error, ProtocolError
 from tis_frontend.http2.headers import Fields, HeaderBlocks
-from tis_frontend.http2.patience import Patience
+from tis_frontend.http2.patience import CONTINUATION_COST, RESET_COST, Patience, cost_of_late_data, cost_of_reset
 from tis_frontend.http2.receiver import Receiver
+from tis_frontend.http2.receiving import FIRST_WINDOW, STREAM_WINDOW_BYTES, Receiving
 from tis_frontend.http2.sending import Sending
 from tis_frontend.http2.stream import Stream
 
-#: What a peer may send without being given room anew, on a stream and in all.
-STREAM_WINDOW_BYTES: Final = 1 << 20
-CONNECTION_WINDOW_BYTES: Final = 16 << 20
 MOST_STREAMS: Final = 1024
 MOST_HEADER_BYTES: Final = 16 << 10
 #: Frames of this size at most are taken: larger ones save little and hold up the others on the connection.
 FRAME_BYTES: Final = 64 << 10
 _MOST_BLOCK_BYTES: Final = 2 * MOST_HEADER_BYTES
-_CONTINUATION_COST: Final = 20.0
-_RESET_COST: Final = 4.0
-#: Resetting a stream that is older costs less: it was no flood of new ones, but a client that lost its patience.
-_YOUNG_S: Final = 0.1
-#: Data of a stream that has ended here are on their way when the peer hears of it; only small frames of them are a flood.
-_SMALL_DATA_BYTES: Final = 256
-_LATE_DATA_COST: Final = 0.05
 _PRIORITY_BYTES: Final = 5
 _DRAIN_PING: Final = b"tisdrain"
-#: What a peer may answer to each DATA frame that it is sent: room on the stream and on the connection.
-_EARNED: Final = 3.0
 _OUR_SETTINGS: Final = f.settings(
     {
         f.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
@@ -46,7 +35,6 @@ _OUR_SETTINGS: Final = f.settings(
         f.MAX_HEADER_LIST_SIZE: MOST_HEADER_BYTES,
     }
 )
-_OUR_WINDOW: Final = f.window_update(0, CONNECTION_WINDOW_BYTES - f.DEFAULT_WINDOW_BYTES)
 
 _H = TypeVar("_H")
 
@@ -66,7 +54,8 @@ class Connection(Generic[_H]):
         self.sending: Final = Sending(self._sent, receiver.drained)
         #: Bytes to be written, in order. Whoever writes them empties the list.
         self.out: Final = self.sending.out
-        self.out.extend((_OUR_SETTINGS, _OUR_WINDOW))
+        self.out.extend((_OUR_SETTINGS, FIRST_WINDOW))
+        self._receiving = Receiving(self.out)
         #: Nothing more can be received or sent but what is in `out`.
         self.is_over = False
         self._draining = False
@@ -78,9 +67,6 @@ class Connection(Generic[_H]):
         self._settled = False
         self._data_frame = DataFrame()
         self._block_frames = BlockFrames(_MOST_BLOCK_BYTES)
-        self._receive_window = CONNECTION_WINDOW_BYTES
-        self._uncredited = 0
-        self._data_frames = 0
         self._takers: Final[dict[int, Callable[[int, int, memoryview], None]]] = {
             f.HEADERS: self._on_headers,
             f.PRIORITY: self._on_priority,
@@ -155,25 +141,17 @@ class Connection(Generic[_H]):
             self._spend(1.0)  # Unknown kinds are ignored (5.5).
 
     def _spend(self, cost: float) -> None:
-        sent = self.sending.data_frames
-        if sent != self._data_frames:
-            self._patience.earn((sent - self._data_frames) * _EARNED)
-            self._data_frames = sent
-        if not self._patience.spend(cost, self._now_s):
-            raise ProtocolError(Error.ENHANCE_YOUR_CALM, "too many frames that bring no work")
+        self._patience.spend(cost, self._now_s, self.sending.data_frames)
 
     # ---- DATA (6.1) ------------------------------------------------------------------------------------------------
 
     def _begin_data(self, data: bytes | memoryview, at: int, size: int, flags: int, stream_id: int) -> int:
-        self._receive_window -= size
-        if self._receive_window < 0:
-            raise ProtocolError(Error.FLOW_CONTROL_ERROR, "more data than the connection has room for (6.9.1)")
-        self._credit_connection(size)
+        self._receiving.take(size)
         stream = self.streams.get(stream_id)
         if stream is None:
             if not stream_id & 1 or stream_id > self._last_stream:
                 raise ProtocolError(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which is idle (5.1)")
-            self._spend(1.0 if size < _SMALL_DATA_BYTES else _LATE_DATA_COST)
+            self._spend(cost_of_late_data(size))
         elif stream.remote_ended:
             self._fail(stream, Error.STREAM_CLOSED)
             stream = None
@@ -218,20 +196,8 @@ class Connection(Generic[_H]):
         if frame.ends:
             stream.remote_ended = True
             self._receiver.ended(stream)
-        elif not stream.is_held and stream.uncredited >= STREAM_WINDOW_BYTES // 2:
-            self._credit(stream)
-
-    def _credit_connection(self, size: int) -> None:
-        self._uncredited += size
-        if self._uncredited >= CONNECTION_WINDOW_BYTES // 4:
-            self._receive_window += self._uncredited
-            self.out.append(f.window_update(0, self._uncredited))
-            self._uncredited = 0
-
-    def _credit(self, stream: Stream) -> None:
-        stream.receive_window += stream.uncredited
-        self.out.append(f.window_update(stream.id, stream.uncredited))
-        stream.uncredited = 0
+        else:
+            self._receiving.used(stream)
 
     def hold(self, stream: Stream) -> None:
         """Give the peer no more room on a stream for now: what has come of it is not used yet."""
@@ -241,7 +207,7 @@ class Connection(Generic[_H]):
         """Give the peer room on a stream again."""
         stream.is_held = False
         if stream.uncredited and not stream.remote_ended and stream.id in self.streams:
-            self._credit(stream)
+            self._receiving.credit(stream)
 
     # ---- HEADERS (6.2), CONTINUATION (6.10) --------------------------------------------------------------------------
 
@@ -251,7 +217,7 @@ class Connection(Generic[_H]):
             self._take_block(block)
 
     def _on_continuation(self, flags: int, stream_id: int, payload: memoryview) -> None:
-        self._spend(_CONTINUATION_COST)
+        self._spend(CONTINUATION_COST)
         block = self._block_frames.go_on(flags, stream_id, payload)
         if block is not None:
             self._take_block(block)
@@ -264,17 +230,17 @@ class Connection(Generic[_H]):
             self._take_trailers(stream, ends=ends)
             return
         if stream_id <= self._last_stream:
-            self._spend(_RESET_COST)  # It has ended here, which the peer may not know yet.
+            self._spend(RESET_COST)  # It has ended here, which the peer may not know yet.
             return
         self._last_stream = stream_id
         if stream_id > self._most_stream:
             return
         if len(self.streams) >= MOST_STREAMS:
-            self._spend(_RESET_COST)
+            self._spend(RESET_COST)
             self.out.append(f.reset(stream_id, Error.REFUSED_STREAM))
             return
         if head is None:
-            self._spend(_RESET_COST)
+            self._spend(RESET_COST)
             self.out.append(f.reset(stream_id, Error.PROTOCOL_ERROR))
             return
         stream = self.streams[stream_id] = Stream(
@@ -306,8 +272,7 @@ class Connection(Generic[_H]):
     def _on_reset(self, _flags: int, stream_id: int, payload: memoryview) -> None:
         control.check_reset(stream_id, self._last_stream, payload)
         stream = self.streams.get(stream_id)
-        is_young = stream is not None and self._now_s - stream.began_s < _YOUNG_S
-        self._spend(_RESET_COST if is_young else 1.0)
+        self._spend(cost_of_reset(self._now_s - stream.began_s) if stream is not None else 1.0)
         if stream is not None:
             self._drop(stream)
             self._receiver.aborted(stream)
@@ -385,7 +350,7 @@ class Connection(Generic[_H]):
 
     def _fail(self, stream: Stream, code: Error) -> None:
         """The peer has broken the protocol on a stream (5.4.2)."""
-        self._spend(_RESET_COST)
+        self._spend(RESET_COST)
         self.abort(stream, code)
         self._receiver.aborted(stream)
         stream.call = None

@@ -5,10 +5,8 @@ machine, and what it runs next finds its caches cold, which made the same code t
 three processes, each of which waits some hundred microseconds for the next one. Decision: after work, look again for a
 moment before sleeping, and give the core away between two looks, so that nothing that could run is kept from it. How long
 is learnt as KVM's halt polling learns it: longer when a sleep turned out short, shorter when it turned out long. Cost: an
-idle core stays awake between requests that follow each other within LONGEST_LINGER_NS; nothing on a server with little to do.
-
-On a busy machine there is no idle core to be kept awake, and Linux puts who gives the core away behind all that run, while
-who sleeps comes first when it is woken. So when giving the core away has taken long, nobody lingers for a while.
+idle core stays awake between requests that follow each other within LONGEST_LINGER_NS; nothing on a busy machine, nothing
+on a server with little to do.
 """
 
 import os
@@ -22,9 +20,6 @@ from tis.carrier.datagram import Outbox
 #: Sleeps up to this long are worth avoiding: a single client's requests come back sooner.
 LONGEST_LINGER_NS: Final = 300_000
 _SHORTEST_LINGER_NS: Final = 20_000
-#: Giving the core away takes about a microsecond where nobody wants it.
-_CORE_WANTED_NS: Final = 100_000
-_NO_LINGER_NS: Final = 20_000_000
 
 
 class Poller:
@@ -42,8 +37,6 @@ class Poller:
         self._for_writing: dict[int, object] = {}
         self._longest_ns: Final = LONGEST_LINGER_NS if len(os.sched_getaffinity(0)) > 1 else 0
         self._linger_ns = 0
-        #: Until when others want the core.
-        self._busy_until_ns = 0
 
     def watch(self, fd: int) -> None:
         """Report the descriptor when it is readable. Closing it ends that."""
@@ -79,19 +72,11 @@ class Poller:
 
     def _linger(self) -> list[tuple[int, int]]:
         """Look again and again for the learnt time."""
-        if not self._linger_ns:
-            return []
-        now_ns = time.monotonic_ns()
-        end_ns = now_ns + self._linger_ns
+        end_ns = time.monotonic_ns() + self._linger_ns
         poll = self._epoll.poll
-        while now_ns < end_ns:
+        while time.monotonic_ns() < end_ns:
             os.sched_yield()
             events = poll(0)
-            began_ns, now_ns = now_ns, time.monotonic_ns()
-            if now_ns - began_ns > _CORE_WANTED_NS:
-                self._linger_ns = 0
-                self._busy_until_ns = now_ns + _NO_LINGER_NS
-                return events
             if events:
                 return events
         return []
@@ -100,8 +85,6 @@ class Poller:
         """Sleep, and learn from how long it was."""
         began_ns = time.monotonic_ns()
         events = self._epoll.poll(timeout_s)
-        if began_ns < self._busy_until_ns:
-            return events
         if events and time.monotonic_ns() - began_ns + self._linger_ns <= self._longest_ns:
             self._linger_ns = min(max(self._linger_ns * 2, _SHORTEST_LINGER_NS), self._longest_ns)
         else:

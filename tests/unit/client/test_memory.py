@@ -31,11 +31,13 @@ def test_blocks_never_overlap_and_all_comes_free_again(region: Region) -> None:
     memory = memory_of(region)
     chance = random.Random(3)
     taken: list[tuple[Block, int]] = []
+    made: Block | None = None
     for turn in range(3000):
         if taken and chance.random() < 0.5:
             block, mark = taken.pop(chance.randrange(len(taken)))
             assert (block.bytes == mark).all()
             del block
+            made = None
             continue
         made = memory.take(chance.choice([0, 1, 64, 65, 1000, 9000]))
         if made is not None:
@@ -43,7 +45,7 @@ def test_blocks_never_overlap_and_all_comes_free_again(region: Region) -> None:
             taken.append((made, turn % 251))
     assert all((block.bytes == mark).all() for block, mark in taken)
     taken.clear()
-    del made
+    made = None
     assert region.is_unused
 
 

@@ -37,6 +37,7 @@ def test_blocks_never_overlap_and_all_comes_free_again(region: Region) -> None:
             block, mark = taken.pop(chance.randrange(len(taken)))
             assert (block.bytes == mark).all()
             del block
+            made = None
             continue
         made = memory.take(chance.choice([0, 1, 64, 65, 1000, 9000]))
         if made is not None:
@@ -44,7 +45,7 @@ def test_blocks_never_overlap_and_all_comes_free_again(region: Region) -> None:
             taken.append((made, turn % 251))
     assert all((block.bytes == mark).all() for block, mark in taken)
     taken.clear()
-    del made
+    made = None
     assert region.is_unused
 
 

@@ -41,6 +41,7 @@ OWN = [
     "model-load-timeout-secs",
     "pool-byte-size",
     "runtime-directory",
+    "zmq-address",
 ]
 
 #: Fields that the parser settles into others before the settings are made.

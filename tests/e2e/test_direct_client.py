@@ -16,6 +16,7 @@ import pytest
 
 from tests.harness.direct import address_of, zmq_flag
 from tests.harness.documents import blocks
+from tests.harness.ensembles import Ensemble, Step
 from tests.harness.models import add_sub, from_bf16, identity, slow
 from tests.harness.native_models import write_repeat
 from tests.harness.observing import wait_pool_empty
@@ -32,6 +33,8 @@ BIG = np.arange(200_000, dtype=np.float32)
 def write_models(models: Path) -> Path:
     add_sub().write(models, "simple", max_batch_size=8, extra=one_cpu() + BATCHING)
     identity("FP32", [-1]).write(models, "echo", extra=one_cpu())
+    step = Step("echo", {"INPUT0": "IN"}, {"OUTPUT0": "OUT"})
+    Ensemble({"IN": ("FP32", "-1")}, {"OUT": ("FP32", "-1")}, (step,), max_batch_size=0).write(models, "chain")
     identity("FP32", ["b", 4096]).write(models, "fixed", extra=one_cpu(), max_batch_size=4)
     identity("BYTES", [-1]).write(models, "strings", extra=one_cpu())
     from_bf16().write(models, "from_bf16", extra=one_cpu())
@@ -96,6 +99,13 @@ def test_large_tensors_come_back_in_shared_memory(client: Client) -> None:
         with client.infer("fixed", {"INPUT0": rows}) as result:
             assert (result["OUTPUT0"] == rows).all()
             assert in_memory(client, result["OUTPUT0"])
+
+
+def test_outputs_of_ensembles_come_in_shared_memory_or_beside_it_as_they_fit(client: Client) -> None:
+    for size, fits in ((50_000, False), (50_000, True), (150_000, False), (150_000, True), (10_000, True)):
+        with client.infer("chain", {"IN": BIG[:size]}) as result:
+            assert (result["OUT"] == BIG[:size]).all()
+            assert in_memory(client, result["OUT"]) is fits
 
 
 def test_an_array_of_the_clients_own_memory_is_not_copied(client: Client) -> None:

@@ -42,6 +42,7 @@ OWN = [
     "pool-byte-size",
     "runtime-directory",
     "stall-timeout-secs",
+    "zmq-address",
 ]
 
 #: Fields that the parser settles into others before the settings are made.

@@ -10,6 +10,16 @@ from typing import Final
 _MOST: Final = 4000.0
 _PER_S: Final = 1000.0
 
+CONTINUATION_COST: Final = 20.0
+RESET_COST: Final = 4.0
+#: Resetting a stream that is older costs less: it was no flood of new ones, but a client that lost its patience.
+YOUNG_S: Final = 0.1
+#: Data of a stream that has ended here are on their way when the peer hears of it; only small frames of them are a flood.
+SMALL_DATA_BYTES: Final = 256
+LATE_DATA_COST: Final = 0.05
+#: What a peer may answer to each DATA frame that it is sent: room on the stream and on the connection.
+EARNED: Final = 3.0
+
 
 class Patience:
     """The purse of one connection."""

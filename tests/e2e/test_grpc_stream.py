@@ -296,7 +296,7 @@ def test_a_client_that_never_reads_is_not_read_from_for_ever_and_holds_up_nobody
 
 def test_during_a_stop_a_stream_gets_its_answers_and_new_requests_are_refused(own_server: Server) -> None:
     with opened(own_server) as stream:
-        stream.send(slow_one("old", 2500))
+        stream.send(slow_one("old", 6000))
         eventually(lambda: any(pending >= 1 for _, pending in pool_use(own_server).values()), "it is in flight")
         own_server.signal(signal.SIGTERM)
         own_server.wait_for_log(r"Signal \(15\) received\.")

@@ -69,7 +69,6 @@ class InferCall:
         self._on_response = on_response
         self._loop = loop
         self._most_bytes = most_bytes
-        # This request.
         self._forwarded = forwarded
         self._arrival_ns = now_ns()
         self._model: ServedModel | None = None
@@ -87,8 +86,7 @@ class InferCall:
         self._request_id = 0
         self._started = False
         self._trace: Observed | None = None
-        #: Of the body, used or not.
-        self.received_bytes = 0
+        self.received_bytes = 0  # of the body, used or not
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property

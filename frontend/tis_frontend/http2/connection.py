@@ -10,31 +10,15 @@ from typing import Final, Generic, TypeVar
 
 from tis_frontend.http2 import control_frames as control
 from tis_frontend.http2 import frames as f
+from tis_frontend.http2 import limits, patience
 from tis_frontend.http2.block_frames import Block, BlockFrames
 from tis_frontend.http2.data_frame import DataFrame
 from tis_frontend.http2.frames import Error, ProtocolError
 from tis_frontend.http2.headers import Fields, HeaderBlocks
-from tis_frontend.http2.patience import CONTINUATION_COST, RESET_COST, Patience, cost_of_late_data, cost_of_reset
+from tis_frontend.http2.patience import Patience
 from tis_frontend.http2.receiver import Receiver
-from tis_frontend.http2.receiving import FIRST_WINDOW, STREAM_WINDOW_BYTES, Receiving
 from tis_frontend.http2.sending import Sending
 from tis_frontend.http2.stream import Stream
-
-MOST_STREAMS: Final = 1024
-MOST_HEADER_BYTES: Final = 16 << 10
-#: Frames of this size at most are taken: larger ones save little and hold up the others on the connection.
-FRAME_BYTES: Final = 64 << 10
-_MOST_BLOCK_BYTES: Final = 2 * MOST_HEADER_BYTES
-_PRIORITY_BYTES: Final = 5
-_DRAIN_PING: Final = b"tisdrain"
-_OUR_SETTINGS: Final = f.settings(
-    {
-        f.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
-        f.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
-        f.MAX_FRAME_SIZE: FRAME_BYTES,
-        f.MAX_HEADER_LIST_SIZE: MOST_HEADER_BYTES,
-    }
-)
 
 _H = TypeVar("_H")
 
@@ -45,7 +29,7 @@ class Connection(Generic[_H]):
     def __init__(self, receiver: Receiver[_H], read_head: Callable[[Fields], _H | None], now_s: float) -> None:
         """`read_head` makes what is wanted of a request's header fields; None where the request is malformed (8.1.1)."""
         self._receiver = receiver
-        self._blocks = HeaderBlocks(read_head, MOST_HEADER_BYTES)
+        self._blocks = HeaderBlocks(read_head, limits.MOST_HEADER_BYTES)
         self._patience = Patience(now_s)
         self._now_s = now_s
         #: Open streams, and the newest that the peer has begun.
@@ -54,8 +38,7 @@ class Connection(Generic[_H]):
         self.sending: Final = Sending(self._sent, receiver.drained)
         #: Bytes to be written, in order. Whoever writes them empties the list.
         self.out: Final = self.sending.out
-        self.out.extend((_OUR_SETTINGS, FIRST_WINDOW))
-        self._receiving = Receiving(self.out)
+        self.out.extend((limits.OUR_SETTINGS, limits.OUR_WINDOW))
         #: Nothing more can be received or sent but what is in `out`.
         self.is_over = False
         self._draining = False
@@ -64,15 +47,19 @@ class Connection(Generic[_H]):
         # What the peer's bytes are in the middle of.
         self._rest = f.PREFACE[:0]
         self._greeted = False
-        self._settled = False
+        #: The peer has begun as HTTP/2 wants it, with the preface and its settings (3.4).
+        self.has_greeted = False
         self._data_frame = DataFrame()
-        self._block_frames = BlockFrames(_MOST_BLOCK_BYTES)
+        self._block_frames = BlockFrames(limits.MOST_BLOCK_BYTES)
+        self._receive_window = limits.CONNECTION_WINDOW_BYTES
+        self._uncredited = 0
+        self._data_frames = 0
         self._takers: Final[dict[int, Callable[[int, int, memoryview], None]]] = {
             f.HEADERS: self._on_headers,
             f.PRIORITY: self._on_priority,
             f.RST_STREAM: self._on_reset,
             f.SETTINGS: self._on_settings,
-            f.PUSH_PROMISE: self._on_push,
+            f.PUSH_PROMISE: control.refuse_push,
             f.PING: self._on_ping,
             f.GOAWAY: self._on_goaway,
             f.WINDOW_UPDATE: self._on_window_update,
@@ -115,9 +102,11 @@ class Connection(Generic[_H]):
             high, low, kind, flags, stream_id = unpack(data, at)
             size = high << 8 | low
             stream_id &= f.MOST_WINDOW_BYTES
-            if size > FRAME_BYTES:
-                raise ProtocolError(Error.FRAME_SIZE_ERROR, f"a frame of {size} bytes; {FRAME_BYTES} are allowed")
-            if kind == f.DATA and self._settled and not self._block_frames.is_under_way:
+            if size > limits.FRAME_BYTES:
+                raise ProtocolError(
+                    Error.FRAME_SIZE_ERROR, f"a frame of {size} bytes; {limits.FRAME_BYTES} are allowed"
+                )
+            if kind == f.DATA and self.has_greeted and not self._block_frames.is_under_way:
                 if flags & f.PADDED and end - at == f.HEADER_BYTES:
                     break
                 at = self._begin_data(data, at + f.HEADER_BYTES, size, flags, stream_id)
@@ -132,7 +121,7 @@ class Connection(Generic[_H]):
     def _take_frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
         if self._block_frames.is_under_way and kind != f.CONTINUATION:
             raise ProtocolError(Error.PROTOCOL_ERROR, "a header block is interrupted (6.10)")
-        if not self._settled and (kind != f.SETTINGS or flags & f.ACK):
+        if not self.has_greeted and (kind != f.SETTINGS or flags & f.ACK):
             raise ProtocolError(Error.PROTOCOL_ERROR, "the first frame is not SETTINGS (3.4)")
         taker = self._takers.get(kind)
         if taker is not None:
@@ -141,17 +130,25 @@ class Connection(Generic[_H]):
             self._spend(1.0)  # Unknown kinds are ignored (5.5).
 
     def _spend(self, cost: float) -> None:
-        self._patience.spend(cost, self._now_s, self.sending.data_frames)
+        sent = self.sending.data_frames
+        if sent != self._data_frames:
+            self._patience.earn((sent - self._data_frames) * patience.EARNED)
+            self._data_frames = sent
+        if not self._patience.spend(cost, self._now_s):
+            raise ProtocolError(Error.ENHANCE_YOUR_CALM, "too many frames that bring no work")
 
     # ---- DATA (6.1) ------------------------------------------------------------------------------------------------
 
     def _begin_data(self, data: bytes | memoryview, at: int, size: int, flags: int, stream_id: int) -> int:
-        self._receiving.take(size)
+        self._receive_window -= size
+        if self._receive_window < 0:
+            raise ProtocolError(Error.FLOW_CONTROL_ERROR, "more data than the connection has room for (6.9.1)")
+        self._credit_connection(size)
         stream = self.streams.get(stream_id)
         if stream is None:
             if not stream_id & 1 or stream_id > self._last_stream:
                 raise ProtocolError(Error.PROTOCOL_ERROR, f"data on stream {stream_id}, which is idle (5.1)")
-            self._spend(cost_of_late_data(size))
+            self._spend(1.0 if size < patience.SMALL_DATA_BYTES else patience.LATE_DATA_COST)
         elif stream.remote_ended:
             self._fail(stream, Error.STREAM_CLOSED)
             stream = None
@@ -196,8 +193,20 @@ class Connection(Generic[_H]):
         if frame.ends:
             stream.remote_ended = True
             self._receiver.ended(stream)
-        else:
-            self._receiving.used(stream)
+        elif not stream.is_held and stream.uncredited >= limits.STREAM_WINDOW_BYTES // 2:
+            self._credit(stream)
+
+    def _credit_connection(self, size: int) -> None:
+        self._uncredited += size
+        if self._uncredited >= limits.CONNECTION_WINDOW_BYTES // 4:
+            self._receive_window += self._uncredited
+            self.out.append(f.window_update(0, self._uncredited))
+            self._uncredited = 0
+
+    def _credit(self, stream: Stream) -> None:
+        stream.receive_window += stream.uncredited
+        self.out.append(f.window_update(stream.id, stream.uncredited))
+        stream.uncredited = 0
 
     def hold(self, stream: Stream) -> None:
         """Give the peer no more room on a stream for now: what has come of it is not used yet."""
@@ -207,7 +216,7 @@ class Connection(Generic[_H]):
         """Give the peer room on a stream again."""
         stream.is_held = False
         if stream.uncredited and not stream.remote_ended and stream.id in self.streams:
-            self._receiving.credit(stream)
+            self._credit(stream)
 
     # ---- HEADERS (6.2), CONTINUATION (6.10) --------------------------------------------------------------------------
 
@@ -217,7 +226,7 @@ class Connection(Generic[_H]):
             self._take_block(block)
 
     def _on_continuation(self, flags: int, stream_id: int, payload: memoryview) -> None:
-        self._spend(CONTINUATION_COST)
+        self._spend(patience.CONTINUATION_COST)
         block = self._block_frames.go_on(flags, stream_id, payload)
         if block is not None:
             self._take_block(block)
@@ -230,22 +239,21 @@ class Connection(Generic[_H]):
             self._take_trailers(stream, ends=ends)
             return
         if stream_id <= self._last_stream:
-            self._spend(RESET_COST)  # It has ended here, which the peer may not know yet.
+            self._spend(patience.RESET_COST)  # It has ended here, which the peer may not know yet.
             return
         self._last_stream = stream_id
         if stream_id > self._most_stream:
             return
-        if len(self.streams) >= MOST_STREAMS:
-            self._spend(RESET_COST)
+        if len(self.streams) >= limits.MOST_STREAMS:
+            self._spend(patience.RESET_COST)
             self.out.append(f.reset(stream_id, Error.REFUSED_STREAM))
             return
         if head is None:
-            self._spend(RESET_COST)
+            self._spend(patience.RESET_COST)
             self.out.append(f.reset(stream_id, Error.PROTOCOL_ERROR))
             return
-        stream = self.streams[stream_id] = Stream(
-            stream_id, STREAM_WINDOW_BYTES, self.sending.stream_window, self._now_s
-        )
+        window = self.sending.stream_window
+        stream = self.streams[stream_id] = Stream(stream_id, limits.STREAM_WINDOW_BYTES, window, self._now_s)
         self._receiver.began(stream, head)
         if ends and stream_id in self.streams:
             stream.remote_ended = True
@@ -266,13 +274,14 @@ class Connection(Generic[_H]):
         control.check_priority(stream_id)
         self._spend(1.0)
         stream = self.streams.get(stream_id)
-        if len(payload) != _PRIORITY_BYTES and stream is not None:
+        if len(payload) != limits.PRIORITY_BYTES and stream is not None:
             self._fail(stream, Error.FRAME_SIZE_ERROR)
 
     def _on_reset(self, _flags: int, stream_id: int, payload: memoryview) -> None:
         control.check_reset(stream_id, self._last_stream, payload)
         stream = self.streams.get(stream_id)
-        self._spend(cost_of_reset(self._now_s - stream.began_s) if stream is not None else 1.0)
+        is_young = stream is not None and self._now_s - stream.began_s < patience.YOUNG_S
+        self._spend(patience.RESET_COST if is_young else 1.0)
         if stream is not None:
             self._drop(stream)
             self._receiver.aborted(stream)
@@ -284,7 +293,7 @@ class Connection(Generic[_H]):
         self._spend(1.0 + len(payload) / f.SETTING.size)
         if values is None:
             return
-        self._settled = True
+        self.has_greeted = True
         # Of a setting that is repeated the last value holds; the earlier ones are not worth a walk over all streams.
         for name, value in dict(values).items():
             if name == f.INITIAL_WINDOW_SIZE:
@@ -293,16 +302,13 @@ class Connection(Generic[_H]):
                 self.sending.change_frame_size(value)
         self.out.append(f.SETTINGS_ACK)
 
-    def _on_push(self, _flags: int, _stream_id: int, _payload: memoryview) -> None:
-        raise ProtocolError(Error.PROTOCOL_ERROR, "a client cannot push (8.4)")
-
     def _on_ping(self, flags: int, stream_id: int, payload: memoryview) -> None:
         data = control.read_ping(stream_id, payload)
         self._spend(1.0)
         if not flags & f.ACK:
             self.out.append(f.ping(data, ack=True))
             self._receiver.pinged(self._now_s)
-        elif data == _DRAIN_PING and self._draining:
+        elif data == limits.DRAIN_PING and self._draining:
             # What the peer has begun before it read of the drain has come.
             self.refuse_streams()
         else:
@@ -338,11 +344,6 @@ class Connection(Generic[_H]):
             self.out.append(f.reset(stream.id, Error.NO_ERROR))
         self._end_if_drained()
 
-    @property
-    def has_greeted(self) -> bool:
-        """Whether the peer has begun as HTTP/2 wants it, with the preface and its settings (3.4)."""
-        return self._settled
-
     def abort(self, stream: Stream, code: Error) -> None:
         """End a stream without a response."""
         if self._drop(stream):
@@ -350,7 +351,7 @@ class Connection(Generic[_H]):
 
     def _fail(self, stream: Stream, code: Error) -> None:
         """The peer has broken the protocol on a stream (5.4.2)."""
-        self._spend(RESET_COST)
+        self._spend(patience.RESET_COST)
         self.abort(stream, code)
         self._receiver.aborted(stream)
         stream.call = None
@@ -364,7 +365,7 @@ class Connection(Generic[_H]):
         """Take no new streams, once the peer has heard of it: those that it begins until then are served (6.8)."""
         if not self._draining and not self.is_over:
             self._draining = True
-            self.out.extend((f.goaway(f.MOST_WINDOW_BYTES, Error.NO_ERROR), f.ping(_DRAIN_PING, ack=False)))
+            self.out.extend((f.goaway(f.MOST_WINDOW_BYTES, Error.NO_ERROR), f.ping(limits.DRAIN_PING, ack=False)))
 
     def refuse_streams(self) -> None:
         """Take no new streams from now on; when those that there are have ended, so has the connection."""

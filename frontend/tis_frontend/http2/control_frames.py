@@ -67,3 +67,8 @@ def read_window_update(stream_id: int, last_stream: int, payload: memoryview) ->
     if not increment and not stream_id:
         raise ProtocolError(Error.PROTOCOL_ERROR, "a WINDOW_UPDATE of nothing (6.9)")
     return increment
+
+
+def refuse_push(_flags: int, _stream_id: int, _payload: memoryview) -> None:
+    """A PUSH_PROMISE frame, which no client may send."""
+    raise ProtocolError(Error.PROTOCOL_ERROR, "a client cannot push (8.4)")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.frontend.http2.peers import HEAD, REQUEST, TRAILERS, Client, Notes, well_formed
 from tis_frontend.http2 import frames as f
-from tis_frontend.http2.connection import MOST_STREAMS, Connection
+from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
+from tis_frontend.http2.limits import MOST_STREAMS
 
 #: A request that needs nothing of the dynamic table.
 BLOCK = b"\x83\x86\x04\x02/x"

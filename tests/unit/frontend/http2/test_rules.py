@@ -4,10 +4,10 @@ import pytest
 
 from tests.unit.frontend.http2.peers import HEAD, TRAILERS, Notes, well_formed
 from tis_frontend.http2 import frames as f
-from tis_frontend.http2.connection import FRAME_BYTES, Connection
+from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
 from tis_frontend.http2.headers import Fields
-from tis_frontend.http2.receiving import CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES
+from tis_frontend.http2.limits import CONNECTION_WINDOW_BYTES, FRAME_BYTES, STREAM_WINDOW_BYTES
 
 BLOCK = b"\x83\x86\x04\x02/x"
 ENDS, WHOLE = f.END_STREAM, f.END_HEADERS

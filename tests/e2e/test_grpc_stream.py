@@ -20,6 +20,7 @@ from tests.harness.fixtures import StartServer
 from tests.harness.models import identity, slow
 from tests.harness.observing import pool_use, statistics, wait_pool_empty
 from tests.harness.pace import rounds
+from tests.harness.raw_http import Connection
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
 from tests.harness.waiting import eventually
@@ -49,6 +50,9 @@ def slow_one(request_id: str, duration_ms: float) -> Any:
     message.inputs.add(name="ROUNDS", datatype="INT64", shape=[1, 1])
     message.raw_input_contents.append(np.array([[rounds(duration_ms)]], np.int64).tobytes())
     return message
+
+
+_READY = b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Stream:
@@ -91,14 +95,6 @@ def opened(server: Server, *metadata: tuple[str, str], timeout_s: float = _DEADL
         yield stream
     finally:
         stream.close()
-
-
-def is_live(channel: grpc.Channel) -> bool:
-    try:
-        channel.unary_unary("/inference.GRPCInferenceService/ServerLive")(b"", timeout=_DEADLINE_S)
-    except grpc.RpcError:
-        return False
-    return True
 
 
 def tensor(values: "np.typing.NDArray[np.float32]") -> Any:
@@ -295,12 +291,13 @@ def test_a_client_that_never_reads_is_not_read_from_for_ever_and_holds_up_nobody
 
 
 def test_during_a_stop_a_stream_gets_its_answers_and_new_requests_are_refused(own_server: Server) -> None:
-    with opened(own_server) as stream:
+    with opened(own_server) as stream, Connection(own_server) as before:
+        assert before.call(_READY).status == 200
         stream.send(slow_one("old", 6000))
         eventually(lambda: any(pending >= 1 for _, pending in pool_use(own_server).values()), "it is in flight")
         own_server.signal(signal.SIGTERM)
         own_server.wait_for_log(r"Signal \(15\) received\.")
-        eventually(lambda: not is_live(stream.channel), "the frontend knows")
+        eventually(lambda: before.call(_READY).status != 200, "the frontend knows")
         stream.send(echo("new"))
         assert (stream.next().infer_response.id, stream.next().error_message) == (
             "old",

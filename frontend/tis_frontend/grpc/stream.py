@@ -29,7 +29,7 @@ from tis_frontend.server import Server
 MOST_IN_FLIGHT: Final = 256
 
 _FINAL: Final = "triton_final_response"
-_STOPPING: Final = "GRPC server is shutting down and has stopped accepting new requests."
+STOPPING: Final = "GRPC server is shutting down and has stopped accepting new requests."
 
 _log = get_logger(__name__)
 
@@ -155,7 +155,7 @@ class InferStream:
 
     def _submit(self, turn: _Turn, message: Any, arrival_ns: int) -> None:
         if self._server.stopping:
-            raise unavailable(_STOPPING)
+            raise unavailable(STOPPING)
         turn.model = model = self._calls.find_model(message)
         turn.decoupled = model.spec.decoupled
         tracer = self._server.core.tracer

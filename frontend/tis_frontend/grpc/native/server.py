@@ -79,6 +79,10 @@ class NativeServer:
             if asyncio.get_running_loop().time() > end_s:
                 break
             await asyncio.sleep(0.01)
+        # With a last word for each: of a connection that only ends, clients drop what they have not read yet.
+        for session in self._connections.all():
+            session.dismiss()
+        await self.written()
         for session in self._connections.all():
             session.close()
         await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from tis_frontend.grpc.native.methods import Methods
 from tis_frontend.grpc.native.pings import Pings
 from tis_frontend.grpc.native.status import NOT_GRPC, SUCCESS, CallError, Status, trailers, trailers_only
 from tis_frontend.grpc.native.times import Times
+from tis_frontend.grpc.stream import STOPPING
 from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
 from tis_frontend.http2.stream import Stream
@@ -157,6 +158,14 @@ class Session(asyncio.BufferedProtocol):
         """Take no more calls from now on."""
         self.connection.refuse_streams()
         self.flush()
+
+    def dismiss(self) -> None:
+        """End all calls that still run: the server stops."""
+        for stream in list(self.connection.streams.values()):
+            call: Call | None = stream.call
+            if call is not None and not call.is_over:
+                call.cancel()
+                self.fail(call, Status.UNAVAILABLE, STOPPING)
 
     def close(self) -> None:
         """End the connection and what runs on it."""

@@ -1,6 +1,7 @@
 """`tis.client`: one call to infer, tensors in shared memory, and nothing stale."""
 
 import asyncio
+import contextlib
 import gc
 import shutil
 import signal
@@ -61,8 +62,11 @@ def client(direct: Server) -> Iterator[Client]:
 
 def regions(server: Server) -> int:
     """How many granted regions the supervisor holds."""
-    links = Path(f"/proc/{server.process.pid}/fd").iterdir()
-    return sum(str(each.readlink()).startswith("/memfd:tis-granted") for each in links)
+    targets = []
+    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            targets.append(str(each.readlink()))
+    return sum(target.startswith("/memfd:tis-granted") for target in targets)
 
 
 def in_memory(client: Client, array: "np.ndarray[Any, Any]") -> bool:

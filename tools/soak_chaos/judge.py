@@ -11,6 +11,8 @@ from tools.soak_mixed.tally import How
 
 #: An incident explains what ended so long after it: errors travel, and one that waited for a turn hears late.
 _AFTER_S: Final = 2.0
+#: And a full pool so much longer: workers keep for some seconds what they were granted while it was.
+_AFTER_FULL_POOL_S: Final = 12.0
 _NUMBER: Final = re.compile(r"\d{2,}")
 _WITHOUT_ID: Final = re.compile(r"\[request id: [^\]]*\] ")
 _UNAVAILABLE: Final = ("503", "UNAVAILABLE")
@@ -77,5 +79,6 @@ def _why_not(each: Exceptional, incidents: Sequence[Incident]) -> str:
 def _strikes(incident: Incident, each: Exceptional, causes: frozenset[str]) -> bool:
     if not causes & (incident.victims | {incident.kind}):
         return False
-    over_s = float("inf") if incident.ended_s is None else incident.ended_s + _AFTER_S
+    after_s = _AFTER_FULL_POOL_S if incident.kind == plan.FULL_POOL else _AFTER_S
+    over_s = float("inf") if incident.ended_s is None else incident.ended_s + after_s
     return incident.began_s <= each.ended_s and each.sent_s <= over_s

@@ -294,13 +294,14 @@ class Connection(Generic[_H]):
         if values is None:
             return
         self.has_greeted = True
-        # Of a setting that is repeated the last value holds; the earlier ones are not worth a walk over all streams.
+        # First this: the room that they give may be used only behind it (6.5.3).
+        self.out.append(f.SETTINGS_ACK)
+        # A repeated setting's last value holds; the earlier ones are not worth a walk over all streams.
         for name, value in dict(values).items():
             if name == f.INITIAL_WINDOW_SIZE:
                 self.sending.change_stream_windows(value, self.streams.values())
             elif name == f.MAX_FRAME_SIZE:
                 self.sending.change_frame_size(value)
-        self.out.append(f.SETTINGS_ACK)
 
     def _on_ping(self, flags: int, stream_id: int, payload: memoryview) -> None:
         data = control.read_ping(stream_id, payload)
@@ -387,12 +388,11 @@ class Connection(Generic[_H]):
         """End the connection and all that runs on it."""
         if self.is_over:
             return
-        self.is_over = True
         self.out.append(f.goaway(self._last_stream, code, text))
         self.lost()
 
     def lost(self) -> None:
-        """The connection is gone: nobody waits for anything any more."""
+        """The connection is gone."""
         self.is_over = True
         for stream in list(self.streams.values()):
             self._drop(stream)

@@ -152,6 +152,17 @@ def test_unknown_frames_and_settings_are_ignored(peer: Peer) -> None:
     assert peer.frame(f.SETTINGS, 0, 0, f.SETTING.pack(0xBEEF, 7)) == f.SETTINGS_ACK
 
 
+def test_more_room_by_settings_is_used_only_after_they_are_acknowledged(peer: Peer) -> None:
+    """6.5.3: the peer counts by its old settings until it reads the acknowledgement."""
+    peer.frame(f.SETTINGS, 0, 0, f.SETTING.pack(f.INITIAL_WINDOW_SIZE, 10))
+    peer.frame(f.HEADERS, WHOLE | ENDS, 1, BLOCK)
+    peer.server.sending.respond(peer.notes.streams[1].stream, HEAD, b"d" * 50, TRAILERS)
+    peer.server.out.clear()
+    out = peer.frame(f.SETTINGS, 0, 0, f.SETTING.pack(f.INITIAL_WINDOW_SIZE, 100))
+    assert out.startswith(f.SETTINGS_ACK)
+    assert b"d" * 40 in out
+
+
 def test_trailers_of_a_request_end_it(peer: Peer) -> None:
     peer.frame(f.HEADERS, WHOLE, 1, BLOCK)
     peer.frame(f.HEADERS, WHOLE | ENDS, 1, b"\0\1a\1b")

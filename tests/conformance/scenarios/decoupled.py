@@ -48,7 +48,7 @@ async def two(stage: Stage) -> Any:
 
 @SCENARIOS.add("a stream that is given up cancels its requests", "talking")
 async def given_up(stage: Stage) -> Any:
-    first = await stage.stream({"a": {"responses": 1}, "b": {"watch": True, "responses": 0}}, until=2)
+    first = await stage.stream({"a": {"responses": 1}}, until=2, then={"b": {"watch": True, "responses": 0}})
     heard = await stage.stream({"c": {"responses": 1}})
     watched = [each["cancelled"] for each in stage.notes() if "watched" in each]
     return {"first": [each["id"] for each in first], "watched": watched, "after": heard}

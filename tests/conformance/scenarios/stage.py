@@ -149,13 +149,25 @@ class Stage:
         response = service_pb2.ModelInferResponse.FromString(data)
         return {"code": "OK", "outputs": [each.name for each in response.outputs]}
 
-    async def stream(self, messages: Mapping[str, Mapping[str, Any]], *, until: int | None = None) -> list[Outcome]:
-        """The responses to requests on a stream of their own, in order; cancelled after so many of them."""
+    async def stream(
+        self,
+        messages: Mapping[str, Mapping[str, Any]],
+        *,
+        until: int | None = None,
+        then: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> list[Outcome]:
+        """The responses to requests on a stream of their own, in order; with `until` cancelled after so many of them, while
+        the requests of `then` are being executed.
+        """
         call = self.client.channel.stream_stream(f"{_SERVICE}/ModelStreamInfer")(timeout=_DEADLINE_S)
-        for label, wishes in messages.items():
-            message = self._message(label, "", 1, dict(wishes))
-            message.parameters["triton_enable_empty_final_response"].bool_param = True
-            await call.write(message.SerializeToString())
+
+        async def write(messages: Mapping[str, Mapping[str, Any]]) -> None:
+            for label, wishes in messages.items():
+                message = self._message(label, "", 1, dict(wishes))
+                message.parameters["triton_enable_empty_final_response"].bool_param = True
+                await call.write(message.SerializeToString())
+
+        await write(messages)
         if until is None:
             await call.done_writing()
         heard: list[Outcome] = []
@@ -168,6 +180,9 @@ class Stage:
             text = inner.raw_output_contents[0][4:].decode() if inner.raw_output_contents else None
             final = inner.parameters["triton_final_response"].bool_param
             heard.append({"id": inner.id, "text": response.error_message or text, "final": final})
+        if then is not None:
+            await write(then)
+            await self.running(*then)
         call.cancel()
         return heard
 

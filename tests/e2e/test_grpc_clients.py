@@ -18,6 +18,8 @@ from tests.harness.observing import wait_pool_empty
 from tests.harness.raw_http2 import INFER, LIVE, message
 from tests.harness.server import GRPC_SERVER, HOST, Server
 
+pytestmark = pytest.mark.long
+
 _NATIVE: Final = pytest.mark.skipif(GRPC_SERVER != "native", reason="of the server's own transport")
 
 #: Calls the server with nothing but bytes, so that no generated code is needed.

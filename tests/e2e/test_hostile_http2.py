@@ -28,7 +28,10 @@ from tests.harness.server import GRPC_SERVER, HOST, Server
 from tests.harness.waiting import eventually
 from tis_frontend.http2 import frames as f
 
-pytestmark = pytest.mark.skipif(GRPC_SERVER != "native", reason="grpcio's own defences are not ours to test")
+pytestmark = [
+    pytest.mark.skipif(GRPC_SERVER != "native", reason="grpcio's own defences are not ours to test"),
+    pytest.mark.long,
+]
 
 _STALL_S: Final = 2
 _MIB: Final = 1 << 20

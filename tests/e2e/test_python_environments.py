@@ -19,6 +19,8 @@ from tests.harness.fixtures import StartServer
 from tests.harness.server import Server
 from tests.harness.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 BUILD_DEADLINE_S = 240.0
 
 

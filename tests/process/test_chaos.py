@@ -9,7 +9,7 @@ from tools.soak_chaos.plan import EXPLICIT, KILL, PAUSE, PROCESSES, TROUBLES, Pl
 from tools.soak_chaos.run import chaos
 from tools.soak_mixed.tally import How
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_in_chaos_nothing_is_lost_or_wrong_and_nothing_is_left_behind(tmp_path: Path) -> None:

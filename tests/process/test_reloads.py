@@ -70,7 +70,7 @@ def test_no_request_fails_while_its_model_is_loaded_anew_again_and_again(server:
     wait_pool_empty(server)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "flags",
     [("--model-control-mode=explicit", "--load-model=echo"), ("--model-control-mode=poll", "--repository-poll-secs=1")],

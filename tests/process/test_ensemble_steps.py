@@ -101,8 +101,12 @@ def test_an_ensemble_whose_step_keeps_dying_is_unavailable_with_the_reason(
         if deaths < 7:
             successor(lambda: [server.worker_of("slow")], worker)
     server.wait_for_log("failed to load 'around' version 1")
+    # The frontends are told after it is logged.
+    eventually(
+        lambda: {index(server)[name]["state"] for name in ("slow", "chain", "around")} == {"UNAVAILABLE"},
+        "all three are unavailable",
+    )
     entries = index(server)
-    assert entries["slow"]["state"] == entries["chain"]["state"] == entries["around"]["state"] == "UNAVAILABLE"
     reason = (
         "Invalid argument: ensemble 'chain' depends on 'slow' which has no loaded version. Model 'slow' loading failed"
     )

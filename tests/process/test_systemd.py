@@ -122,9 +122,10 @@ def test_the_watchdog_is_not_fed_while_the_scheduler_or_a_frontend_hangs(
     server.wait_for_log("does not answer: the watchdog of systemd is not fed", 20.0)
     fed = manager.count("WATCHDOG=1")
     server.wait_for_log(rf"\(pid {process.pid}\) was killed: no sign of life")
-    assert manager.count("WATCHDOG=1") == fed
+    # One may have been on its way when the line was written; fed as usual it would be several.
+    assert manager.count("WATCHDOG=1") <= fed + 1
     # Its successor answers.
-    manager.wait_for("WATCHDOG=1", fed + 2)
+    manager.wait_for("WATCHDOG=1", fed + 3)
 
 
 def test_a_frontend_that_is_restarted_is_no_reason_to_starve_the_watchdog(

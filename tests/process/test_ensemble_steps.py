@@ -17,6 +17,7 @@ from tests.harness.processes import computing, successor
 from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
+from tests.harness.waiting import eventually
 
 _INDEX = ("INT64", "1")
 

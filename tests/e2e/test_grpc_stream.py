@@ -274,7 +274,7 @@ def test_a_stream_that_ends_early_leaves_nothing_and_its_waiting_requests_are_no
                 list(stream.call)
             assert stream.call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     wait_pool_empty(own_server)
-    assert statistics(own_server, "slow")["inference_count"] < 20
+    assert statistics(own_server, "slow")["inference_count"] <= 12
     with opened(own_server) as stream:
         assert stream.send(echo("next")).next().infer_response.id == "next"
 

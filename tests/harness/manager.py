@@ -1,5 +1,6 @@
 """A service manager as a server sees systemd: a socket that it is notified on, and listening sockets that it is passed."""
 
+import itertools
 import socket
 import tempfile
 import threading
@@ -24,6 +25,7 @@ class Manager:
         self._listening: list[tuple[str, socket.socket]] = []
         #: Everything that has been said, one list of assignments a message.
         self.said: list[list[str]] = []
+        self._marks = itertools.count()
         # The kernel keeps ten messages for who does not read.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -74,7 +76,12 @@ class Manager:
             self.said.append(message.decode().split("\n"))
 
     def count(self, assignment: str) -> int:
-        """How often something was said, such as WATCHDOG=1."""
+        """How often something was said until now, such as WATCHDOG=1."""
+        mark = f"MARK={next(self._marks)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(mark.encode(), str(self._path))
+        # Messages keep their order: what was said before has been read when this has.
+        eventually(lambda: [mark] in self.said, "what was said is read")
         return sum(assignment in message for message in list(self.said))
 
     def wait_for(self, assignment: str, times: int = 1, deadline_s: float = 30.0) -> None:

@@ -164,7 +164,7 @@ def test_a_change_of_the_log_reaches_every_process_and_those_that_start_later(
     server.kill(server.worker_of("m"))
     # The supervisor says so in the new form, and so does the new worker.
     server.wait_for_log(r"\dZ E \d+ \w+\.py:\d+\] .*was killed by SIGKILL")
-    server.wait_ready(30.0)
+    server.wait_ready()
 
 
 @pytest.mark.parametrize(

@@ -286,6 +286,6 @@ def test_a_client_goes_on_when_a_frontend_has_died(direct: Server) -> None:
             except (ConnectionLostError, InferenceError):
                 return False
 
-        eventually(answers, "the frontend that was started again answers", 20.0)
+        eventually(answers, "the frontend that was started again answers")
         assert (array == BIG).all()
     eventually(lambda: not regions(direct), "nothing is left of it")

@@ -205,6 +205,6 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing(own: Server) -> None:
         connection = Connection(own)
         connection.send(infer_post("both", binary_body({"I": np.array([[rounds(300)]])})))
         connection.close(reset=True)
-    wait_pool_empty(own, 20)
+    wait_pool_empty(own)
     with contextlib.closing(HttpFace(own)) as face:
         assert face.infer(Call("both", {"I": np.array([[1]])})).outputs["B"] == 1

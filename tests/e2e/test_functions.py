@@ -117,7 +117,7 @@ def test_each_instance_has_an_object_of_its_own(functions: Server, client: Face)
 
         asking = pool.submit(ask)
         try:
-            eventually(both, "both instances have answered", 30)
+            eventually(both, "both instances have answered")
         finally:
             stop = True
         asking.result()
@@ -251,9 +251,9 @@ def test_in_poll_mode_functions_come_change_and_go_with_the_file(new_server: Sta
 
     assert (models(), scaled()) == ({"scale", "count"}, 2)
     app.write_text("\n\n\n".join([head, parts[0].replace("np.float32(2)", "np.float32(5)"), parts[1]]))
-    eventually(lambda: models() == {"scale", "batched"} and scaled() == 5, "the server has followed the file", 40)
+    eventually(lambda: models() == {"scale", "batched"} and scaled() == 5, "the server has followed the file")
     app.write_text("import nowhere\n")
-    server.wait_for_log(r"the functions of \S+app.py stay as they were: \S+app.py:1: ModuleNotFoundError", 40)
+    server.wait_for_log(r"the functions of \S+app.py stay as they were: \S+app.py:1: ModuleNotFoundError")
     assert scaled() == 5
     client.close()
 

@@ -129,7 +129,7 @@ def test_a_flood_whose_sender_does_not_read_is_cut_off(own_server: Server) -> No
         peers = [RawPeer(own_server, receive_buffer_bytes=4096) for _ in range(10)]
         for peer in peers:
             peer.flood(FLOODS["pings"], 1000)
-        eventually(lambda: descriptors(own_server) < 60, "connections that are over are closed", 30.0)
+        eventually(lambda: descriptors(own_server) < 60, "connections that are over are closed")
         for peer in peers:
             peer.socket.close()
 
@@ -263,7 +263,7 @@ def test_responses_that_are_not_taken_are_given_up(own_server: Server) -> None:
             each = no_room.next()
             assert each is not None
             resets += each[0] == f.RST_STREAM
-        eventually(lambda: descriptors(own_server) < before, "the connection of who does not read is cut off", 20.0)
+        eventually(lambda: descriptors(own_server) < before, "the connection of who does not read is cut off")
 
 
 # ---- anything ------------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_regions_survive_the_death_of_a_worker_and_of_a_frontend(
                 fresh.close()
             return bool((result.as_numpy("OUTPUT0") == LEFT + RIGHT).all())
 
-        eventually(answers, "the region is known to the process that was started again", 20.0)
+        eventually(answers, "the region is known to the process that was started again")
     client.close()
 
 
@@ -65,7 +65,7 @@ def test_a_worker_lets_an_unregistered_region_go(
 
     assert holders() == pids[1:]
     client.ask("unregister_system_shared_memory", "r")
-    eventually(lambda: not holders(), "nobody maps the region any more", 10.0)
+    eventually(lambda: not holders(), "nobody maps the region any more")
     client.close()
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import struct
 import tempfile
 import threading
 from pathlib import Path
@@ -9,9 +10,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.harness.server import HOST, Server
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_S, eventually
 
 _FIRST_FD: Final = 3
+#: Linux's SO_TIMESTAMPNS, which Python does not name, and what it brings.
+_SO_TIMESTAMPNS: Final = 35
+_TIMESPEC: Final = struct.Struct("@qq")
 
 
 class Manager:
@@ -23,8 +27,12 @@ class Manager:
         self._notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notified.bind(str(self._path))
         self._listening: list[tuple[str, socket.socket]] = []
+        # The kernel notes when each message was sent: who reads may be late.
+        self._notified.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         #: Everything that has been said, one list of assignments a message.
         self.said: list[list[str]] = []
+        #: When each of them was said, in seconds since the epoch.
+        self.said_at_s: list[float] = []
         self._marks = itertools.count()
         # The kernel keeps ten messages for who does not read.
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -72,7 +80,13 @@ class Manager:
         return server
 
     def _read(self) -> None:
-        while message := self._notified.recv(1 << 16):
+        while True:
+            message, notes, _, _ = self._notified.recvmsg(1 << 16, socket.CMSG_SPACE(_TIMESPEC.size))
+            if not message:
+                return
+            ((_, _, sent),) = notes
+            seconds, nanoseconds = _TIMESPEC.unpack(sent)
+            self.said_at_s.append(seconds + nanoseconds / 1e9)
             self.said.append(message.decode().split("\n"))
 
     def count(self, assignment: str) -> int:
@@ -84,6 +98,12 @@ class Manager:
         eventually(lambda: [mark] in self.said, "what was said is read")
         return sum(assignment in message for message in list(self.said))
 
-    def wait_for(self, assignment: str, times: int = 1, deadline_s: float = 30.0) -> None:
+    def between(self, assignment: str, since_s: float, until_s: float) -> int:
+        """How often something was said between two times, in seconds since the epoch."""
+        self.count(assignment)
+        told = list(zip(self.said_at_s, self.said, strict=False))
+        return sum(assignment in message and since_s < at_s < until_s for at_s, message in told)
+
+    def wait_for(self, assignment: str, times: int = 1, deadline_s: float = DEADLINE_S) -> None:
         """Wait until something has been said so often."""
         eventually(lambda: self.count(assignment) >= times, f"{assignment} is said {times} times", deadline_s)

@@ -2,10 +2,11 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.harness.server import Server
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_S, eventually
 
 _HEARTBEAT = re.compile(r"peer (\d+) uses (\d+) bytes of the pool, (\d+) requests pending")
 _DEATH = re.compile(r'"([^"]+ \(pid (\d+)\) (?:exited|was killed)[^"]*)"')
@@ -39,6 +40,13 @@ def batch_counts(stats: dict[str, Any]) -> dict[int, int]:
     return {each["batch_size"]: each["compute_infer"]["count"] for each in stats["batch_stats"]}
 
 
+def logged_at_s(server: Server, pattern: str) -> float:
+    """When the first line of the log that a pattern matches was written, in seconds since the epoch."""
+    (line,) = [line for line in server.log().splitlines() if re.search(pattern, line)][:1]
+    year = datetime.now(UTC).year
+    return datetime.strptime(f"{year}{line.split(' ', 2)[0][1:]} {line.split(' ', 2)[1]}Z", "%Y%m%d %H:%M:%S.%f%z").timestamp()
+
+
 def deaths(server: Server) -> dict[int, str]:
     """What the log says of processes that ended without being asked to, by process id."""
     return {int(pid): text for text, pid in _DEATH.findall(server.log())}
@@ -56,7 +64,7 @@ def living_peers(server: Server) -> set[int]:
     return {int(peer) for _, pid, peer in _PEER.findall(server.log()) if int(pid) in living}
 
 
-def wait_pool_empty(server: Server, deadline_s: float = 10.0) -> None:
+def wait_pool_empty(server: Server, deadline_s: float = DEADLINE_S) -> None:
     """Wait until every living process says, in a heartbeat from now on, that it uses nothing of the pool."""
     since = len(server.log())
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.harness.processes import ServerProcess, children_of, is_held, session_pids
 from tests.harness.shared_memory import PREFIX
-from tests.harness.waiting import eventually
+from tests.harness.waiting import DEADLINE_S, eventually
 
 HOST: Final = "127.0.0.1"
 #: Many models on a machine that has much else to do may take minutes; that they are quick is asserted elsewhere.
@@ -105,7 +105,7 @@ class Server:
             found = self.wait_for_log(rf"Started {service} at \S+:(\d+)", deadline_s)
             setattr(self, attribute, int(found[1]))
 
-    def wait_ready(self, deadline_s: float = 10.0) -> None:
+    def wait_ready(self, deadline_s: float = DEADLINE_S) -> None:
         """Wait until the server says that it is ready."""
         eventually(lambda: self.get("/v2/health/ready")[0] == 200, f"the server is ready\n{self.log()}", deadline_s)
 
@@ -153,7 +153,7 @@ class Server:
         """Everything that the server has printed."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
-    def wait_for_log(self, pattern: str, deadline_s: float = 10.0) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, deadline_s: float = DEADLINE_S) -> re.Match[str]:
         """The first place in the log that a pattern matches; fails at once where the server has ended without it."""
 
         def look() -> re.Match[str] | None:
@@ -225,7 +225,7 @@ class Server:
                 # After a SIGKILL the next server removes the directory; there is a test for that.
                 left = list(self.runtime_parent.iterdir())
                 assert not left, f"left behind in the runtime directory: {left}"
-            eventually(lambda: not self._shm_left(), f"nothing is left in /dev/shm: {self._shm_left()}", 5.0)
+            eventually(lambda: not self._shm_left(), f"nothing is left in /dev/shm: {self._shm_left()}", 20.0)
         finally:
             for pid in self.processes():
                 os.kill(pid, signal.SIGKILL)

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 _LOOK_S: Final = 0.01
+#: Long, since only a test that fails waits for it: a small machine that runs several tests at once may stand still for
+#: seconds. A test that promises a time says its own.
+DEADLINE_S: Final = 60.0
 
 _T = TypeVar("_T")
 
 
-def eventually(look: Callable[[], _T], what: str, deadline_s: float = 10.0) -> _T:
+def eventually(look: Callable[[], _T], what: str, deadline_s: float = DEADLINE_S) -> _T:
     """What `look` gives once it gives something true; fails the test when the deadline passes before."""
     end_s = time.monotonic() + deadline_s
     while True:

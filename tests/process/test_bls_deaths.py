@@ -47,7 +47,7 @@ def asking(server: Server) -> "Iterator[concurrent.futures.Future[str]]":
 
 def works_again(server: Server) -> None:
     """The models answer as if nothing had happened, and the pool is empty in the end."""
-    eventually(lambda: "error" not in (text := ask(server, "bls_errors", "")) and "mine" in text, "it works again", 30)
+    eventually(lambda: "error" not in (text := ask(server, "bls_errors", "")) and "mine" in text, "it works again")
     wait_pool_empty(server)
 
 

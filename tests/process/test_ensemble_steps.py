@@ -86,8 +86,8 @@ def test_the_worker_of_the_only_frontends_ensemble_goes_on_while_others_die(
         with computing(server.worker_of("slow")):
             connection.send(asked("chain", 1500))
         server.kill(server.frontends()[0])
-    server.wait_ready(20)
-    wait_pool_empty(server, 20)
+    server.wait_ready()
+    wait_pool_empty(server)
     with contextlib.closing(HttpFace(server)) as face:
         assert face.infer(Call("chain", {"I": np.array([[1]])})).outputs["O"] == 1
 

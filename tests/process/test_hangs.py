@@ -89,7 +89,7 @@ def test_a_long_execution_is_no_hang(new_server: StartServer, folder: Path) -> N
     with Connection(server) as connection:
         connection.send(echo_call(-1, "long"))
         end_s = time.monotonic() + SILENCE_S + 4.0
-        eventually(lambda: time.monotonic() > end_s, "it has run for longer than anybody may be silent", 30.0)
+        eventually(lambda: time.monotonic() > end_s, "it has run for longer than anybody may be silent")
         (model / "go").touch()
         assert is_echo(connection.response(), -1)
     assert server.worker_of("long") == worker

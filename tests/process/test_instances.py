@@ -57,7 +57,7 @@ def settled(server: Server, count: int) -> list[int]:
         found = instances(server)
         return [each["state"] for each in found] == ["READY"] * count and len(server.workers()) == count
 
-    eventually(look, f"{count} instances, not {instances(server)}", 30.0)
+    eventually(look, f"{count} instances, not {instances(server)}")
     return [each["pid"] for each in instances(server)]
 
 
@@ -323,7 +323,7 @@ def test_a_worker_of_the_first_instance_is_restarted_as_itself_after_a_change(se
     assert resize(server, 2).status == 200
     first, second = settled(server, 2)
     server.kill(ServerProcess(first, "tis_workers"))
-    eventually(lambda: [each["state"] for each in instances(server)] == ["READY", "READY"], "it is back", 30.0)
+    eventually(lambda: [each["state"] for each in instances(server)] == ["READY", "READY"], "it is back")
     again = instances(server)
     assert [each["name"] for each in again] == ["echo_0_0", "echo_0_1"]
     assert again[0]["pid"] != first

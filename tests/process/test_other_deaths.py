@@ -143,7 +143,7 @@ def test_nothing_survives_a_killed_supervisor(new_server: StartServer, echo_and_
             connection.send(slow_call(5000))
         server.signal(signal.SIGKILL)
         assert server.wait_ended() == -signal.SIGKILL
-        eventually(lambda: not server.processes(), "no process is left", 2)
+        eventually(lambda: not server.processes(), "no process is left", 10)
         assert connection.closed_by_server()
 
 
@@ -151,7 +151,7 @@ def test_a_server_removes_what_a_killed_one_left(new_server: StartServer, echo_a
     first = new_server(echo_and_slow).start()
     first.signal(signal.SIGKILL)
     first.wait_ended()
-    eventually(lambda: not first.processes(), "no process is left", 2)
+    eventually(lambda: not first.processes(), "no process is left", 10)
     (left,) = first.runtime_parent.iterdir()
     second = new_server(echo_and_slow, f"--runtime-directory={first.runtime_parent}").start()
     (own,) = first.runtime_parent.iterdir()

@@ -32,7 +32,7 @@ def ask(server: Server, model: str, elements: int) -> Response:
 
 
 def has_room(server: Server, model: str, elements: int) -> None:
-    eventually(lambda: ask(server, model, elements).status == 200, f"{elements} elements of '{model}' have room", 20.0)
+    eventually(lambda: ask(server, model, elements).status == 200, f"{elements} elements of '{model}' have room")
 
 
 def test_what_a_model_has_needed_of_the_pool_is_there_for_others_later(server: Server) -> None:

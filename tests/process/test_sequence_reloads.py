@@ -78,7 +78,7 @@ def test_a_sequence_that_idles_over_a_reload_holds_the_old_load_no_longer_than_i
     asker = Asker(server)
     assert asker.add(1, 5, start=True) == 5
     load_anew(server, tmp_path)
-    eventually(lambda: len(server.workers()) == 1, "one load is left", 30.0)
+    eventually(lambda: len(server.workers()) == 1, "one load is left")
     with pytest.raises(InferenceServerException, match="must specify the START flag"):
         asker.add(1, 6)
 
@@ -87,4 +87,4 @@ def test_an_unload_waits_for_no_sequence(new_server: StartServer, tmp_path: Path
     server = started(new_server, tmp_path, _LONG_IDLE_S)
     assert Asker(server).add(1, 5, start=True) == 5
     assert control(server, "models/sum/unload").status == 200
-    eventually(lambda: not server.workers(), "it is gone", 30.0)
+    eventually(lambda: not server.workers(), "it is gone")

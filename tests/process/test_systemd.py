@@ -14,6 +14,7 @@ import pytest
 from tests.harness.fixtures import StartServer
 from tests.harness.manager import Manager
 from tests.harness.models import identity
+from tests.harness.observing import logged_at_s
 from tests.harness.raw_http import Connection
 from tests.harness.repository import one_cpu
 from tests.harness.server import HOST, Server
@@ -119,12 +120,13 @@ def test_the_watchdog_is_not_fed_while_the_scheduler_or_a_frontend_hangs(
     process = server.scheduler() if victim == "scheduler" else server.frontends()[0]
     eventually(lambda: server.get("/v2/health/ready")[0] == 200, "the server answers")
     process.kill(signal.SIGSTOP)
-    server.wait_for_log("does not answer: the watchdog of systemd is not fed", 20.0)
-    fed = manager.count("WATCHDOG=1")
-    server.wait_for_log(rf"\(pid {process.pid}\) was killed: no sign of life")
-    assert manager.count("WATCHDOG=1") == fed
+    server.wait_for_log("does not answer: the watchdog of systemd is not fed")
+    killed = rf"\(pid {process.pid}\) was killed: no sign of life"
+    server.wait_for_log(killed)
+    silent_s, killed_s = (logged_at_s(server, each) for each in ("the watchdog of systemd is not fed", killed))
+    assert manager.between("WATCHDOG=1", silent_s, killed_s) == 0
     # Its successor answers.
-    manager.wait_for("WATCHDOG=1", fed + 2)
+    manager.wait_for("WATCHDOG=1", manager.count("WATCHDOG=1") + 2)
 
 
 def test_a_frontend_that_is_restarted_is_no_reason_to_starve_the_watchdog(
@@ -266,7 +268,7 @@ def test_a_restart_refuses_no_grpc_connection(new_server: StartServer, repositor
         assert first.stop() == 0
         served = visitors.outcomes["OK"]
         second = manager.prepare(new_server(repository, *flags)).start()
-        eventually(lambda: visitors.outcomes["OK"] > served + 20, "visitors are served again", 30.0)
+        eventually(lambda: visitors.outcomes["OK"] > served + 20, "visitors are served again")
     finally:
         visitors.close()
     others = {text: count for text, count in visitors.outcomes.items() if text != "OK"}
@@ -283,7 +285,7 @@ def test_a_frontend_that_is_restarted_refuses_no_grpc_connection(new_server: Sta
         eventually(lambda: visitors.outcomes["OK"] > 20, "visitors are served")
         server.kill(server.frontends()[0])
         served = visitors.outcomes["OK"]
-        eventually(lambda: visitors.outcomes["OK"] > served + 20, "visitors are served again", 30.0)
+        eventually(lambda: visitors.outcomes["OK"] > served + 20, "visitors are served again")
     finally:
         visitors.close()
     # Those that the dead process had accepted; who comes afterwards waits for the next one.

@@ -6,6 +6,7 @@ the server raise, and a child that returns from the model's code ends.
 """
 
 import os
+import signal
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -16,6 +17,26 @@ _EXIT_CODE: Final = 0
 _leaving: list[Callable[[], None]] = []
 #: True in a process that a model has forked off.
 _is_forked = False
+
+
+def keep_running_on_sigterm() -> None:
+    """The supervisor alone ends a worker. What a model starts can be ended as any process can.
+
+    So it is not ignored, which a program that is started here would inherit; and a process that is forked off gets the
+    default back: `multiprocessing` ends its processes by this signal, and waits for ever for one that does not care.
+    """
+    signal.signal(signal.SIGTERM, _go_on)
+    os.register_at_fork(after_in_child=_end_on_sigterm)
+
+
+def _go_on(_number: int, _frame: object) -> None:
+    """What SIGTERM does to a worker."""
+
+
+def _end_on_sigterm() -> None:
+    # Unless the model has decided otherwise.
+    if signal.getsignal(signal.SIGTERM) is _go_on:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def on_fork(leave: Callable[[], None]) -> None:

@@ -138,7 +138,7 @@ def test_only_the_culprit_of_a_batch_fails(face: Face) -> None:
         "os.environ.clear()",
         "pid = os.fork()\nif pid == 0: sys.exit(3)\nos.waitpid(pid, 0)",
         "pid = os.fork()\nif pid: os.waitpid(pid, 0)",
-        "pid = os.fork()\nif pid == 0: time.sleep(60)\nos.kill(pid, 15)\nassert os.waitpid(pid, 0)[1] == 15",
+        "pid = os.fork()\nif pid == 0: time.sleep(60); os._exit(0)\nos.kill(pid, 15)\nassert os.waitpid(pid, 0)[1] == 15",
         "import subprocess\nwith subprocess.Popen(['sleep', '60']) as p: p.terminate()\nassert p.returncode == -15",
         "import multiprocessing as mp\nwith mp.get_context('fork').Pool(2) as pool: assert pool.map(abs, [-1]) == [1]",
         "import subprocess; subprocess.run(['true'], check=True)",

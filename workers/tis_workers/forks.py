@@ -7,6 +7,7 @@ the server raise, and a child that returns from the model's code ends.
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -17,6 +18,8 @@ _EXIT_CODE: Final = 0
 _leaving: list[Callable[[], None]] = []
 #: True in a process that a model has forked off.
 _is_forked = False
+#: The signal mask of a thread that forks, as it was before.
+_masks = threading.local()
 
 
 def keep_running_on_sigterm() -> None:
@@ -26,17 +29,27 @@ def keep_running_on_sigterm() -> None:
     default back: `multiprocessing` ends its processes by this signal, and waits for ever for one that does not care.
     """
     signal.signal(signal.SIGTERM, _go_on)
-    os.register_at_fork(after_in_child=_end_on_sigterm)
+    # One that comes before the child has its default back would be lost.
+    os.register_at_fork(before=_hold_sigterm, after_in_parent=_let_sigterm, after_in_child=_end_on_sigterm)
 
 
 def _go_on(_number: int, _frame: object) -> None:
     """What SIGTERM does to a worker."""
 
 
+def _hold_sigterm() -> None:
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
 def _end_on_sigterm() -> None:
     # Unless the model has decided otherwise.
     if signal.getsignal(signal.SIGTERM) is _go_on:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _let_sigterm()
 
 
 def on_fork(leave: Callable[[], None]) -> None:

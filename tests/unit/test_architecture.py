@@ -30,6 +30,7 @@ OURS: dict[str, set[str]] = {
     "tis.settings": set(),
     "tis.log": {"tis.log_output", "tis.settings"},
     "tis.log_output": set(),
+    "tis.generated": set(),
     "tis.nvml": set(),
     "tis.pinned": set(),
     "tis.process": set(),
@@ -37,7 +38,7 @@ OURS: dict[str, set[str]] = {
     "tis.contracts": COMMON | {"tis_shm"},
     "tis.carrier": COMMON | {"tis.contracts", "tis_shm"},
     "tis.environments": {"tis.errors"},
-    "tis.config": COMMON | {"tis.contracts", "tis.environments"},
+    "tis.config": COMMON | {"tis.contracts", "tis.environments", "tis.generated"},
     "tis.repository": COMMON | {"tis.contracts", "tis.config"},
     "tis.scheduler": CONTRACTS,
     "tis.supervisor": CONTRACTS
@@ -51,7 +52,7 @@ OURS: dict[str, set[str]] = {
     | {"tis.supervisor", "tis.config", "tis.contracts", "tis.environments", "tis.pinned", "tis.repository"}
     | {"tis.testing"},
     "tis.__main__": {"tis.cli"},
-    "tis_frontend": CONTRACTS | {"tis.config", "tis.nvml"},
+    "tis_frontend": CONTRACTS | {"tis.config", "tis.generated", "tis.nvml"},
     "tis_workers": CONTRACTS | {"tis.config", "tis.functions"},
     "triton_python_backend_utils": {"tis_workers"},
     "c_python_backend_utils": {"tis_workers"},

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
 from tis.contracts.inference import Answer, InferRequest
 from tis.contracts.plan import make_plan
 from tis.contracts.versions import parse_version
@@ -18,6 +16,7 @@ from tis_frontend.core import Core, now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.grpc.large_request import LargeRequest
 from tis_frontend.grpc.large_response import LARGE_BYTES, LargeResponse
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
 from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel

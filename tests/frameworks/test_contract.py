@@ -94,7 +94,8 @@ def test_a_wrong_datatype_in_the_config_is_told(served: Served) -> None:
     tensor = subject.inputs[0]
     wrong = "INT64" if tensor.datatype != "INT64" else "FP32"
     served.put_model("mistyped")
-    subject.write_config(served.repository, "mistyped", max_batch_size=ROWS, extra=one_cpu(), **{tensor.name: wrong})
+    types = {tensor.name: wrong}
+    subject.write_config(served.repository, "mistyped", max_batch_size=ROWS, extra=one_cpu(), datatypes=types)
     told = served.load("mistyped")
     if subject.datatypes_checked == "request":
         assert told == ""

@@ -1,0 +1,119 @@
+"""TensorFlow models: SavedModels and GraphDefs, on the CPU or, for GPU instances, on a GPU.
+
+What parameters of the config mean is in `tensorflow_options.py`, how models are opened in `tensorflow_model.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from tis.contracts.datatypes import NUMPY
+from tis.contracts.model_spec import ModelSignature, TensorSignature
+from tis.errors import internal, invalid
+from tis_workers.backends.base import Arrays, LoadContext, TensorBackend
+from tis_workers.backends.tensorflow_keeping import keeps_inputs
+from tis_workers.backends.tensorflow_model import (
+    GraphTensor,
+    configured_shape,
+    is_stateful,
+    open_model,
+    path_of,
+    said,
+    tf,
+)
+from tis_workers.backends.tensorflow_options import options
+
+#: Sets of inputs and outputs for which a way through the graph is remembered.
+_PATHS_REMEMBERED: Final = 64
+
+
+def load(context: LoadContext) -> "TensorFlowBackend":
+    """Load the model of an instance.
+
+    Raises:
+        TisError: as `open_model` says; INVALID_ARG for parameters that are none.
+    """
+    return TensorFlowBackend(context)
+
+
+class TensorFlowBackend(TensorBackend):
+    """One session."""
+
+    def __init__(self, context: LoadContext) -> None:
+        self._model = open_model(context, options(context))
+        self._context = context
+        self._bf16 = tf.bfloat16.as_numpy_dtype
+        fetches = [tensor.name for tensor in self._model.outputs.values()]
+        self._copies = keeps_inputs(self._model.graph.as_graph_def(), fetches, is_stateful)
+        self._paths: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Any]] = {}
+
+    def signature(self) -> ModelSignature:
+        """What the signature or, of a GraphDef, the graph says of the inputs and outputs.
+
+        Where that leaves open how many dimensions there are, those of the config count.
+
+        Raises:
+            TisError: INVALID_ARG where the config does not say them either.
+        """
+        spec = self._context.spec
+        lead = (-1,) if spec.max_batch_size > 0 else ()
+        sides = []
+        for tensors, configured in (
+            (self._model.inputs, spec.inputs_by_name),
+            (self._model.outputs, spec.outputs_by_name),
+        ):
+            declared = []
+            for name, tensor in tensors.items():
+                shape = tensor.shape
+                if shape is None and name in configured:
+                    shape = configured_shape(configured[name], lead)
+                elif shape is None and (configured or spec.batch_inputs):
+                    shape = (-1,)
+                if shape is None:
+                    raise invalid(
+                        f"Unable to autofill for '{spec.name}': the rank of model tensor '{name}' is not known and its "
+                        "dimensions are not defined in the config"
+                    )
+                declared.append(TensorSignature(name, tensor.datatype, shape))
+            sides.append(tuple(declared))
+        return ModelSignature(*sides)
+
+    def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
+        """One run of the session, as far as these outputs need it."""
+        key = (tuple(inputs), tuple(outputs))
+        path = self._paths.get(key) or self._path(key)
+        feeds = [self._feed(self._model.inputs[name], array) for name, array in inputs.items()]
+        try:
+            values = path(*feeds)
+        except Exception as error:
+            raise internal(f"tensorflow error: {said(error)}") from error
+        return {name: self._result(value) for name, value in zip(outputs, values, strict=True)}
+
+    def finalize(self) -> None:
+        """End the session, and with it its threads."""
+        self._paths.clear()
+        self._model.session.close()
+
+    def _path(self, key: tuple[tuple[str, ...], tuple[str, ...]]) -> Callable[..., Any]:
+        """What runs the graph for these inputs and outputs; made once, since that takes much longer than a small run."""
+        inputs, outputs = key
+        feeds = [self._model.inputs[name].name for name in inputs]
+        path = path_of(self._model.session, feeds, [self._model.outputs[name].name for name in outputs])
+        if len(self._paths) >= _PATHS_REMEMBERED:
+            self._paths.clear()
+        self._paths[key] = path
+        return path
+
+    def _feed(self, tensor: GraphTensor, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An input as TensorFlow takes it."""
+        if tensor.shape == () and array.shape == (1,):
+            array = array.reshape(())
+        if tensor.datatype == "BF16":
+            array = array.view(self._bf16)
+        return array.copy() if self._copies else array
+
+    def _result(self, value: Any) -> npt.NDArray[Any]:
+        array: npt.NDArray[Any] = np.asarray(value)
+        return array.view(NUMPY["BF16"]) if array.dtype == self._bf16 else array

@@ -37,7 +37,7 @@ def keeps_inputs(graph_def: Any, fetches: Iterable[str], is_stateful: Callable[[
     """
     functions = {function.signature.name: function for function in graph_def.library.function}
     seen: set[str] = set()
-    waiting = [node for node in _needed(graph_def.node, fetches)]
+    waiting = list(_needed(graph_def.node, fetches))
     while waiting:
         node = waiting.pop()
         called = [name for name in (node.op, *_functions_of(node)) if name in functions]

@@ -102,8 +102,8 @@ def _init_ops(context: LoadContext) -> tuple[str, ...]:
     path = next((each for each in found if each.is_file()), None)
     if path is None or Path(name).name != name:
         raise invalid(
-            f"parameter 'TF_INIT_OPS_FILE' of model '{context.spec.name}' must name a file in the directory of the version or "
-            f"of the model; got '{name}'"
+            f"parameter 'TF_INIT_OPS_FILE' of model '{context.spec.name}' must name a file in the directory of the version "
+            f"or of the model; got '{name}'"
         )
     try:
         names = json.loads(path.read_text())["init_ops"]

@@ -4,7 +4,6 @@ What parameters of the config mean is in `openvino_options.py`, how models are r
 inputs where they lie in the pool, and writes large answers there.
 """
 
-import ctypes
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,7 +15,7 @@ from tis.contracts.datatypes import NUMPY
 from tis.contracts.model_spec import ModelSignature, ModelSpec
 from tis.errors import internal, invalid
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend, Timings
-from tis_workers.backends.openvino_model import TYPES, compiled, ov, read_model, said, shapes_follow
+from tis_workers.backends.openvino_model import compiled, read_model, said, shapes_follow, view_of
 from tis_workers.backends.openvino_options import options
 from tis_workers.request import WorkRequest
 
@@ -101,7 +100,7 @@ class OpenVinoBackend(TensorBackend):
         if reservation is None:
             return None
         for (at, datatype), array in zip(places, reservation.arrays, strict=True):
-            self._placing_request.set_output_tensor(at, _tensor(array, datatype))
+            self._placing_request.set_output_tensor(at, view_of(array, datatype))
         input_end_ns = time.monotonic_ns()
         try:
             self._infer(self._placing_request, request.inputs)
@@ -121,7 +120,7 @@ class OpenVinoBackend(TensorBackend):
         try:
             for name, array in arrays.items():
                 at, datatype = self._inputs[name]
-                request.set_input_tensor(at, _tensor(array, datatype))
+                request.set_input_tensor(at, view_of(array, datatype))
             request.infer(share_inputs=True, share_outputs=True)
         except Exception as error:
             raise internal(f"openvino error in running inference : {said(error)}") from error
@@ -156,18 +155,3 @@ def _filled(array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
     filled = np.zeros((rows, *array.shape[1:]), array.dtype)
     filled[: array.shape[0]] = array
     return filled
-
-
-def _tensor(array: npt.NDArray[Any], datatype: str) -> Any:
-    """OpenVINO's view of a contiguous array, which must live while a request may read or write there.
-
-    OpenVINO takes no array that may not be written to, though it does not write to inputs: hence the detour for those.
-    """
-    if not array.size:
-        return ov.Tensor(TYPES[datatype], ov.Shape(list(array.shape)))
-    if not array.flags.writeable:
-        raw = (ctypes.c_uint8 * array.nbytes).from_address(array.ctypes.data)
-        array = np.frombuffer(raw, array.dtype).reshape(array.shape)
-    if datatype == "BF16":
-        return ov.Tensor(array, ov.Shape(list(array.shape)), TYPES[datatype])
-    return ov.Tensor(array, shared_memory=True)

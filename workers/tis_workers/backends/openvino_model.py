@@ -1,8 +1,12 @@
 """Reads a model with OpenVINO and gives it the shapes and datatypes that its config asks for; compiles it, runs nothing."""
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from tis.contracts.datatypes import to_config
 from tis.contracts.model_spec import ModelSignature, ModelSpec, TensorSignature, TensorSpec
@@ -113,15 +117,30 @@ def shapes_follow(read: ReadModel) -> bool:
     return all(port.partial_shape.is_static for port in trial.outputs)
 
 
+def view_of(array: npt.NDArray[Any], datatype: str) -> Any:
+    """OpenVINO's view of a contiguous array, which must live while a request may read or write there.
+
+    OpenVINO takes no array that may not be written to, though it does not write to inputs: hence the detour for those.
+    """
+    if not array.size:
+        return ov.Tensor(TYPES[datatype], ov.Shape(list(array.shape)))
+    if not array.flags.writeable:
+        raw = (ctypes.c_uint8 * array.nbytes).from_address(array.ctypes.data)
+        array = np.frombuffer(memoryview(raw), array.dtype).reshape(array.shape)
+    if datatype == "BF16":
+        return ov.Tensor(array, ov.Shape(list(array.shape)), TYPES[datatype])
+    return ov.Tensor(array, shared_memory=True)
+
+
 def said(error: Exception) -> str:
     """OpenVINO's text of an error in one line, without the places in its source."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(line for line in lines if line and not line.startswith("Exception from ")) or str(error)
 
 
-def name_of(port: Any, configured: Sequence[str] | dict[str, TensorSpec]) -> str:
+def name_of(port: Any, configured: Container[str]) -> str:
     """What clients call an input or output: the name that the config has for it, else OpenVINO's first."""
-    names = sorted(port.get_names())
+    names: list[str] = sorted(port.get_names())
     if not names:
         raise unsupported("the model has inputs or outputs without a name; save it with names")
     return next((name for name in names if name in configured), names[0])

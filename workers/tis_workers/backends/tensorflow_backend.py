@@ -44,7 +44,6 @@ class TensorFlowBackend(TensorBackend):
     def __init__(self, context: LoadContext) -> None:
         self._model = open_model(context, options(context))
         self._context = context
-        self._bf16 = tf.bfloat16.as_numpy_dtype
         fetches = [tensor.name for tensor in self._model.outputs.values()]
         self._copies = keeps_inputs(self._model.graph.as_graph_def(), fetches, is_stateful)
         self._paths: dict[tuple[tuple[str, ...], tuple[str, ...]], Callable[..., Any]] = {}
@@ -59,7 +58,7 @@ class TensorFlowBackend(TensorBackend):
         """
         spec = self._context.spec
         lead = (-1,) if spec.max_batch_size > 0 else ()
-        sides = []
+        sides: list[tuple[TensorSignature, ...]] = []
         for tensors, configured in (
             (self._model.inputs, spec.inputs_by_name),
             (self._model.outputs, spec.outputs_by_name),
@@ -78,7 +77,7 @@ class TensorFlowBackend(TensorBackend):
                     )
                 declared.append(TensorSignature(name, tensor.datatype, shape))
             sides.append(tuple(declared))
-        return ModelSignature(*sides)
+        return ModelSignature(sides[0], sides[1])
 
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """One run of the session, as far as these outputs need it."""
@@ -111,9 +110,9 @@ class TensorFlowBackend(TensorBackend):
         if tensor.shape == () and array.shape == (1,):
             array = array.reshape(())
         if tensor.datatype == "BF16":
-            array = array.view(self._bf16)
+            array = array.view(BF16)
         return array.copy() if self._copies else array
 
     def _result(self, value: Any) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.asarray(value)
-        return array.view(NUMPY["BF16"]) if array.dtype == self._bf16 else array
+        return array.view(NUMPY["BF16"]) if array.dtype == BF16 else array

@@ -11,6 +11,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+
 from tis.contracts.model_spec import TensorSpec
 from tis.errors import TisError, internal, invalid, not_found, unsupported
 from tis.log import get_logger
@@ -47,6 +49,8 @@ DATATYPES: Final = {
     "float64": "FP64",
     "string": "BYTES",
 }
+#: numpy's form of BF16 as TensorFlow has it; elsewhere its bits are seen as uint16.
+BF16: Final = np.dtype(tf.bfloat16.as_numpy_dtype)
 _SAVED_MODEL: Final = "tensorflow_savedmodel"
 _GRAPH_DEF: Final = "tensorflow_graphdef"
 _SERVING: Final = "serving_default"

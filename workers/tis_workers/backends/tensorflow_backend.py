@@ -15,13 +15,13 @@ from tis.errors import internal, invalid
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend
 from tis_workers.backends.tensorflow_keeping import keeps_inputs
 from tis_workers.backends.tensorflow_model import (
+    BF16,
     GraphTensor,
     configured_shape,
     is_stateful,
     open_model,
     path_of,
     said,
-    tf,
 )
 from tis_workers.backends.tensorflow_options import options
 

@@ -186,7 +186,9 @@ def test_a_model_with_a_memory_keeps_a_copy_and_a_plain_one_is_fed_the_pools_mem
             module.last.assign(x)
         return {"y": tf.identity(before)}
 
-    models.save(module, {"serving_default": tf.function(remembered, input_signature=[spec(tf, [None, 4])])})
+    taken = [spec(tf, [None, 4])]
+    made = {"serving_default": remembered, "plain": lambda x: {"y": module.last + x}}
+    models.save(module, {name: tf.function(each, input_signature=taken) for name, each in made.items()})
     models.config()
     # Aligned as blocks of the pool are: TensorFlow copies other arrays anyway.
     memory = np.zeros(256, np.uint8)
@@ -199,6 +201,9 @@ def test_a_model_with_a_memory_keeps_a_copy_and_a_plain_one_is_fed_the_pools_mem
         block[:] = 7
         (before,) = model._backend.run({"x": block}, ["y"]).values()  # type: ignore[attr-defined]
         assert before.tolist() == ROWS.tolist()
+    models.config(parameter("TF_SIGNATURE_DEF", "plain"))
+    with models.load() as model:
+        assert not model._backend._copies  # type: ignore[attr-defined]
 
 
 # ---- GraphDefs -------------------------------------------------------------------------------------------------------

@@ -164,18 +164,30 @@ def _shape(model: Any, spec: ModelSpec, options: Options, *, batched: bool) -> i
             raise _unsaid(spec.name, port, {})
         elif batched and port.partial_shape.rank.get_length():
             shapes[port] = [-1, *_dims(port)[1:]]
-    fixed = spec.max_batch_size if options.fixed_batch else 0
-    if not fixed:
+    fixed = spec.max_batch_size
+    if not (fixed and options.fixed_batch):
         try:
             _reshape(model, shapes)
-            return 0
         except TisError:
-            if not spec.max_batch_size:
+            if not fixed:
                 raise
-            # The batch is built into the model: perhaps the largest is, too.
-            fixed = spec.max_batch_size
+        else:
+            if not fixed or all(_starts_with(port, -1) for port in model.outputs):
+                return 0
+    # The size of a batch is built into the model, or is to be.
     _reshape(model, {port: [fixed, *dims[1:]] for port, dims in shapes.items()})
+    for port in model.outputs:
+        if not _starts_with(port, fixed):
+            raise invalid(
+                f"model '{spec.name}', tensor '{name_of(port, spec.outputs_by_name)}': for the model to support batching the "
+                f"shape should have at least 1 dimension and the first dimension must be -1, or {fixed} as max_batch_size; but "
+                f"shape expected by the model is {_dims(port)}"
+            )
     return fixed
+
+
+def _starts_with(port: Any, size: int) -> bool:
+    return bool(port.partial_shape.rank.is_dynamic) or _dims(port)[:1] == [size]
 
 
 def _reshape(model: Any, shapes: dict[Any, list[int]]) -> None:

@@ -162,7 +162,7 @@ def test_inputs_and_outputs_are_converted_to_the_configs_datatypes(models: Model
     models.config(tensors("input", x=("INT64", "4")) + tensors("output", y=("FP16", "4")), max_batch_size=4)
     with models.load() as model:
         answer = model.infer({"x": ROWS.astype(np.int64)})["y"]
-        assert (answer.dtype, answer.tolist()) == (np.float16, (-ROWS).tolist())
+        assert (answer.dtype.name, answer.tolist()) == ("float16", (-ROWS).tolist())
     models.config(tensors("input", x=("STRING", "4")) + Y, max_batch_size=4)
     assert "unsupported datatype TYPE_STRING for input 'x' for model 'm'" in str(models.refused())
 

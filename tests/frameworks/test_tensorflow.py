@@ -153,7 +153,7 @@ def test_scalars_are_one_element_and_an_unknown_rank_is_the_configs(tf: Any, mod
     assert "the rank of model tensor 'x' is not known" in str(models.refused())
     models.config(tensors("input", factor=("FP32", "1"), x=("FP32", "2, 2")) + tensors("output", y=("FP32", "2, 2")))
     with models.load() as model:
-        answer = model.infer({"factor": np.float32([3]), "x": np.ones((2, 2), np.float32)})
+        answer = model.infer({"factor": np.array([3], np.float32), "x": np.ones((2, 2), np.float32)})
     assert answer["y"].tolist() == [[3, 3], [3, 3]]
 
 

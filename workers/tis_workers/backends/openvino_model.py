@@ -180,8 +180,8 @@ def _shape(model: Any, spec: ModelSpec, options: Options, *, batched: bool) -> i
         if not _starts_with(port, fixed):
             raise invalid(
                 f"model '{spec.name}', tensor '{name_of(port, spec.outputs_by_name)}': for the model to support batching the "
-                f"shape should have at least 1 dimension and the first dimension must be -1, or {fixed} as max_batch_size; but "
-                f"shape expected by the model is {_dims(port)}"
+                f"shape should have at least 1 dimension and the first dimension must be -1, or {fixed} as the config says; "
+                f"but shape expected by the model is {_dims(port)}"
             )
     return fixed
 

@@ -7,7 +7,7 @@ import re
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,7 +86,9 @@ class _Exported(Program):
         from torch.export.passes import move_to_device_pass
         from torch.utils import _pytree as pytree
 
-        program = torch.export.load(str(path))
+        # Opened here, since by a path it takes only names that end in .pt2.
+        with path.open("rb") as file:
+            program = torch.export.load(file)
         if device is not None:
             program = move_to_device_pass(program, device)
         signature = program.graph_signature
@@ -159,7 +161,7 @@ def load_program(path: Path, device: Any, model: str) -> Program:
         raise internal(f"failed to load model '{model}': {told(error)}") from error
 
 
-def _kind(path: Path) -> type[Program]:
+def _kind(path: Path) -> Callable[[Path, Any], Program]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.partition("/")[2] for name in archive.namelist()]

@@ -56,7 +56,9 @@ class Models:
     def refused(self, name: str = "m") -> TisError | ModelError:
         with pytest.raises((TisError, ModelError)) as caught:
             self.load(name)
-        return caught.value
+        error = caught.value
+        assert isinstance(error, TisError | ModelError)
+        return error
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What TensorFlow models may be and what their configs may say; loaded without a server."""
 
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -262,3 +263,24 @@ def test_files_that_are_no_graph_are_refused_with_the_reason(models: Models) -> 
     models.file("model.graphdef").unlink()
     refused = models.refused()
     assert (refused.code, "unable to find" in str(refused)) == (Code.NOT_FOUND, True)
+
+
+def test_a_library_of_operations_that_is_not_there_is_refused(models: Models) -> None:
+    models.graph(_line)
+    models.config(X + Y + 'model_operations { op_library_filename: [ "/no/such.so" ] }\n')
+    assert re.search("unable to load model 'm', tensorflow error: .*such.so", str(models.refused()))
+
+
+# ---- GPUs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+def test_an_instance_on_a_gpu_runs_there(tf: Any, models: Models) -> None:
+    if not tf.config.list_physical_devices("GPU"):
+        pytest.skip("TensorFlow sees no GPU: it needs one, and pip install 'tis[tensorflow-gpu]'")
+    models.saved(serving_default=(lambda x: {"y": tf.matmul(x, tf.transpose(x))}, [spec(tf, [None, 4])]))
+    (models.folder / "m" / "config.pbtxt").write_text("instance_group [ { kind: KIND_GPU gpus: [ 0 ] } ]\n")
+    with models.load() as model:
+        operations = model._backend._model.graph.get_operations()  # type: ignore[attr-defined]
+        assert any("GPU:0" in operation.device for operation in operations)
+        np.testing.assert_allclose(model.infer({"x": ROWS})["y"], ROWS @ ROWS.T)

@@ -14,12 +14,14 @@ from tis_workers.backends.tensorflow_keeping import keeps_inputs
 from tis_workers.backends.tensorflow_options import Options, options
 
 
-def read(folder: Path = Path(), *, config: Any = None, kind: str = "CPU", **parameters: str) -> Options:
+def read(
+    folder: Path = Path(), *, config: Any = None, kind: str = "CPU", flags: Any = None, **parameters: str
+) -> Options:
     instance = InstanceSpec("m_0", kind)
     spec = ModelSpec("m", 1, "tensorflow_savedmodel", "tensorflow", 0, (), (), model_path=str(folder))
     changed = {"parameters": parameters, "config": (config or ModelConfig()).SerializeToString()}
     given = {name: getattr(spec, name) for name in spec.__struct_fields__}
-    return options(LoadContext(ModelSpec(**{**given, **changed}), instance, threads=3))
+    return options(LoadContext(ModelSpec(**{**given, **changed}), instance, threads=3, backend_config=flags or {}))
 
 
 def refusal(folder: Path = Path(), **more: Any) -> str:
@@ -51,6 +53,14 @@ def test_values_that_are_none_are_refused() -> None:
     assert "must be positive number for TensorFlow model 'm'" in refusal(MAX_SESSION_SHARE_COUNT="0")
     assert "must be an integer, got 'many'" in refusal(TF_NUM_INTER_THREADS="many")
     assert "must be true or false, got 'perhaps'" in refusal(TF_USE_PER_SESSION_THREADS="perhaps")
+    for text in ("half", "1.5"):
+        assert f"must be from 0 to 1, got '{text}'" in refusal(flags={"gpu-memory-fraction": text})
+
+
+def test_the_backends_flags_say_how_gpus_are_used() -> None:
+    found = read(flags={"gpu-memory-fraction": "0.5", "allow-soft-placement": "false", "version": "2"})
+    assert (found.gpu_memory_fraction, found.soft_placement) == (0.5, False)
+    assert (read().gpu_memory_fraction, read().soft_placement) == (0.0, True)
 
 
 def test_operations_to_run_first_are_in_a_file_of_the_version_or_the_model(tmp_path: Path) -> None:

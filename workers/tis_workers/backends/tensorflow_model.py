@@ -135,11 +135,12 @@ def _session_config(context: LoadContext, options: Options) -> Any:
         intra_op_parallelism_threads=options.intra_op_threads,
         inter_op_parallelism_threads=options.inter_op_threads,
         use_per_session_threads=options.per_session_threads,
-        allow_soft_placement=True,
+        allow_soft_placement=options.soft_placement,
     )
     if context.instance.kind == "CPU":
         config.device_count["GPU"] = 0
-    config.gpu_options.allow_growth = True
+    config.gpu_options.allow_growth = not options.gpu_memory_fraction
+    config.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
     if options.graph_level is not None:
         levels = tf.compat.v1.OptimizerOptions
         chosen = {-1: levels.OFF, 0: levels.DEFAULT, 1: levels.ON_1}.get(options.graph_level, levels.ON_2)

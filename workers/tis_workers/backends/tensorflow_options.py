@@ -11,9 +11,12 @@ Plain data; TensorFlow is not imported here.
 `TF_INIT_OPS_FILE`            JSON file that names operations to run once, `{"init_ops": ["init"]}`
 `MAX_SESSION_SHARE_COUNT`     checked only: instances are processes, and share no session
 ============================  ========================================================================================
+
+Of `--backend-config=tensorflow,KEY=VALUE` these: `gpu-memory-fraction` and `allow-soft-placement`.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,6 +49,10 @@ class Options:
     auto_mixed_precision: bool = False
     #: Libraries of operations to load before the model.
     libraries: tuple[str, ...] = ()
+    #: How much of the GPU's memory the instance takes at once; 0: as much as it needs, when it needs it.
+    gpu_memory_fraction: float = 0.0
+    #: Operations that have no implementation for the GPU run on the CPU.
+    soft_placement: bool = True
 
 
 def options(context: LoadContext) -> Options:
@@ -67,13 +74,15 @@ def options(context: LoadContext) -> Options:
     return Options(
         intra_op_threads=intra or context.threads,
         inter_op_threads=_integer(spec, "TF_NUM_INTER_THREADS", 0) or 1,
-        per_session_threads=_boolean(spec, "TF_USE_PER_SESSION_THREADS", True),
+        per_session_threads=_boolean("TF_USE_PER_SESSION_THREADS", spec.parameters),
         tag=spec.parameters.get("TF_GRAPH_TAG") or SERVE_TAG,
         signature=spec.parameters.get("TF_SIGNATURE_DEF", ""),
         init_ops=_init_ops(context),
         graph_level=config.optimization.graph.level if config.optimization.HasField("graph") else None,
         auto_mixed_precision=_auto_mixed_precision(config, on_gpu=context.instance.kind != "CPU"),
         libraries=tuple(config.model_operations.op_library_filename),
+        gpu_memory_fraction=_fraction(context.backend_config.get("gpu-memory-fraction", "")),
+        soft_placement=_boolean("allow-soft-placement", context.backend_config),
     )
 
 
@@ -122,10 +131,21 @@ def _integer(spec: ModelSpec, parameter: str, default: int) -> int:
         raise invalid(f"parameter '{parameter}' of model '{spec.name}' must be an integer, got '{text}'") from None
 
 
-def _boolean(spec: ModelSpec, parameter: str, default: bool) -> bool:
-    text = spec.parameters.get(parameter, "").lower()
-    if text in (*_TRUE, *_FALSE):
-        return text in _TRUE
-    if text:
-        raise invalid(f"parameter '{parameter}' of model '{spec.name}' must be true or false, got '{text}'")
-    return default
+def _boolean(name: str, given: Mapping[str, str]) -> bool:
+    """A setting that is on unless it is switched off."""
+    text = given.get(name, "").lower()
+    if text in _FALSE:
+        return False
+    if text and text not in _TRUE:
+        raise invalid(f"'{name}' must be true or false, got '{text}'")
+    return True
+
+
+def _fraction(text: str) -> float:
+    try:
+        fraction = float(text or 0)
+    except ValueError:
+        fraction = -1.0
+    if not 0 <= fraction <= 1:
+        raise invalid(f"--backend-config=tensorflow,gpu-memory-fraction must be from 0 to 1, got '{text}'")
+    return fraction

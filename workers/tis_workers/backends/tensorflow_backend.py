@@ -3,7 +3,7 @@
 What parameters of the config mean is in `tensorflow_options.py`, how models are opened in `tensorflow_model.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,8 @@ from tis_workers.backends.tensorflow_keeping import keeps_inputs
 from tis_workers.backends.tensorflow_model import (
     BF16,
     GraphTensor,
-    configured_shape,
+    Shapes,
+    configured,
     is_stateful,
     open_model,
     path_of,
@@ -56,28 +57,11 @@ class TensorFlowBackend(TensorBackend):
         Raises:
             TisError: INVALID_ARG where the config does not say them either.
         """
-        spec = self._context.spec
-        lead = (-1,) if spec.max_batch_size > 0 else ()
-        sides: list[tuple[TensorSignature, ...]] = []
-        for tensors, configured in (
-            (self._model.inputs, spec.inputs_by_name),
-            (self._model.outputs, spec.outputs_by_name),
-        ):
-            declared = []
-            for name, tensor in tensors.items():
-                shape = tensor.shape
-                if shape is None and name in configured:
-                    shape = configured_shape(configured[name], lead)
-                elif shape is None and (configured or spec.batch_inputs):
-                    shape = (-1,)
-                if shape is None:
-                    raise invalid(
-                        f"Unable to autofill for '{spec.name}': the rank of model tensor '{name}' is not known and its "
-                        "dimensions are not defined in the config"
-                    )
-                declared.append(TensorSignature(name, tensor.datatype, shape))
-            sides.append(tuple(declared))
-        return ModelSignature(sides[0], sides[1])
+        model = self._context.spec.name
+        given, answered = configured(self._context)
+        return ModelSignature(
+            _declared(self._model.inputs, given, model), _declared(self._model.outputs, answered, model)
+        )
 
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """One run of the session, as far as these outputs need it."""
@@ -116,3 +100,18 @@ class TensorFlowBackend(TensorBackend):
     def _result(self, value: Any) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.asarray(value)
         return array.view(NUMPY["BF16"]) if array.dtype == BF16 else array
+
+
+def _declared(tensors: Mapping[str, GraphTensor], said: Shapes, model: str) -> tuple[TensorSignature, ...]:
+    """Inputs or outputs; `said`: those that the config gives the model."""
+    found: list[TensorSignature] = []
+    for name, tensor in tensors.items():
+        shape = tensor.shape if tensor.shape is not None else said.get(name)
+        if shape is None and not said:
+            raise invalid(
+                f"Unable to autofill for '{model}': the rank of model tensor '{name}' is not known and its dimensions are not "
+                "defined in the config"
+            )
+        # One that the config does not list is not served, or is checked by its own rules.
+        found.append(TensorSignature(name, tensor.datatype, (-1,) if shape is None else shape))
+    return tuple(found)

@@ -56,6 +56,9 @@ _GRAPH_DEF: Final = "tensorflow_graphdef"
 _SERVING: Final = "serving_default"
 _INNER_SIGNATURES: Final = ("__saved_model_init_op", "__saved_model_train_op")
 
+#: Shapes by name, None where nobody says them.
+Shapes = dict[str, tuple[int, ...] | None]
+
 _log = get_logger(__name__)
 
 
@@ -211,7 +214,7 @@ def _open_graph_def(model: OpenModel, context: LoadContext) -> None:
             if "cpu" not in node.device.lower():
                 node.device = ""
     tf.import_graph_def(graph_def, name="")
-    given, answered = _configured(context)
+    given, answered = configured(context)
     if not given or not answered:
         raise invalid(
             f"unable to load model '{name}': a GraphDef does not say what its inputs and outputs are; list both in the config"
@@ -234,12 +237,12 @@ def _open_graph_def(model: OpenModel, context: LoadContext) -> None:
             found[each] = GraphTensor(tensor.name, _datatype(tensor.dtype, f"{side} '{each}' for '{name}'"), shape)
 
 
-def _configured(context: LoadContext) -> tuple[dict[str, tuple[int, ...] | None], dict[str, tuple[int, ...] | None]]:
+def configured(context: LoadContext) -> tuple[Shapes, Shapes]:
     """Names of all inputs and outputs that the config gives the model, with their shapes where it says them."""
     spec = context.spec
     lead = (-1,) if spec.max_batch_size > 0 else ()
-    given: dict[str, tuple[int, ...] | None] = {each.name: configured_shape(each, lead) for each in spec.inputs}
-    answered: dict[str, tuple[int, ...] | None] = {each.name: configured_shape(each, lead) for each in spec.outputs}
+    given: Shapes = {each.name: _shape(each, lead) for each in spec.inputs}
+    answered: Shapes = {each.name: _shape(each, lead) for each in spec.outputs}
     given.update({name: None for each in spec.batch_inputs for name in each.names})
     if spec.sequences is not None:
         given.update({control.name: (*lead, 1) for control in spec.sequences.controls})
@@ -248,7 +251,7 @@ def _configured(context: LoadContext) -> tuple[dict[str, tuple[int, ...] | None]
     return given, answered
 
 
-def configured_shape(tensor: TensorSpec, lead: tuple[int, ...]) -> tuple[int, ...]:
+def _shape(tensor: TensorSpec, lead: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that the model sees of a tensor of the config."""
     if tensor.allow_ragged_batch:
         return (-1,)

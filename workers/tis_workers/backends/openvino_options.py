@@ -15,8 +15,8 @@ Plain data; OpenVINO is not imported here.
 `ENABLE_BATCH_PADDING`         has no effect: smaller batches are run as they are, or else filled up
 =============================  =======================================================================================
 
-Beyond Triton's: `ENABLE_MMAP`, `YES`: weights are mapped from their file instead of read, and so shared by all instances. A file
-that is written over while it is mapped ends the processes that serve it.
+Beyond Triton's: `ENABLE_MMAP`, `YES`: weights are mapped from their file instead of read, and so shared by all instances. A
+file that is written over while it is mapped ends the processes that serve it.
 """
 
 from dataclasses import dataclass, field

@@ -55,7 +55,8 @@ class PyTorchBackend(TensorBackend):
         load_operations(spec)
         self._device = _device(context.instance)
         self._on_gpu = self._device is not None and self._device.type == "cuda"
-        with self._options.guard():
+        self._guard = self._options.guard()
+        with self._guard:
             self._program = load_program(path, self._device, spec.name)
         self._partial = spec
         if self._program.inputs is None:
@@ -105,7 +106,7 @@ class PyTorchBackend(TensorBackend):
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """One call of the program."""
         try:
-            with self._options.guard():
+            with self._guard:
                 values = [self._value(name, inputs) for name in self._names]
                 results = self._program.call(self._names, values)
                 return self._answers(results, outputs)

@@ -35,7 +35,7 @@ class Options:
     inter_op_threads: int = 0
 
     def guard(self) -> Any:
-        """What a run happens inside of: without gradients, and by default without what they would need."""
+        """What runs happen inside of, one after another: without gradients, and by default without what they would need."""
         return torch.inference_mode() if self.inference_mode else torch.no_grad()
 
     def apply(self, threads: int) -> None:

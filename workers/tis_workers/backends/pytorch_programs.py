@@ -49,8 +49,9 @@ class _Script(Program):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self._module = torch.jit.load(str(path)) if device is None else torch.jit.load(str(path), device)
-        # As Triton: the module stays in the mode that it was saved in.
-        arguments = [each for each in self._module.forward.schema.arguments if each.name != "self"]
+        # As Triton: the module stays in the mode that it was saved in, and hooks of the outermost module do not run.
+        self._forward = self._module.forward
+        arguments = [each for each in self._forward.schema.arguments if each.name != "self"]
         kinds = [each.type.kind() for each in arguments]
         self.takes_dict = kinds == ["DictType"]
         if not self.takes_dict:
@@ -60,8 +61,8 @@ class _Script(Program):
 
     def call(self, names: Sequence[str], values: Sequence[Any]) -> Results:
         """As the base class says."""
-        result = self._module(dict(zip(names, values, strict=True))) if self.takes_dict else self._module(*values)
-        return in_order(result)
+        given = (dict(zip(names, values, strict=True)),) if self.takes_dict else values
+        return in_order(self._forward(*given))
 
 
 def _check_arguments(arguments: Sequence[Any]) -> None:

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 
 @pytest.mark.parametrize(
-    ("code", "writes"),
+    ("code", "touches"),
     [
         ("return torch.relu_(x + 1)", False),
         ("y = x.view(-1)\n    y.add_(1)\n    return x", True),
@@ -35,14 +35,39 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
         ("y = x\n    for _ in range(3):\n        y = y * 2\n        y.add_(1)\n    return y", False),
         ("y = x\n    while bool(y.sum() < 9):\n        y.add_(1)\n        y = y[0:]\n    return y + 0", True),
         ("return torch.nn.functional.linear(x, x.t())", False),
+        # In vain: what is put into a list of theirs is nothing of theirs.
+        ("parts = [x]\n    parts.append(x * 2)\n    return torch.cat(parts)", True),
+        ("parts: List[Tensor] = []\n    parts.append(x[0])\n    return torch.cat(parts)", True),
     ],
 )
-def test_it_is_known_which_models_may_write_to_their_inputs(models: Models, code: str, writes: bool) -> None:
-    from tis_workers.backends.pytorch_aliases import writes_to_inputs
+def test_it_is_known_which_models_may_write_to_their_inputs_or_keep_them(
+    models: Models, code: str, touches: bool
+) -> None:
+    from tis_workers.backends.pytorch_aliases import touches_inputs
 
     models.script(f"def forward(self, x):\n    {code}\n")
     loaded = models.torch.jit.load(str(models.file()))
-    assert writes_to_inputs(loaded.inlined_graph) is writes
+    assert touches_inputs(loaded.inlined_graph) is touches
+
+
+def test_a_model_may_keep_its_input_without_seeing_the_next_one_in_it(models: Models) -> None:
+    models.script("def forward(self, x):\n    before = self.last\n    self.last = x\n    return before\n", last=ROWS)
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")), max_batch_size=4)
+    mine = ROWS * 2
+    with models.load() as model:
+        assert model.infer({"x": mine})["y"].tolist() == ROWS.tolist()
+        mine += 100
+        assert model.infer({"x": mine})["y"].tolist() == (ROWS * 2).tolist()
+
+
+def test_a_model_may_write_to_its_input_without_a_client_seeing_it(models: Models) -> None:
+    models.script("def forward(self, x):\n    return x.add_(1)\n")
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")), max_batch_size=4)
+    mine = ROWS.copy()
+    with models.load() as model:
+        assert model.infer({"x": mine})["y"].tolist() == (ROWS + 1).tolist()
+        assert model.infer({"x": mine})["y"].tolist() == (ROWS + 1).tolist()
+    assert mine.tolist() == ROWS.tolist()
 
 
 def test_an_input_is_no_copy_and_neither_is_what_torch_gives(torch: Any) -> None:

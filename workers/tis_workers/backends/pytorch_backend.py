@@ -95,9 +95,10 @@ class PyTorchBackend(TensorBackend):
                 _check_strings(spec, side, tensor)
 
     def execute(self, requests: list[WorkRequest]) -> Timings:
-        """As any model of tensors; one that may write to its inputs gets copies of those that are not its own."""
-        if self._program.writes and self.goes_as_it_is(requests):
-            requests[0].copy_foreign_inputs()
+        """As any model of tensors; one that may write to its inputs, or keep them, gets copies. A batch is one anyway."""
+        if self._program.touches and self.goes_as_it_is(requests):
+            request = requests[0]
+            request.inputs = {name: array.copy() for name, array in request.inputs.items()}
         return super().execute(requests)
 
     def _gather(self, requests: list[WorkRequest]) -> Arrays:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.frameworks.pytorch_models import ROWS, Models, models, torch
-from tests.harness.native_models import tensors
+from tests.harness.native_models import parameter, tensors
 from tis.errors import Code, TisError
 
 __all__ = ["models", "torch"]
@@ -138,6 +138,67 @@ def test_what_a_file_is_its_contents_say(models: Models) -> None:
     assert "is a file of torch.save, which may hold any code and is not loaded" in error.message
     models.file().unlink()
     assert models.refused().code is Code.NOT_FOUND
+
+
+CLASS = """
+import torch
+from torch.nn import Linear
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = Linear(4, 3, bias=False)
+
+    def forward(self, x, scale):
+        return [self.layer(x) * scale, x]
+"""
+
+
+def test_a_class_in_python_is_served_with_its_weights(models: Models) -> None:
+    models.file(filename="model.py").write_text(CLASS)
+    models.torch.save({"layer.weight": models.torch.ones(3, 4)}, str(models.file(filename="model.pt")))
+    sides = (
+        tensors("input", scale=("FP32", "1"), x=("FP32", "4"))
+        + tensors("output", y=("FP32", "3"), same=("FP32", "4"))
+        + 'runtime: "model.py"\n'
+    )
+    disabled = parameter("TORCH_COMPILE_OPTIONAL_PARAMETERS", '{\\"disable\\": true}')
+    models.config(sides + disabled, max_batch_size=8)
+    with models.load() as model:
+        answer = model.infer({"x": ROWS, "scale": [[1], [2]]})
+        assert answer["y"].tolist() == [[6, 6, 6], [44, 44, 44]]
+        assert answer["same"].tolist() == ROWS.tolist()
+    for value, words in (
+        ("[1]", "must be a JSON object"),
+        ("{", "is no JSON"),
+        ('{\\"model\\": 1}', "not an optional"),
+    ):
+        models.config(sides + parameter("TORCH_COMPILE_OPTIONAL_PARAMETERS", value), max_batch_size=8)
+        assert words in models.refused().message
+    models.config(sides + disabled, max_batch_size=8)
+    models.torch.save({"layer.weight": models.torch.ones(2, 4)}, str(models.file(filename="model.pt")))
+    assert "failed to load model 'm': RuntimeError: Error(s) in loading state_dict" in models.refused().message
+    models.file(filename="model.py").write_text("import torch\n")
+    assert "Cannot find a subclass of torch.nn.Module" in models.refused().message
+    for each in models.file().parent.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    assert models.refused().code is Code.NOT_FOUND
+
+
+@pytest.mark.long
+def test_a_class_in_python_is_compiled(models: Models) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile compiles with g++, which is not installed")
+    models.file(filename="model.py").write_text(CLASS)
+    models.config(
+        tensors("input", x=("FP32", "4"), scale=("FP32", "1"))
+        + tensors("output", y=("FP32", "3"), same=("FP32", "4"))
+        + 'runtime: "model.py"\n',
+        max_batch_size=8,
+    )
+    with models.load() as model:
+        answer = model.infer({"x": ROWS, "scale": [[1], [2]]})
+        assert (answer["y"].shape, answer["same"].tolist()) == ((2, 3), ROWS.tolist())
 
 
 def test_a_library_of_operations_that_is_none_is_told(models: Models) -> None:

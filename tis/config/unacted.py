@@ -25,7 +25,9 @@ UNACTED: Final[frozenset[str]] = frozenset(
 )
 
 #: Backends that act on such a field.
-ACTED_ON_BY: Final[Mapping[str, frozenset[str]]] = {"model_operations": frozenset({"onnxruntime", "pytorch", "tensorflow"})}
+ACTED_ON_BY: Final[Mapping[str, frozenset[str]]] = {
+    "model_operations": frozenset({"onnxruntime", "pytorch", "tensorflow"})
+}
 
 
 def unacted_fields(config: Message) -> tuple[str, ...]:

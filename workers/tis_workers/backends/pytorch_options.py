@@ -78,8 +78,8 @@ def read_options(parameters: Mapping[str, str], model: str) -> Options:
         jit_profiling=said["ENABLE_JIT_PROFILING"],
         jit_executor=said["ENABLE_JIT_EXECUTOR"],
         tensor_fuser=said["ENABLE_TENSOR_FUSER"],
-        intra_op_threads=_threads(parameters, "INTRA_OP_THREAD_COUNT"),
-        inter_op_threads=_threads(parameters, "INTER_OP_THREAD_COUNT"),
+        intra_op_threads=_threads(parameters, "INTRA_OP_THREAD_COUNT") or _threads(parameters, "NUM_THREADS"),
+        inter_op_threads=_threads(parameters, "INTER_OP_THREAD_COUNT") or _threads(parameters, "NUM_INTEROP_THREADS"),
     )
 
 

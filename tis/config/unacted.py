@@ -4,6 +4,7 @@ Ignoring them makes no answer wrong, only slower or later than asked for; the su
 that lands takes its name out of this table. Fields whose neglect would give wrong answers belong in tis.config.refused.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from tis.config.fields import set_among
@@ -23,10 +24,16 @@ UNACTED: Final[frozenset[str]] = frozenset(
     }
 )
 
+#: Backends that act on such a field.
+ACTED_ON_BY: Final[Mapping[str, frozenset[str]]] = {
+    "model_operations": frozenset({"onnxruntime", "pytorch", "tensorflow"})
+}
+
 
 def unacted_fields(config: Message) -> tuple[str, ...]:
     """Dotted names of the fields set in a config that the server does not act on, sorted.
 
     Expects the config as the user wrote it: defaults filled in later would show up as wishes.
     """
-    return set_among(config, UNACTED)
+    backend = config.backend
+    return set_among(config, (name for name in UNACTED if backend not in ACTED_ON_BY.get(name, ())))

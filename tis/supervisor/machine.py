@@ -182,7 +182,8 @@ def backend_uses_gpu(backend: str) -> bool:
     if distribution is None:
         return False
     try:
-        importlib.metadata.distribution(distribution)
+        version = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return False
-    return True
+    # PyTorch has both builds under one name.
+    return not version.endswith("+cpu")

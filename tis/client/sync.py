@@ -21,6 +21,7 @@ from tis.client.conversation import (
     unpacked,
 )
 from tis.client.errors import ClientError, ConnectionLostError, InferenceError
+from tis.client.keys import EVENTS, check_refusal, use_keys
 from tis.client.result import Result
 from tis.client.tensors import Array
 
@@ -31,12 +32,22 @@ class Client:
     """A connection to a server's `--zmq-address`. It belongs to one thread at a time; close it, or use it with `with`."""
 
     def __init__(
-        self, address: str, *, name: str = "", timeout_s: float | None = None, connect_timeout_s: float = 10.0
+        self,
+        address: str,
+        *,
+        name: str = "",
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 10.0,
+        key_file: str | None = None,
+        server_key_file: str | None = None,
     ) -> None:
         """`timeout_s`: how long an answer is waited for; None for ever, unless the connection ends.
 
+        `key_file`, `server_key_file`: this client's secret key and the server's public one, where the server asks for keys.
+
         Raises:
-            ConnectionLostError: no server answers in time.
+            ConnectionLostError: no server answers in time, or it does not know this client's key.
+            OSError, ValueError: a key cannot be read.
         """
         self._timeout_s: Final = timeout_s
         self._connect_timeout_s: Final = connect_timeout_s
@@ -46,11 +57,12 @@ class Client:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(EVENTS)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
         try:
+            use_keys(self._socket, key_file, server_key_file)
             self._socket.connect(address)
             self._greet()
         except BaseException:
@@ -220,7 +232,7 @@ class Client:
             left_ms = None if end_s is None else max(0, int((end_s - time.monotonic()) * 1000) + 1)
             events = dict(self._poller.poll(left_ms))
             if self._monitor in events:
-                self._monitor.recv_multipart()
+                check_refusal(self._monitor.recv_multipart())
                 if not self._socket.poll(0) and number:
                     raise ConnectionLostError("the connection to the server has ended")
             elif not events and end_s is not None and time.monotonic() >= end_s:

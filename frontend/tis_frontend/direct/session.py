@@ -4,12 +4,14 @@ A client that takes nothing is not read from. Its end, of whatever kind, is the 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from tis.log import get_logger
 from tis_frontend.direct import messages as dm
 from tis_frontend.direct.conversation import Conversation
-from tis_frontend.direct.zmtp import Budget, Connection, Limits, ZmtpError, message
+from tis_frontend.direct.zmtp import Connection, Limits
+from tis_frontend.direct.zmtp_error import ZmtpError
 from tis_frontend.server import Server
 
 _WRITE_HIGH_BYTES: Final = 1 << 20
@@ -24,11 +26,13 @@ _log = get_logger(__name__)
 class Session(asyncio.BufferedProtocol):
     """An asyncio protocol."""
 
-    def __init__(self, server: Server, limits: Limits, budget: Budget, sessions: "set[Session]", most: int) -> None:
+    def __init__(
+        self, server: Server, limits: Limits, connect: Callable[[], Connection], sessions: "set[Session]", most: int
+    ) -> None:
         self._sessions: Final = sessions
         self._most_sessions: Final = most
         self._transport: Any = None
-        self._connection: Final = Connection(limits, budget)
+        self._connection: Final = connect()
         self.conversation: Final = Conversation(server, limits, self._send, self.close)
         self._handshake: asyncio.TimerHandle | None = None
 
@@ -56,7 +60,12 @@ class Session(asyncio.BufferedProtocol):
             incoming = self._connection.received(size)
         except ZmtpError as error:
             _log.debug("a direct client is disconnected: %s", error)
-            self._transport.abort()
+            if self._connection.out:
+                # Some are told why.
+                self._flush()
+                self._transport.close()
+            else:
+                self._transport.abort()
             return
         if self._connection.out:
             self._flush()
@@ -93,7 +102,7 @@ class Session(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return
         # The parts lie in the pool, where they are only until this returns.
-        self._transport.write(b"".join(message(dm.encode(head), parts)))
+        self._transport.write(self._connection.wire(dm.encode(head), parts))
         if self._transport.get_write_buffer_size() > _MOST_PILED_BYTES:
             _log.warning("a direct client does not read its answers and is disconnected")
             self._transport.abort()

@@ -76,7 +76,7 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.functions": {"numpy"},
-    "tis.client": {"msgpack", "numpy", "zmq"},
+    "tis.client": {"msgpack", "numpy", "torch", "zmq"},
     "tis.curve_keys": {"zmq"},
     "tis.testing": {"numpy"},
     "tis.cli": {"msgspec", "numpy"},

@@ -107,12 +107,14 @@ class AsyncClient:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | Mapping[str, Array] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a model and wait for its response. `outputs`: the names of those wanted; None for all.
+
+        Or arrays by name that those wanted are to be put into; without a copy where `empty` has made them.
 
         Raises:
             InferenceError: the server's answer is an error.
@@ -134,7 +136,7 @@ class AsyncClient:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | Mapping[str, Array] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,

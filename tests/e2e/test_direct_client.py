@@ -211,7 +211,7 @@ def test_a_client_that_waits_too_long_gives_up_and_goes_on(direct: Server) -> No
         with pytest.raises(ConnectionLostError, match=r"within 0\.2 s"):
             client.infer("slow", {"ROUNDS": np.array([[rounds(600)]], np.int64)})
         client.infer("echo", {"INPUT0": BIG})
-    with pytest.raises(ConnectionLostError, match="did not answer within"):
+    with pytest.raises(ConnectionLostError, match="no server is at"):
         Client("ipc:///tmp/nobody-listens-here", connect_timeout_s=0.2)
 
 

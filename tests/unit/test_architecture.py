@@ -42,17 +42,26 @@ OURS: dict[str, set[str]] = {
     "tis.repository": COMMON | {"tis.contracts", "tis.config"},
     "tis.scheduler": CONTRACTS,
     "tis.supervisor": CONTRACTS
-    | {"tis.config", "tis.environments", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
+    | {
+        "tis.config",
+        "tis.curve_keys",
+        "tis.environments",
+        "tis.nvml",
+        "tis.pinned",
+        "tis.repository",
+        "tis.runtime_dir",
+    },
     "tis.functions": {"tis.contracts"},
     # For programs of others, which have nothing else of the server.
     "tis.client": set(),
     # For the tests of others: it runs a worker's code in their process.
     "tis.testing": CONTRACTS | {"tis.config", "tis.functions", "tis.repository", "tis.supervisor", "tis_workers"},
+    "tis.curve_keys": {"tis.errors"},
     "tis.cli": COMMON
     | {"tis.supervisor", "tis.config", "tis.contracts", "tis.environments", "tis.pinned", "tis.repository"}
     | {"tis.testing"},
     "tis.__main__": {"tis.cli"},
-    "tis_frontend": CONTRACTS | {"tis.config", "tis.generated", "tis.nvml"},
+    "tis_frontend": CONTRACTS | {"tis.config", "tis.curve_keys", "tis.generated", "tis.nvml"},
     "tis_workers": CONTRACTS | {"tis.config", "tis.functions"},
     "triton_python_backend_utils": {"tis_workers"},
     "c_python_backend_utils": {"tis_workers"},
@@ -68,10 +77,11 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.functions": {"numpy"},
-    "tis.client": {"msgpack", "numpy", "zmq"},
+    "tis.client": {"msgpack", "numpy", "torch", "zmq"},
+    "tis.curve_keys": {"zmq"},
     "tis.testing": {"numpy"},
     "tis.cli": {"msgspec", "numpy"},
-    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
+    "tis_frontend": {"google", "msgspec", "nacl", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
     # Triton's module has numpy by that name, too.
     "triton_python_backend_utils": {"numpy"},

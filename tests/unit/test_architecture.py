@@ -171,7 +171,8 @@ def test_only_one_file_knows_that_the_transport_is_grpcio() -> None:
 def test_frameworks_are_imported_by_their_backends_only() -> None:
     for module, path in MODULES.items():
         if FRAMEWORKS & {each.partition(".")[0] for each in imports(path)}:
-            assert module.startswith("tis_workers.backends."), module
+            # The client gives tensors of torch to programs that ask for them.
+            assert module.startswith("tis_workers.backends.") or module == "tis.client.result", module
 
 
 @pytest.mark.parametrize("module", ["tis.supervisor.serve", "tis.scheduler.__main__", "tis.cli.main"])

@@ -170,7 +170,9 @@ class Conversation:
         wanted, places = yield from self._outputs(model, version, about, outputs, shapes)
         if wanted:
             head["outputs"] = wanted
-        targets = {} if not isinstance(outputs, Mapping) else {n: a for n, a in outputs.items() if n not in places}
+        targets: dict[str, Array] = {}
+        if outputs is not None and isinstance(outputs, Mapping):
+            targets = {name: array for name, array in outputs.items() if name not in places}
         return Prepared(Call(head, frames), held, places, targets)
 
     def result(self, prepared: Prepared, answer: Answer) -> Result:
@@ -238,7 +240,7 @@ class Conversation:
                 continue
             entry: Head = {"name": name}
             wanted.append(entry)
-            if isinstance(names, Mapping):
+            if names is not None and isinstance(names, Mapping):
                 where = self._place_of(name, names[name])
                 if where is not None:
                     places[name] = _Given(names[name])

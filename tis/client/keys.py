@@ -6,7 +6,7 @@ import zmq
 import zmq.auth
 from zmq.utils.monitor import parse_monitor_message
 
-from tis.client.errors import ConnectionLostError
+from tis.client.errors import RefusedError
 
 #: What a connection's monitor is to tell of: its end, and why it did not come to be.
 EVENTS = (
@@ -39,12 +39,10 @@ def check_refusal(event: list[bytes]) -> None:
     """Raise where the monitor tells that the server does not let this client in.
 
     Raises:
-        ConnectionLostError: it does not, and will not if it is asked again.
+        RefusedError: it does not, and will not if it is asked again.
     """
     kind = parse_monitor_message(event)["event"]
     if kind == zmq.Event.HANDSHAKE_FAILED_AUTH:
-        raise ConnectionLostError("the server does not know this client's key")
+        raise RefusedError("the server does not know this client's key")
     if kind == zmq.Event.HANDSHAKE_FAILED_PROTOCOL:
-        raise ConnectionLostError(
-            "what is at this address does not speak ZeroMQ as this client does: are keys missing?"
-        )
+        raise RefusedError("what is at this address does not speak ZeroMQ as this client does: are keys missing?")

@@ -19,10 +19,13 @@ from tis.client.conversation import (
     packed,
     unpacked,
 )
-from tis.client.errors import ClientError, ConnectionLostError, InferenceError
+from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError
 from tis.client.lines import Line, open_line
 from tis.client.result import Result
 from tis.client.tensors import Array
+
+#: How long after a failed greeting the next one is.
+_RETRY_S: Final = 0.05
 
 _T = TypeVar("_T")
 
@@ -155,8 +158,18 @@ class Client:
     # ---- the conversation ------------------------------------------------------------------------------------------
 
     def _greet(self) -> None:
-        self._left.clear()
-        self._drive(self._conversation.hello(), self._connect_timeout_s)
+        end_s = time.monotonic() + self._connect_timeout_s
+        while True:
+            self._left.clear()
+            try:
+                self._drive(self._conversation.hello(), max(0.0, end_s - time.monotonic()))
+            except ConnectionLostError as error:
+                # A server that has just been there may be there again soon.
+                if isinstance(error, RefusedError) or time.monotonic() >= end_s:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
 
     def _run(self, make: Callable[[], Steps[_T]]) -> _T:
         """Go through steps; from the beginning where the server had to be greeted anew."""

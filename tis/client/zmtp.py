@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tis.client.errors import ConnectionLostError
+from tis.client.errors import ConnectionLostError, RefusedError
 
 _GREETING: Final = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
 _READY: Final = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
@@ -22,6 +22,8 @@ _ROOM_BYTES: Final = 64 << 10
 #: Frames up to this size are put together, so that they go in one packet.
 _JOINED_BYTES: Final = 16 << 10
 _RETRY_S: Final = 0.05
+#: As a plain number: that of two members of an enumeration would be made anew each time.
+_SEND_FLAGS: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class PlainLine:
@@ -36,6 +38,7 @@ class PlainLine:
         #: What has been read and is not used yet.
         self._rest = bytearray()
         self._is_greeted = False
+        self._is_ready = False
         #: The frames of the message that is coming in.
         self._frames: list[Any] = []
         self._messages: list[list[Any]] = []
@@ -83,7 +86,7 @@ class PlainLine:
         self._rest.clear()
         self._frames.clear()
         self._messages.clear()
-        self._is_greeted = False
+        self._is_greeted = self._is_ready = False
 
     # ---- the socket ------------------------------------------------------------------------------------------------
 
@@ -99,6 +102,14 @@ class PlainLine:
             else:
                 break
         self._write(memoryview(_GREETING + _head(_COMMAND, len(_READY)) + _READY))
+        # A message before the server's READY is an error to libzmq's servers.
+        while not self._is_ready:
+            if not self._is_readable(end_s - time.monotonic()):
+                self.close()
+                raise ConnectionLostError(
+                    f"what is at {self._address} did not answer within {self._connect_timeout_s:g} s"
+                )
+            self._read()
 
     def _is_readable(self, timeout_s: float) -> bool:
         if self._socket is None:
@@ -111,7 +122,7 @@ class PlainLine:
         while data:
             connected = self._live()
             try:
-                data = data[connected.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) :]
+                data = data[connected.send(data, _SEND_FLAGS) :]
             except BlockingIOError:
                 # The server may wait for its answers to be taken before it reads on.
                 poll = select.poll()
@@ -151,7 +162,7 @@ class PlainLine:
                 return
             if rest[0] != 0xFF or rest[12:32] != _GREETING[12:32]:
                 self.close()
-                raise ConnectionLostError("what is at this address does not speak ZeroMQ without keys")
+                raise RefusedError("what is at this address does not speak ZeroMQ without keys")
             self._is_greeted = True
             at = len(_GREETING)
         while len(rest) - at >= 2:
@@ -184,6 +195,7 @@ class PlainLine:
 
     def _take(self, flags: int, frame: bytearray) -> None:
         if flags & _COMMAND:
+            self._is_ready = self._is_ready or frame.startswith(_READY[:6])
             if frame.startswith(_PING):
                 answer = b"\x04PONG" + frame[len(_PING) + 2 :]
                 self._write(memoryview(_head(_COMMAND, len(answer)) + answer))

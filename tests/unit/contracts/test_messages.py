@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tis.contracts import messages as m
@@ -58,6 +58,7 @@ def test_the_set_is_closed_and_every_tag_is_used_once() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_message_comes_back_as_it_went(kind: type[m.Message]) -> None:
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(values(kind), min_size=1, max_size=3))
     def goes_and_comes(sent: list[m.Message]) -> None:
         received = m.decode(m.encode(sent))

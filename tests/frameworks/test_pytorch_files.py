@@ -244,6 +244,15 @@ def test_a_gpu_instance_is_refused_where_pytorch_has_none(models: Models, torch:
             _device(InstanceSpec("m_0", "GPU"))
 
 
+def test_a_model_of_kind_model_stays_where_its_file_says(models: Models) -> None:
+    models.script("def forward(self, x):\n    return x * 2\n")
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")))
+    config = models.folder / "m" / "config.pbtxt"
+    config.write_text(config.read_text().replace("KIND_CPU", "KIND_MODEL"))
+    with models.load() as model:
+        assert model.infer({"x": ROWS[0]})["y"].tolist() == (2 * ROWS[0]).tolist()
+
+
 @pytest.mark.gpu
 def test_tensors_go_to_a_gpu_and_back_through_pinned_memory(torch: Any) -> None:
     if not torch.cuda.is_available():

@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -228,6 +230,8 @@ def test_a_package_of_aotinductor_answers(models: Models) -> None:
     models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "3")), max_batch_size=8)
     with models.load() as model:
         assert model.infer({"x": ROWS})["y"].tolist() == [[6, 6, 6], [22, 22, 22]]
+        # What was unpacked is mapped, and nothing of it lies about, however the process ends.
+        assert not list(Path(tempfile.gettempdir()).glob("tis-aotinductor-*"))
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------

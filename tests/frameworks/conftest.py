@@ -18,7 +18,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Each subject in turn, where its framework is installed."""
     chosen = subject(request.param)
     if not chosen.installed:
-        pytest.skip(f"'{chosen.module}' is not installed: pip install 'tis[{chosen.extra}]'")
+        pytest.skip(f"'{chosen.missing}' is not installed: pip install 'tis[{chosen.extra}]'")
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "made").mkdir()
     made = prepared(request.param, folder / "made")

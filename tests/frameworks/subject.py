@@ -46,6 +46,14 @@ def random_inputs(inputs: tuple[Tensor, ...], rng: np.random.Generator, rows: in
     return found
 
 
+def _is_there(module: str) -> bool:
+    """Whether a module, perhaps one in a package, is there."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def overwrite(path: Path) -> None:
     """Spoil a model: its first file holds something else."""
     file = next(each for each in sorted(path.rglob("*")) if each.is_file()) if path.is_dir() else path
@@ -84,11 +92,18 @@ class Subject:
     spoilt: str = "."
     rtol: float = 1e-5
     atol: float = 1e-6
+    #: Other modules that making the model, or asking its framework, needs.
+    also: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> str:
+        """The first module that is not there, empty where all are; none is imported but the packages that they are in."""
+        return next((module for module in (self.module, *self.also) if not _is_there(module)), "")
 
     @property
     def installed(self) -> bool:
         """Whether the framework is there; it is not imported."""
-        return find_spec(self.module) is not None
+        return not self.missing
 
     def sampled(self, rows: int = ROWS) -> Arrays:
         """The inputs of the contract."""

@@ -3,13 +3,12 @@
 Frameworks do not share a process with each other, nor with the tests: `python -m tests.frameworks.prepare NAME FOLDER`.
 """
 
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from tests.frameworks.subject import Arrays, Subject
 from tests.frameworks.subjects import subject
@@ -42,25 +41,23 @@ def prepared(name: str, folder: Path) -> Prepared:
     assert done.returncode == 0, done.stderr
     chosen = subject(name)
     models = tuple(folder / str(seed) / chosen.filename for seed in SEEDS)
-    return Prepared(
-        chosen, models, _read(folder / "inputs.npz"), tuple(_read(folder / f"{seed}.npz") for seed in SEEDS)
-    )
+    return Prepared(chosen, models, _read(folder / "inputs"), tuple(_read(folder / f"{seed}.answer") for seed in SEEDS))
 
 
 def _read(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=True) as arrays:
-        return dict(arrays)
+    found: Arrays = pickle.loads(path.read_bytes())
+    return found
 
 
 def _main(name: str, folder: Path) -> None:
     chosen = subject(name)
     inputs = chosen.sampled()
-    np.savez(folder / "inputs.npz", **inputs)
+    (folder / "inputs").write_bytes(pickle.dumps(inputs))
     for seed in SEEDS:
         path = folder / str(seed) / chosen.filename
         path.parent.mkdir(parents=True)
         chosen.make(path, seed)
-        np.savez(folder / f"{seed}.npz", **chosen.answer(path, inputs))
+        (folder / f"{seed}.answer").write_bytes(pickle.dumps(chosen.answer(path, inputs)))
 
 
 if __name__ == "__main__":

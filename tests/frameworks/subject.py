@@ -118,14 +118,15 @@ class Subject:
         max_batch_size: int = 0,
         extra: str = "",
         tensors: bool = True,
-        **types: str,
+        datatypes: Mapping[str, str] | None = None,
     ) -> None:
-        """Write config.pbtxt; `tensors`: with inputs and outputs, `types`: those that have another datatype in it."""
+        """Write config.pbtxt; `tensors`: with inputs and outputs, `datatypes`: those that are others in it."""
+        others = datatypes or {}
         text = f'name: "{name}"\nbackend: "{self.backend}"\n'
         if max_batch_size:
             text += f"max_batch_size: {max_batch_size}\n"
         if tensors:
             for side, listed in (("input", self.inputs), ("output", self.outputs)):
-                text += "".join(f"{side} [ {each.config(types.get(each.name, ''))} ]\n" for each in listed)
+                text += "".join(f"{side} [ {each.config(others.get(each.name, ''))} ]\n" for each in listed)
         (repository / name).mkdir(parents=True, exist_ok=True)
         (repository / name / "config.pbtxt").write_text(text + self.config + extra)

@@ -44,7 +44,7 @@ def with_backend(config: Message, model_name: str, files: Mapping[str, bool]) ->
             config.platform = known.platform
         runs_python = config.backend == "pytorch" and config.runtime == _PYTHON_RUNTIME
         if not config.default_model_filename and not runs_python:
-            config.default_model_filename = known.filename
+            config.default_model_filename = known.name_in(files) or known.filename
     return config
 
 
@@ -69,11 +69,12 @@ def first_version_files(model_dir: Path) -> dict[str, bool]:
 def _fill_backend(config: Message, model_name: str, files: Mapping[str, bool]) -> None:
     """Sets the backend from the platform, else the default filename, else the files, else the model's name."""
     if config.platform or config.default_model_filename:
-        named = (known.backend for known in KNOWN_MODEL_FILES if known.filename == config.default_model_filename)
+        file = config.default_model_filename
+        named = (known.backend for known in KNOWN_MODEL_FILES if file in (known.filename, *known.others))
         config.backend = BACKEND_OF_PLATFORM.get(config.platform) or next(named, "")
         return
     for known in KNOWN_MODEL_FILES:
-        if _present(known, files):
+        if known.name_in(files):
             config.backend = known.backend
             return
     _stem, dot, suffix = model_name.partition(".")
@@ -94,9 +95,5 @@ def _known_file_of(config: Message, files: Mapping[str, bool]) -> KnownModelFile
     if len(rows) < 2:
         return rows[0] if rows else None
     named = [known for known in rows if known.filename == config.default_model_filename]
-    found = [known for known in rows if not config.default_model_filename and _present(known, files)]
+    found = [known for known in rows if not config.default_model_filename and known.name_in(files)]
     return next(iter(named or found[-1:]), None)
-
-
-def _present(known: KnownModelFile, files: Mapping[str, bool]) -> bool:
-    return known.filename in files and known.directory in (None, files[known.filename])

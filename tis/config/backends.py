@@ -3,6 +3,7 @@
 Only the table lives here (core: constants.h, model_config_utils.cc). Which of them this server can run is not said here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,15 @@ class KnownModelFile:
     platform: str  # "" where the backend has none
     #: True: it must be a directory; False: it must not be one; None: either.
     directory: bool | None = None
+    #: Names that the file may have instead, unless the config says which.
+    others: tuple[str, ...] = ()
+
+    def name_in(self, files: Mapping[str, bool]) -> str:
+        """Which of its names a version directory has; empty for none. `files`: its entries with "is a directory"."""
+        for name in (self.filename, *self.others):
+            if name in files and self.directory in (None, files[name]):
+                return name
+        return ""
 
 
 #: In the order in which the core looks.
@@ -28,7 +38,7 @@ KNOWN_MODEL_FILES: Final[tuple[KnownModelFile, ...]] = (
     KnownModelFile("model.plan", "tensorrt", TENSORRT_PLATFORM, directory=False),
     KnownModelFile("model.onnx", "onnxruntime", "onnxruntime_onnx"),
     KnownModelFile("model.xml", "openvino", ""),
-    KnownModelFile("model.pt", "pytorch", "pytorch_libtorch", directory=False),
+    KnownModelFile("model.pt", "pytorch", "pytorch_libtorch", directory=False, others=("model.pt2",)),
     KnownModelFile("model.py", "python", ""),
 )
 

@@ -190,7 +190,8 @@ def backend_uses_gpu(backend: str) -> bool:
 
 def _is_installed(distribution: str) -> bool:
     try:
-        importlib.metadata.distribution(distribution)
+        version = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return False
-    return True
+    # PyTorch has both builds under one name.
+    return not version.endswith("+cpu")

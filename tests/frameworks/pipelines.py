@@ -11,35 +11,37 @@ from PIL import Image
 _CPU = {"batch_size": 8, "num_threads": 1, "device_id": None}
 
 
-@pipeline_def(**_CPU, output_dtype=[types.UINT8], output_ndim=[3])
 def _decoded() -> object:
     pictures = fn.external_source(device="cpu", name="FILE", dtype=types.UINT8, ndim=1)
     return fn.resize(fn.decoders.image(pictures, device="cpu"), resize_x=6, resize_y=4)
 
 
-@pipeline_def(**_CPU)
 def _two() -> object:
     left = fn.external_source(device="cpu", name="LEFT")
     right = fn.external_source(device="cpu", name="RIGHT")
     return fn.cast(left + right, dtype=types.FLOAT), fn.cast(left * right, dtype=types.FLOAT)
 
 
-@pipeline_def(**_CPU, output_dtype=[types.FLOAT], output_ndim=[1])
 def _lengths() -> object:
     rows = fn.external_source(device="cpu", name="ROWS", dtype=types.FLOAT, ndim=1)
     return fn.reductions.sum(rows, axes=[0], keep_dims=True)
 
 
-@pipeline_def(**_CPU, output_dtype=[types.FLOAT], output_ndim=[2])
 def _frames() -> object:
-    rows = fn.external_source(device="cpu", name="FRAMES", dtype=types.FLOAT, ndim=2)
-    return fn.copy(rows, name="SPLIT")
+    return fn.copy(fn.external_source(device="cpu", name="FRAMES", dtype=types.FLOAT, ndim=2), name="SPLIT")
 
 
 def main(folder: Path) -> None:
     """Write all of them."""
-    for pipeline in (_decoded, _two, _lengths, _frames):
-        (folder / f"{pipeline.__name__.removeprefix('_')}.dali").write_bytes(pipeline().serialize())
+    for function, datatype, rank in (
+        (_decoded, types.UINT8, 3),
+        (_two, None, None),
+        (_lengths, types.FLOAT, 1),
+        (_frames, types.FLOAT, 2),
+    ):
+        declared = {} if rank is None else {"output_dtype": [datatype], "output_ndim": [rank]}
+        serialized = pipeline_def(**_CPU, **declared)(function)().serialize()
+        (folder / f"{function.__name__.removeprefix('_')}.dali").write_bytes(serialized)
     picture = Image.fromarray(np.full((10, 20, 3), (200, 100, 50), np.uint8))
     file = io.BytesIO()
     picture.save(file, "PNG")

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from tests.frameworks.subjects import subject
 from tests.harness.faces import Call, HttpFace
 from tests.harness.observing import statistics
 from tests.harness.repository import one_cpu
@@ -38,8 +38,8 @@ def counted():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if find_spec("nvidia") is None or find_spec("nvidia.dali") is None:
-        pytest.skip("'nvidia.dali' is not installed: pip install 'tis[dali]'")
+    if subject("dali").lacks:
+        pytest.skip(subject("dali").lacks)
     folder = tmp_path_factory.mktemp("pipelines")
     program = [sys.executable, "-m", "tests.frameworks.pipelines", str(folder)]
     done = subprocess.run(program, capture_output=True, text=True, cwd=_ROOT, check=False, timeout=200)

@@ -104,15 +104,16 @@ def ask(server: Server, name: str, features: npt.NDArray[Any]) -> npt.NDArray[An
 
 def expected(name: str, answers: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
     model, _, told, columns = MODELS[name]
-    values = answers[model].reshape(ROWS, -1)
+    values: npt.NDArray[Any] = answers[model].reshape(ROWS, -1)
     if columns == 2:
-        return np.hstack([1 - values, values])
+        return np.concatenate([1 - values, values], axis=1)
     if "predict_proba" in told or told.get("output_class") == "false" or model.startswith("number"):
         return values
     if values.shape[1] > 1:
-        return values.argmax(axis=1).reshape(-1, 1)
-    threshold: npt.NDArray[Any] = values > float(told.get("threshold", "0.5"))
-    return threshold
+        values = values.argmax(axis=1).reshape(-1, 1)
+    else:
+        values = values > float(told.get("threshold", "0.5"))
+    return values
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -17,11 +17,14 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "optimization.gather_kernel_buffer_threshold",
         "optimization.eager_batching",
         "instance_group.secondary_devices",
-        "instance_group.profile",
         "cc_model_filenames",
         "model_operations",
     }
 )
+
+
+#: What the workers of some backends do act on; a profile is refused for any other than these (see tis.config.check).
+_ACTED: Final[dict[str, frozenset[str]]] = {"tensorrt": frozenset({"cc_model_filenames"})}
 
 
 def unacted_fields(config: Message) -> tuple[str, ...]:
@@ -29,4 +32,5 @@ def unacted_fields(config: Message) -> tuple[str, ...]:
 
     Expects the config as the user wrote it: defaults filled in later would show up as wishes.
     """
-    return set_among(config, UNACTED)
+    backend = config.backend or config.platform.partition("_")[0]
+    return set_among(config, UNACTED - _ACTED.get(backend, frozenset()))

@@ -8,12 +8,13 @@ from tests.frameworks.subject import Arrays, Subject, Tensor
 def _make(path: Path, seed: int) -> None:
     from nvidia.dali import fn, pipeline_def, types
 
-    @pipeline_def(batch_size=8, num_threads=1, device_id=None, output_dtype=[types.FLOAT], output_ndim=[1])
     def scaled() -> object:
         rows = fn.external_source(device="cpu", name="DALI_INPUT_0", dtype=types.FLOAT, ndim=1)
         return fn.cast(fn.normalize(rows, axes=[0]) * (seed + 2.0) + 1.0, dtype=types.FLOAT, name="OUTPUT")
 
-    path.write_bytes(scaled().serialize())
+    settings = {"batch_size": 8, "num_threads": 1, "device_id": None}
+    pipeline = pipeline_def(**settings, output_dtype=[types.FLOAT], output_ndim=[1])(scaled)
+    path.write_bytes(pipeline().serialize())
 
 
 def _answer(path: Path, inputs: Arrays) -> Arrays:

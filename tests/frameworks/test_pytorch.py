@@ -1,77 +1,21 @@
-"""What PyTorch models may be and what their configs may say; loaded without a server."""
+"""What PyTorch models may take and give, and what their configs may say; loaded without a server."""
 
-import itertools
-import shutil
-import subprocess
-import sys
-import warnings
-from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.frameworks.pytorch_models import ROWS, Models, models, torch
 from tests.harness.native_models import parameter, tensors
-from tests.harness.repository import one_cpu
-from tis.errors import Code, TisError
-from tis.testing import LoadedModel, ModelError, load_model
+from tis.errors import Code
+from tis.testing import ModelError
+
+__all__ = ["models", "torch"]
 
 if find_spec("torch") is None:
     pytest.skip("'torch' is not installed: pip install 'tis[torch]'", allow_module_level=True)
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
-
-_NUMBERS = itertools.count()
-ROWS = np.arange(8, dtype=np.float32).reshape(2, 4)
-
-
-@pytest.fixture(scope="module")
-def torch() -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-
-        yield torch
-
-
-class Models:
-    """Puts PyTorch models into a repository and loads them."""
-
-    def __init__(self, torch: Any, folder: Path) -> None:
-        self.torch = torch
-        self.folder = folder
-
-    def file(self, name: str = "m", filename: str = "model.pt") -> Path:
-        path = self.folder / name / "1" / filename
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def script(self, code: str, name: str = "m") -> None:
-        """TorchScript with a method `forward` of this code."""
-        # TorchScript knows a class by its name for good.
-        module = type(f"Scripted{next(_NUMBERS)}", (self.torch.jit.ScriptModule,), {})()
-        module.define(code)
-        module.save(str(self.file(name)))
-
-    def config(self, text: str, name: str = "m", max_batch_size: int = 0) -> None:
-        (self.folder / name / "config.pbtxt").write_text(
-            f'name: "{name}"\nbackend: "pytorch"\nmax_batch_size: {max_batch_size}\n{text}{one_cpu()}'
-        )
-
-    def load(self, name: str = "m") -> LoadedModel:
-        return load_model(self.folder / name)
-
-    def refused(self, name: str = "m") -> TisError | ModelError:
-        with pytest.raises((TisError, ModelError)) as caught:
-            self.load(name)
-        return caught.value
-
-
-@pytest.fixture
-def models(torch: Any, tmp_path: Path) -> Models:
-    return Models(torch, tmp_path)
 
 
 def two_in_two_out(inputs: tuple[str, str], outputs: tuple[str, str] = ("OUTPUT__0", "OUTPUT__1")) -> str:
@@ -110,8 +54,9 @@ def test_outputs_are_found_by_index_and_those_not_asked_for_are_left_out(models:
 
 
 def test_a_dictionary_of_tensors_is_filled_by_the_inputs_names_and_one_may_be_given(models: Models) -> None:
-    code = "def forward(self, each: Dict[str, Tensor]):\n    return {'b': each['x'] - each['y'], 'a': each['x'] + each['y']}\n"
-    models.script(code)
+    models.script(
+        "def forward(self, of: Dict[str, Tensor]):\n    return {'b': of['x'] - of['y'], 'a': of['x'] + of['y']}\n"
+    )
     models.config(two_in_two_out(("y", "x"), ("a", "b")), max_batch_size=4)
     with models.load() as model:
         answers = model.batch([{"x": ROWS, "y": ROWS * 3}, {"x": ROWS, "y": ROWS}])
@@ -187,7 +132,7 @@ def test_strings_are_lists_of_one_dimension(models: Models) -> None:
     with models.load() as model:
         answer = model.infer({"WORDS__0": np.array([b"abc", "é".encode(), b""], object)})
         assert answer["OUT__0"].tolist() == [b"ABC", "é".encode(), b""]
-        assert answer["LENGTH__1"].tolist() == [3, 1, 0]
+        assert answer["LENGTH__1"].tolist() == [3, 2, 0]
         with pytest.raises(ModelError, match="input 'WORDS__0' holds bytes that are not UTF-8"):
             model.infer({"WORDS__0": np.array([b"\xff"], object)})
     flat = "".join(
@@ -220,117 +165,6 @@ def test_a_result_that_does_not_fit_fails_its_request_and_not_the_model(models: 
             with pytest.raises(ModelError) as caught:
                 model.infer({"x": ROWS[0]})
             assert words in caught.value.message
-
-
-# ---- memory ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("code", "writes"),
-    [
-        ("return torch.relu_(x + 1)", False),
-        ("y = x.view(-1)\n    y.add_(1)\n    return x", True),
-        ("return x.add_(1)", True),
-        ("parts = [x, x]\n    for part in parts:\n        part.mul_(2)\n    return x", True),
-        ("y = x\n    for _ in range(3):\n        y = y * 2\n        y.add_(1)\n    return y", False),
-        ("y = x\n    while bool(y.sum() < 9):\n        y.add_(1)\n        y = y[0:]\n    return y + 0", True),
-        ("return torch.nn.functional.linear(x, x.t())", False),
-    ],
-)
-def test_it_is_known_which_models_may_write_to_their_inputs(models: Models, code: str, writes: bool) -> None:
-    from tis_workers.backends.pytorch_aliases import writes_to_inputs
-
-    models.script(f"def forward(self, x):\n    {code}\n")
-    loaded = models.torch.jit.load(str(models.file()))
-    assert writes_to_inputs(loaded.inlined_graph) is writes
-
-
-def test_an_input_is_no_copy_and_neither_is_what_torch_gives(torch: Any) -> None:
-    from tis_workers.backends.pytorch_tensors import array_of, tensor_of
-
-    array = np.arange(4, dtype=np.float32)
-    tensor = tensor_of(array, is_bf16=False)
-    assert tensor.data_ptr() == array.ctypes.data
-    assert array_of(tensor).ctypes.data == array.ctypes.data
-    array.flags.writeable = False
-    assert tensor_of(array, is_bf16=False).tolist() == array.tolist()
-    assert array_of(torch.arange(4.0).reshape(2, 2).t()).tolist() == [[0, 2], [1, 3]]
-
-
-# ---- files -------------------------------------------------------------------------------------------------------------
-
-
-def export(models: Models, filename: str = "model.pt2") -> None:
-    """A program of two arguments whose batch is of any size, which gives results by name."""
-    torch = models.torch
-
-    class Module(torch.nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any, scale: Any) -> Any:
-            return {"scaled": x * scale, "kind": (x > 1).to(torch.int64)}
-
-    rows = torch.export.Dim("rows", max=8)
-    example = torch.ones(2, 4), torch.ones(2, 1)
-    program = torch.export.export(Module(), example, dynamic_shapes=({0: rows}, {0: rows}))
-    torch.export.save(program, str(models.file(filename=filename)))
-
-
-def test_a_program_of_torch_export_completes_its_config_and_is_compared_with_it(models: Models) -> None:
-    export(models)
-    with models.load() as model:
-        spec = model.spec
-        assert (spec.backend, spec.platform, spec.filename) == ("pytorch", "pytorch_libtorch", "model.pt2")
-        assert spec.max_batch_size == 4
-        assert [(each.name, each.datatype, each.shape) for each in spec.inputs] == [
-            ("x", "FP32", (4,)),
-            ("scale", "FP32", (1,)),
-        ]
-        assert [(each.name, each.datatype, each.shape) for each in spec.outputs] == [
-            ("scaled", "FP32", (4,)),
-            ("kind", "INT64", (4,)),
-        ]
-        answer = model.infer({"x": ROWS, "scale": np.array([[2], [3]], np.float32)})
-        assert answer["scaled"].tolist() == (ROWS * [[2], [3]]).tolist()
-        assert answer["kind"].tolist() == (ROWS > 1).astype(int).tolist()
-    inputs = tensors("input", X__0=("FP32", "4"), X__1=("FP32", "1"))
-    models.config(inputs + tensors("output", Y__1=("INT64", "4"), Y__0=("FP32", "4")), max_batch_size=8)
-    with models.load() as model:
-        answer = model.infer({"X__0": ROWS, "X__1": np.ones((2, 1), np.float32)})
-        assert answer["Y__0"].tolist() == ROWS.tolist()
-    models.config(inputs + tensors("output", Y__0=("FP64", "4")), max_batch_size=8)
-    assert "expects datatype TYPE_FP64 for output 'Y__0', model provides TYPE_FP32" in models.refused().message
-    models.config(inputs + tensors("output", Y__0=("FP32", "3")), max_batch_size=8)
-    assert "tensor 'Y__0': the model expects 2 dimensions (shape [-1,4])" in models.refused().message
-
-
-def test_what_a_file_is_its_contents_say(models: Models, tmp_path: Path) -> None:
-    export(models, "model.pt")
-    with models.load() as model:
-        assert {each.name for each in model.spec.inputs} == {"x", "scale"}
-    shutil.rmtree(models.file().parent)
-    models.torch.save({"weights": models.torch.zeros(1)}, str(models.file()))
-    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")))
-    error = models.refused()
-    assert "is a file of torch.save, which may hold any code and is not loaded" in error.message
-    models.file().unlink()
-    assert models.refused().code is Code.NOT_FOUND
-
-
-@pytest.mark.long
-def test_a_package_of_aotinductor_answers(models: Models, tmp_path: Path) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("AOTInductor compiles with g++, which is not installed")
-    target = models.file(filename="model.pt2")
-    program = (
-        "import torch\nfrom torch._inductor import aoti_compile_and_package\n"
-        "layers = torch.nn.Linear(4, 3, bias=False)\nlayers.weight.data.fill_(1)\n"
-        "rows = torch.export.Dim('rows', max=8)\n"
-        "made = torch.export.export(layers, (torch.ones(2, 4),), dynamic_shapes=({0: rows},))\n"
-        f"aoti_compile_and_package(made, package_path={str(target)!r})\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=500)
-    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "3")), max_batch_size=8)
-    with models.load() as model:
-        assert model.infer({"x": ROWS})["y"].tolist() == [[6, 6, 6], [22, 22, 22]]
 
 
 # ---- parameters --------------------------------------------------------------------------------------------------------
@@ -382,36 +216,7 @@ def test_a_state_of_sequences_is_kept_between_requests(models: Models) -> None:
     with models.load() as model:
         totals = []
         for value in (1, 2, 3):
-            ends = {"sequence_start": value == 1, "sequence_end": value == 3}
-            answer = model.infer({"INPUT__0": np.array([[value]], np.float32)}, sequence_id=7, **ends)
+            given = {"INPUT__0": np.array([[value]], np.float32)}
+            answer = model.infer(given, sequence_id=7, sequence_start=value == 1, sequence_end=value == 3)
             totals.append(answer["OUTPUT__0"].item())
         assert totals == [1, 3, 6]
-
-
-def test_a_gpu_instance_is_refused_where_pytorch_has_none(models: Models, torch: Any) -> None:
-    from tis.contracts.model_spec import InstanceSpec
-    from tis_workers.backends.pytorch_backend import _device
-
-    assert _device(InstanceSpec("m_0", "CPU")) == torch.device("cpu")
-    assert _device(InstanceSpec("m_0", "MODEL")) is None
-    if not torch.cuda.is_available():
-        with pytest.raises(TisError, match="a KIND_GPU instance needs a GPU that PyTorch can use"):
-            _device(InstanceSpec("m_0", "GPU"))
-
-
-@pytest.mark.gpu
-def test_tensors_go_to_a_gpu_and_back_through_pinned_memory(torch: Any) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("PyTorch finds no GPU")
-    from tis_workers.backends.pytorch_tensors import from_gpu, on_gpu, pinned_batch
-
-    class Part:
-        batch_size = 2
-        inputs = {"x": ROWS}
-
-    batch = pinned_batch([Part(), Part()])["x"]
-    assert torch.from_numpy(batch).is_pinned()
-    there = on_gpu(torch.from_numpy(batch), torch.device("cuda", 0))
-    assert there.is_cuda
-    (back,) = from_gpu([there * 2])
-    assert back.tolist() == (2 * np.concatenate([ROWS, ROWS])).tolist()

@@ -4,6 +4,7 @@ Parameters are in `fil_options.py`, files in `fil_files.py`. The input is `input
 Triton's FIL backend, with the same rules for what the output holds.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from tis.contracts.model_spec import ModelSignature, TensorSignature
 from tis.errors import internal, unsupported
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend
 
+# Read when the library is loaded: its threads must not spin between two predictions, since others want the core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 try:
     import treelite
 except ImportError as error:
@@ -30,6 +33,9 @@ OUTPUT: Final = "output__0"
 _SHAPLEY: Final = "treeshap_output"
 #: Treelite's numbers of tasks whose answers are classes.
 _CLASSIFIERS: Final = (0, 2)
+
+#: Below so many trees times rows a second thread costs more than it saves: about half a millisecond of work.
+_SHARED_FROM: Final = 4096
 
 #: From rows of features to rows of values, one for each class or a single one.
 Predict = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
@@ -63,7 +69,7 @@ class FilBackend(TensorBackend):
         #: Values that a prediction gives for each row.
         self._width = int(header.get_field("num_class")[0])
         self._says_class, self._says_both = self._said(context, int(header.get_field("task_type")[0]))
-        self._on_cpu: Predict = _on_cpu(forest, self._options.threads or context.threads)
+        self._on_cpu: Predict = _on_cpu(forest, self._options.threads, context.threads)
         on_gpu = context.instance.kind == "GPU"
         self._on_gpu: Predict | None = _on_gpu(forest, self._options) if on_gpu else None
 
@@ -105,8 +111,12 @@ class FilBackend(TensorBackend):
         return classifies and not self._options.predict_proba, both
 
 
-def _on_cpu(forest: "treelite.Model", threads: int) -> Predict:
+def _on_cpu(forest: "treelite.Model", chosen: int, share: int) -> Predict:
+    """The forest on the CPU, with the threads that the config chose or else, for as much work as is worth it, a share."""
+    trees = forest.num_tree
+
     def predict(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        threads = chosen or (share if trees * len(rows) >= _SHARED_FROM else 1)
         values: npt.NDArray[Any] = treelite.gtil.predict(forest, rows, nthread=threads)
         return values
 

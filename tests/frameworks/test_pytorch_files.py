@@ -115,6 +115,17 @@ def test_what_a_file_is_its_contents_say(models: Models) -> None:
     assert models.refused().code is Code.NOT_FOUND
 
 
+def test_a_library_of_operations_that_is_none_is_told(models: Models) -> None:
+    models.script("def forward(self, x):\n    return x\n")
+    models.config(
+        tensors("input", x=("FP32", "4"))
+        + tensors("output", y=("FP32", "4"))
+        + 'model_operations { op_library_filename: "ops.so" }\n'
+    )
+    (models.folder / "m" / "ops.so").write_bytes(b"no library")
+    assert "unable to load the operations in 'ops.so' for model 'm'" in models.refused().message
+
+
 @pytest.mark.long
 def test_a_package_of_aotinductor_answers(models: Models) -> None:
     if shutil.which("g++") is None:

@@ -25,7 +25,8 @@ def completed(
 ) -> Message:
     """A normalized copy with batch size, scheduler and the missing side taken from the model.
 
-    Batchable is a model whose inputs and outputs all start with a variable dimension.
+    Batchable is a model whose inputs and outputs all start with a variable dimension, unless the signature says that this
+    means nothing.
 
     Raises:
         TisError: INVALID_ARG when the config wants batches and the model cannot; INTERNAL when the model has a tensor of a
@@ -42,7 +43,7 @@ def completed(
             f"'{fixed[0].name}' {_spell(fixed[0].shape)} is not variable"
         )
     if not fixed:
-        if config.max_batch_size == 0:
+        if config.max_batch_size == 0 and signature.first_is_batch:
             config.max_batch_size = max(default_max_batch_size, 0)
         if config.max_batch_size > 1 and config.WhichOneof("scheduling_choice") is None:
             config.dynamic_batching.SetInParent()

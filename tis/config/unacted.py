@@ -4,6 +4,7 @@ Ignoring them makes no answer wrong, only slower or later than asked for; the su
 that lands takes its name out of this table. Fields whose neglect would give wrong answers belong in tis.config.refused.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from tis.config.fields import set_among
@@ -22,9 +23,11 @@ UNACTED: Final[frozenset[str]] = frozenset(
     }
 )
 
-
-#: What the workers of some backends do act on; a profile is refused for any other than these (see tis.config.check).
-_ACTED: Final[dict[str, frozenset[str]]] = {"tensorrt": frozenset({"cc_model_filenames"})}
+#: Backends that act on such a field. A profile is refused for any but the one that does (see tis.config.check).
+ACTED_ON_BY: Final[Mapping[str, frozenset[str]]] = {
+    "cc_model_filenames": frozenset({"tensorrt"}),
+    "model_operations": frozenset({"onnxruntime", "pytorch", "tensorflow"}),
+}
 
 
 def unacted_fields(config: Message) -> tuple[str, ...]:
@@ -33,4 +36,4 @@ def unacted_fields(config: Message) -> tuple[str, ...]:
     Expects the config as the user wrote it: defaults filled in later would show up as wishes.
     """
     backend = config.backend or config.platform.partition("_")[0]
-    return set_among(config, UNACTED - _ACTED.get(backend, frozenset()))
+    return set_among(config, (name for name in UNACTED if backend not in ACTED_ON_BY.get(name, ())))

@@ -180,3 +180,5 @@ class ModelSignature(msgspec.Struct, frozen=True):
 
     inputs: tuple[TensorSignature, ...]
     outputs: tuple[TensorSignature, ...]
+    #: False where a variable first dimension is not taken for that of a batch unless the config says so.
+    first_is_batch: bool = True

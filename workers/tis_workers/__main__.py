@@ -28,12 +28,15 @@ _EXIT_LOAD_FAILED = 3
 _SERVE_DEADLINE_S = 600.0
 
 
-def _load(order: m.LoadModel, threads: int, control: ControlLink) -> Backend:
+def _load(order: m.LoadModel, boot: m.Boot, control: ControlLink) -> Backend:
+    spec = order.spec
+    said = {key: value for backend, key, value in boot.settings.backend_config if backend in ("", spec.backend)}
     try:
-        instance = order.spec.instances[order.instance]
-        backend = load_backend(LoadContext(order.spec, instance, threads, order.complete, order.config_json, control))
+        instance = spec.instances[order.instance]
+        context = LoadContext(spec, instance, boot.threads, order.complete, order.config_json, control, said)
+        backend = load_backend(context)
         # Now rather than when it serves: a state that cannot be had keeps the model from loading.
-        initial_states(order.spec)
+        initial_states(spec)
         return backend
     except TisError:
         raise
@@ -75,7 +78,7 @@ def main() -> None:
     )
     set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
     try:
-        backend = _load(order, boot.threads, control)
+        backend = _load(order, boot, control)
     except TisError as error:
         _give_up(error, control, context)
     control.send(m.Loaded(arguments.peer, backend.signature(), backend.proposed_config()))

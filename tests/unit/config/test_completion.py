@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from tis.config.completion import completed, merged, needs_completion
@@ -142,3 +143,11 @@ def test_instance_groups_are_taken_over_only_where_they_are_open() -> None:
     written = config('backend: "python" instance_group { name: "m" kind: KIND_CPU count: 1 }')
     assert [group.count for group in merged(written, proposed).instance_group] == [1]
     assert [group.count for group in merged(written, proposed, adopts_groups=True).instance_group] == [3]
+
+
+def test_a_first_dimension_that_need_not_be_a_batchs_makes_batches_only_where_the_config_says_so() -> None:
+    signature = msgspec.structs.replace(BATCHABLE, first_is_batch=False)
+    done = complete("", signature)
+    assert (done.max_batch_size, list(done.input[0].dims)) == (0, [-1, 3])
+    done = complete("max_batch_size: 8", signature)
+    assert (done.max_batch_size, list(done.input[0].dims)) == (8, [3])

@@ -27,7 +27,7 @@ dynamic_batching {
 }
 instance_group { gpus: 0 kind: KIND_CPU }
 model_repository_agents { }
-model_operations { op_library_filename: "a" }
+cc_model_filenames { key: "8.0" value: "a" }
 """
 WHOLE = 'input { name: "A" data_type: TYPE_FP32 dims: 1 }\noutput { name: "B" data_type: TYPE_FP32 dims: 1 }\n'
 
@@ -72,7 +72,7 @@ def test_every_fault_of_a_config_is_found_with_its_line(tmp_path: Path) -> None:
     size = by_field["dynamic_batching.preferred_batch_size[1]"]
     assert (size.given, size.expected) == ("9", "1 to max_batch_size, which is 4")
     assert (size.model, size.file) == ("m", str(tmp_path / "m" / "config.pbtxt"))
-    warning = by_field["model_operations"]
+    warning = by_field["cc_model_filenames"]
     assert (warning.severity, warning.line) == ("warning", 12)
 
 

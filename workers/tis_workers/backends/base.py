@@ -6,8 +6,8 @@ the requests themselves (Python models) derives from `Backend`.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tis.contracts.control import ControlLink
@@ -35,6 +35,8 @@ class LoadContext:
     config_json: str = ""
     #: The way to the supervisor, where there is one: a model may also be loaded only to be looked at.
     control: ControlLink | None = None
+    #: What `--backend-config` says to this backend, or to all.
+    backend_config: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def version_dir(self) -> Path:

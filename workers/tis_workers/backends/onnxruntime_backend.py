@@ -1,6 +1,7 @@
 """ONNX models on ONNX Runtime: CPU, or CUDA for GPU instances.
 
-Parameters of the config that it knows, as Triton's onnxruntime backend names them, are in `onnxruntime_options.py`.
+Parameters of the config that it knows, as Triton's onnxruntime backend names them, are in `onnxruntime_options.py` and
+`onnxruntime_providers.py`.
 """
 
 import ctypes
@@ -26,7 +27,8 @@ except ImportError as error:
         "(or 'tis[onnx-gpu]' for NVIDIA GPUs)"
     ) from error
 
-from tis_workers.backends.onnxruntime_options import providers, session_options
+from tis_workers.backends.onnxruntime_options import run_options, session_options
+from tis_workers.backends.onnxruntime_providers import providers
 
 _DATATYPES: Final = {
     "tensor(bool)": "BOOL",
@@ -65,14 +67,15 @@ class OnnxRuntimeBackend(TensorBackend):
 
     def __init__(self, context: LoadContext) -> None:
         path = context.model_file
+        if path.is_dir():
+            # A model whose weights lie in files beside it.
+            path = path / "model.onnx"
         if not path.exists():
             raise not_found(f"unable to find '{path}' for model '{context.spec.name}'")
+        options, chosen = session_options(context), providers(context, ort.get_available_providers())
+        self._run_options = run_options(context)
         try:
-            self._session = ort.InferenceSession(
-                str(path),
-                sess_options=session_options(context),
-                providers=providers(context, ort.get_available_providers()),
-            )
+            self._session = ort.InferenceSession(str(path), sess_options=options, providers=chosen)
         except Exception as error:
             raise internal(f"onnx runtime error: {error}") from error
         self._declared = {node.name: node for node in (*self._session.get_inputs(), *self._session.get_outputs())}
@@ -100,7 +103,9 @@ class OnnxRuntimeBackend(TensorBackend):
         try:
             if self._answers_bf16:
                 values = self._session.run_with_ort_values(
-                    list(outputs), {name: _as_ort_value(array, self._declared[name]) for name, array in feeds.items()}
+                    list(outputs),
+                    {name: _as_ort_value(array, self._declared[name]) for name, array in feeds.items()},
+                    self._run_options,
                 )
                 results = [_from_ort_value(value) for value in values]
             elif self._has_bf16:
@@ -108,9 +113,9 @@ class OnnxRuntimeBackend(TensorBackend):
                     name: _as_ort_value(array, self._declared[name]) if self._declared[name].type == _BF16 else array
                     for name, array in feeds.items()
                 }
-                results = self._session.run(list(outputs), mixed)
+                results = self._session.run(list(outputs), mixed, self._run_options)
             else:
-                results = self._session.run(list(outputs), feeds)
+                results = self._session.run(list(outputs), feeds, self._run_options)
         except Exception as error:
             raise internal(f"onnx runtime error: {error}") from error
         self._learn(inputs, outputs, results)
@@ -144,7 +149,7 @@ class OnnxRuntimeBackend(TensorBackend):
             binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         input_end_ns = time.monotonic_ns()
         try:
-            self._session.run_with_iobinding(binding)
+            self._session.run_with_iobinding(binding, self._run_options)
         except Exception:  # noqa: BLE001 - ONNX Runtime has no narrower class; the common way runs again and reports
             # Either the inputs are bad, or the shapes do not follow from the inputs' shapes: never bind again.
             request.give_back(reservation)

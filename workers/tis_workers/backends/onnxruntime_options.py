@@ -1,27 +1,22 @@
-"""Session options and execution providers of an ONNX Runtime instance, from the model's config. Builds, loads nothing."""
+"""Session and run options of an ONNX Runtime instance, from the model's config and `--backend-config`. Loads nothing.
 
-from collections.abc import Sequence
+Execution providers are in `onnxruntime_providers.py`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime as ort
 
 from tis.config.proto import ModelConfig
-from tis.errors import invalid, unsupported
-from tis.log import get_logger
+from tis.errors import internal, invalid
 from tis_workers.backends.base import LoadContext
 
 #: Parameters that are ONNX Runtime's own session configuration keys are passed on under these prefixes.
 _SESSION_CONFIG_PREFIXES: Final = ("session.", "ep.", "optimization.")
-
-#: CUDA provider options that Triton's backend takes as parameters of the model.
-_CUDA_PARAMETERS: Final[tuple[str, ...]] = (
-    "cudnn_conv_algo_search",
-    "gpu_mem_limit",
-    "arena_extend_strategy",
-    "do_copy_in_default_stream",
-    "cudnn_conv_use_max_workspace",
-    "enable_cuda_graph",
-)
+_SHRINKAGE: Final = "memory.enable_memory_arena_shrinkage"
+_GLOBAL_POOL: Final = "enable-global-threadpool"
 
 _GRAPH_LEVELS: Final = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -29,75 +24,91 @@ _GRAPH_LEVELS: Final = {
     1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
-
-_ACCELERATORS: Final = {
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-
-_log = get_logger(__name__)
+_TRUE: Final = ("true", "1")
+_FALSE: Final = ("false", "0")
 
 
 def session_options(context: LoadContext) -> ort.SessionOptions:
-    """Session options from `optimization` and `parameters`, named as in Triton's onnxruntime backend.
+    """Session options from `optimization`, `model_operations` and `parameters`, named as in Triton's onnxruntime backend.
 
     Threads: as configured, else the instance's share of the cores; its idle threads do not spin, since other processes
     of the server want the core.
+
+    Raises:
+        TisError: INVALID_ARG for a value that means nothing; INTERNAL for a library of operations that cannot be loaded.
     """
     config = ModelConfig.FromString(context.spec.config)
     parameters = context.spec.parameters
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = _integer(parameters, "intra_op_thread_count", 0) or context.threads
-    options.inter_op_num_threads = _integer(parameters, "inter_op_thread_count", 0)
+    intra_op_threads, inter_op_threads = _threads(context)
+    options.intra_op_num_threads = intra_op_threads
+    options.inter_op_num_threads = inter_op_threads
     options.graph_optimization_level = _graph_level(config)
-    if _integer(parameters, "execution_mode", 0) == 1:
-        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
-    options.enable_cpu_mem_arena = bool(_integer(parameters, "enable_mem_arena", 1))
-    options.enable_mem_pattern = bool(_integer(parameters, "enable_mem_pattern", 1))
+    options.execution_mode = _execution_mode(parameters)
+    options.enable_cpu_mem_arena = boolean(parameters, "enable_mem_arena", default=True)
+    options.enable_mem_pattern = boolean(parameters, "enable_mem_pattern", default=True)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     for key, value in parameters.items():
         if key.startswith(_SESSION_CONFIG_PREFIXES):
             options.add_session_config_entry(key, value)
+    for name in config.model_operations.op_library_filename:
+        _register(options, name, context)
     return options
 
 
-def providers(context: LoadContext, available: Sequence[str]) -> list[str | tuple[str, dict[str, Any]]]:
-    """Execution providers in order of preference; the CPU is always the last.
+def run_options(context: LoadContext) -> Any:
+    """Options of every run; None where a run needs none."""
+    text = context.spec.parameters.get(_SHRINKAGE)
+    if text is None:
+        return None
+    options = ort.RunOptions()
+    options.add_run_config_entry(_SHRINKAGE, text)
+    return options
+
+
+def integer(parameters: Mapping[str, str], key: str, default: int) -> int:
+    """A whole number among parameters.
 
     Raises:
-        TisError: UNSUPPORTED where the instance needs a provider that this build of ONNX Runtime lacks.
+        TisError: INVALID_ARG for anything else.
     """
-    config = ModelConfig.FromString(context.spec.config)
-    on_gpu = context.instance.kind == "GPU"
-    chosen: list[tuple[str, dict[str, Any]]] = []
-    accelerators = config.optimization.execution_accelerators
-    listed = accelerators.gpu_execution_accelerator if on_gpu else accelerators.cpu_execution_accelerator
-    for accelerator in listed:
-        provider = _ACCELERATORS.get(accelerator.name)
-        if provider is None:
-            raise invalid(f"unknown Execution Accelerator '{accelerator.name}' is requested")
-        _require(provider, available, f"the execution accelerator '{accelerator.name}'")
-        chosen.append((provider, dict(accelerator.parameters)))
-    if on_gpu and not any(name == "CUDAExecutionProvider" for name, _ in chosen):
-        _require("CUDAExecutionProvider", available, "a KIND_GPU instance")
-        # The worker sees one GPU only, so that it is number 0 here whatever number the machine gives it.
-        options: dict[str, Any] = {"device_id": 0}
-        options.update(
-            {key: context.spec.parameters[key] for key in _CUDA_PARAMETERS if key in context.spec.parameters}
-        )
-        chosen.append(("CUDAExecutionProvider", options))
-    return [*chosen, "CPUExecutionProvider"]
+    text = parameters.get(key)
+    if text is None:
+        return default
+    try:
+        return int(text)
+    except ValueError:
+        raise invalid(f"parameter '{key}' must be an integer, got '{text}'") from None
 
 
-def _require(provider: str, available: Sequence[str], what: str) -> None:
-    if provider not in available:
-        raise unsupported(
-            f"{what} needs ONNX Runtime's {provider}, which is not in the installed build (it has: "
-            f"{', '.join(available)}); install it with: pip install 'tis[onnx-gpu]', or use KIND_CPU"
-        )
+def boolean(parameters: Mapping[str, str], key: str, *, default: bool) -> bool:
+    """True or false among parameters, as Triton spells them.
+
+    Raises:
+        TisError: INVALID_ARG for anything else.
+    """
+    text = parameters.get(key)
+    if text is None:
+        return default
+    if text.lower() in (*_TRUE, *_FALSE):
+        return text.lower() in _TRUE
+    raise invalid(f"failed to convert '{text}' to boolean value: parameter '{key}' is 'true' or 'false'")
+
+
+def _threads(context: LoadContext) -> tuple[int, int]:
+    """Threads within an operation and across operations; 0 of the second is ONNX Runtime's own choice.
+
+    A global pool is one of each process, since no session shares one with another. As in Triton, the model's own counts do
+    not matter then.
+    """
+    flags = context.backend_config
+    counts = flags if boolean(flags, _GLOBAL_POOL, default=False) else context.spec.parameters
+    intra_op, inter_op = (integer(counts, f"{kind}_op_thread_count", 0) for kind in ("intra", "inter"))
+    if intra_op < 0 or inter_op < 0:
+        raise invalid(f"counts of threads must be 0 or more, got {min(intra_op, inter_op)}")
+    return intra_op or context.threads, inter_op
 
 
 def _graph_level(config: Any) -> Any:
@@ -107,11 +118,19 @@ def _graph_level(config: Any) -> Any:
     return _GRAPH_LEVELS[level]
 
 
-def _integer(parameters: dict[str, str], key: str, default: int) -> int:
-    text = parameters.get(key)
-    if text is None:
-        return default
+def _execution_mode(parameters: Mapping[str, str]) -> Any:
+    mode = integer(parameters, "execution_mode", 0)
+    if mode not in (0, 1):
+        raise invalid(
+            f"Invalid configuration value provided. Expected values for execution_mode are 0 or 1 but got {mode} ."
+        )
+    return ort.ExecutionMode.ORT_PARALLEL if mode else ort.ExecutionMode.ORT_SEQUENTIAL
+
+
+def _register(options: ort.SessionOptions, name: str, context: LoadContext) -> None:
+    """Load a library of custom operations; beyond Triton, a relative path may begin in the model's directory."""
+    beside = Path(context.spec.model_path) / name
     try:
-        return int(text)
-    except ValueError:
-        raise invalid(f"parameter '{key}' must be an integer, got '{text}'") from None
+        options.register_custom_ops_library(str(beside) if beside.exists() else name)
+    except Exception as error:
+        raise internal(f"onnx runtime error: unable to load the operations in '{name}': {error}") from error

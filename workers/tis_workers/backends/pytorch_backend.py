@@ -19,7 +19,7 @@ except ImportError as error:
         "the model needs PyTorch, which is not installed; install it with: pip install 'tis[torch]'"
     ) from error
 
-from tis_workers.backends.pytorch_options import read_options
+from tis_workers.backends.pytorch_options import load_operations, read_options
 from tis_workers.backends.pytorch_programs import Results, load_program, told
 from tis_workers.backends.pytorch_tensors import (
     DATATYPES,
@@ -52,6 +52,7 @@ class PyTorchBackend(TensorBackend):
             raise not_found(f"unable to find '{path}' for model instance '{spec.name}'")
         self._options = read_options(spec.parameters, spec.name)
         self._options.apply(context.threads)
+        load_operations(spec)
         self._device = _device(context.instance)
         self._on_gpu = self._device is not None and self._device.type == "cuda"
         with self._options.guard():

@@ -3,11 +3,14 @@
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from tis.errors import invalid
+from tis.config.proto import ModelConfig
+from tis.contracts.model_spec import ModelSpec
+from tis.errors import internal, invalid
 from tis.log import get_logger
 
 _TRUE: Final = ("true", "1")
@@ -78,6 +81,20 @@ def read_options(parameters: Mapping[str, str], model: str) -> Options:
         intra_op_threads=_threads(parameters, "INTRA_OP_THREAD_COUNT"),
         inter_op_threads=_threads(parameters, "INTER_OP_THREAD_COUNT"),
     )
+
+
+def load_operations(spec: ModelSpec) -> None:
+    """Load the libraries of `model_operations`; a relative path may begin in the model's directory.
+
+    Raises:
+        TisError: INTERNAL for one that cannot be loaded.
+    """
+    for name in ModelConfig.FromString(spec.config).model_operations.op_library_filename:
+        beside = Path(spec.model_path) / name
+        try:
+            torch.ops.load_library(str(beside) if beside.exists() else name)
+        except Exception as error:
+            raise internal(f"unable to load the operations in '{name}' for model '{spec.name}': {error}") from error
 
 
 _BOOLEANS: Final = (

@@ -1,0 +1,1 @@
+"""Networks as large as those that people serve, with random weights, written in plain PyTorch."""

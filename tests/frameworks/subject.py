@@ -110,6 +110,11 @@ class Subject:
         """The first module that is not there, empty where all are; none is imported but the packages that they are in."""
         return next((module for module in (self.module, *self.also) if not _is_there(module)), "")
 
+    @property
+    def installed(self) -> bool:
+        """Whether the framework is there; it is not imported."""
+        return not self.missing
+
     def sampled(self, rows: int = ROWS) -> Arrays:
         """The inputs of the contract."""
         rng = np.random.default_rng(7)

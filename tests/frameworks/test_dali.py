@@ -13,8 +13,10 @@ import numpy.typing as npt
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from tests.frameworks.subject import HAS_GPU
 from tests.frameworks.subjects import subject
 from tests.harness.faces import Call, HttpFace
+from tests.harness.fixtures import StartServer
 from tests.harness.observing import statistics
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server, serving
@@ -131,3 +133,13 @@ def test_a_pipeline_written_in_python_is_served_without_a_config(server: Server)
     assert "dynamic_batching" in config
     answer = ask(server, "written.dali", ROWS=np.array([[1, 2]], np.int32))
     assert answer["NEXT"].tolist() == [[2, 3]]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU (no /dev/nvidia0)")
+def test_a_pipeline_answers_on_a_gpu(new_server: StartServer, tmp_path: Path, written: Path) -> None:
+    put(tmp_path / "models", "lengths", "max_batch_size: 8\n", "model.dali", (written / "lengths.dali").read_bytes())
+    config = tmp_path / "models" / "lengths" / "config.pbtxt"
+    config.write_text(config.read_text().replace("KIND_CPU", "KIND_GPU"))
+    server = new_server(tmp_path / "models").start()
+    assert [each.tolist() for each in ask(server, "lengths", ROWS=np.ones((2, 3), np.float32)).values()] == [[[3], [3]]]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.frameworks.subject import HAS_GPU
 from tests.frameworks.subjects.fil import FEATURES
 from tests.harness.faces import Call, HttpFace
 from tests.harness.repository import BATCHING, one_cpu
@@ -50,12 +51,15 @@ def parameters(named: dict[str, str]) -> str:
     return "".join(f'parameters {{ key: "{key}" value {{ string_value: "{text}" }} }}\n' for key, text in named.items())
 
 
-def write_model(models: Path, name: str, trained: Path, told: dict[str, str], columns: int) -> None:
+def write_model(
+    models: Path, name: str, trained: Path, told: dict[str, str], columns: int, kind: str = "KIND_CPU"
+) -> None:
     _, filename, _, _ = MODELS[name]
     folder = models / name / "1"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / filename).write_bytes(trained.read_bytes())
-    text = f'backend: "fil"\nmax_batch_size: 64\n{one_cpu()}{BATCHING}{parameters(told)}'
+    group = one_cpu().replace("KIND_CPU", kind)
+    text = f'backend: "fil"\nmax_batch_size: 64\n{group}{BATCHING}{parameters(told)}'
     text += f'input {{ name: "input__0" data_type: TYPE_FP32 dims: [ {FEATURES} ] }}\n'
     text += f'output {{ name: "output__0" data_type: TYPE_FP32 dims: [ {columns} ] }}\n'
     if filename not in ("xgboost.json", "xgboost.ubj", "model.txt", "checkpoint.tl"):
@@ -110,10 +114,20 @@ def expected(name: str, answers: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any
     if "predict_proba" in told or told.get("output_class") == "false" or model.startswith("number"):
         return values
     if values.shape[1] > 1:
-        values = values.argmax(axis=1).reshape(-1, 1)
-    else:
-        values = values > float(told.get("threshold", "0.5"))
-    return values
+        return np.asarray(values.argmax(axis=1).reshape(-1, 1))
+    return np.asarray(values > float(told.get("threshold", "0.5")))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not HAS_GPU, reason="needs an NVIDIA GPU (no /dev/nvidia0)")
+@pytest.mark.skipif(find_spec("nvforest") is None, reason="'nvforest' is not installed: pip install 'tis[fil-gpu]'")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_answer_on_a_gpu_is_that_of_the_library_that_trained_the_model(
+    server: Server, trained: Path, answers: dict[str, npt.NDArray[Any]], name: str
+) -> None:
+    model, filename, told, columns = MODELS[name]
+    write_model(server.repository, name, trained / f"{model}{Path(filename).suffix}", told, columns, "KIND_GPU")
+    np.testing.assert_allclose(ask(server, name, answers["features"]), expected(name, answers), 1e-3, 1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)

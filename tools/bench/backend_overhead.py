@@ -123,8 +123,7 @@ def _of(name: str, calls: int) -> list[Measured]:
         made.models[0].parent.rename(target)
         model = target / made.models[0].name
         chosen.write_config(folder / "models", _MODEL, max_batch_size=max(ROWS), extra=one_cpu())
-        np.savez(folder / "asked.npz", **made.inputs)
-        program = [sys.executable, "-m", "tools.bench.bare_calls", name, str(model), str(folder / "asked.npz")]
+        program = [sys.executable, "-m", "tools.bench.bare_calls", name, str(model), str(folder / "made" / "inputs")]
         done = subprocess.run([*program, str(calls)], capture_output=True, text=True, cwd=ROOT, check=False)
         if done.returncode:
             raise RuntimeError(f"{name}: {done.stderr}")

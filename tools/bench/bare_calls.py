@@ -1,18 +1,17 @@
 """How long a framework itself takes for a model, loaded once and called in a loop, without any server.
 
 One function for each subject of the contract (`tests/frameworks/subjects`) loads its model and gives the call. A process of
-its own runs it: `python -m tools.bench.bare_calls NAME MODEL INPUTS.npz CALLS` writes a JSON object of microseconds by rows.
+its own runs it, with the inputs as the contract has pickled them: `python -m tools.bench.bare_calls NAME MODEL INPUTS CALLS` writes a JSON object of microseconds by rows.
 """
 
 import json
+import pickle
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 #: From a model's file to the call.
 Loader = Callable[[Path], Callable[[Mapping[str, Any]], object]]
@@ -107,8 +106,7 @@ def median_us(call: Callable[[], object], calls: int) -> float:
 
 def main(name: str, model: Path, inputs_file: Path, calls: int) -> None:
     """Measure one model with each number of rows."""
-    with np.load(inputs_file, allow_pickle=True) as arrays:
-        inputs = dict(arrays)
+    inputs = pickle.loads(inputs_file.read_bytes())
     call = LOADERS[name](model)
     found = {}
     for rows in ROWS:

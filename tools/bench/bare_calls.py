@@ -1,7 +1,9 @@
 """How long a framework itself takes for a model, loaded once and called in a loop, without any server.
 
 One function for each subject of the contract (`tests/frameworks/subjects`) loads its model and gives the call. A process of
-its own runs it, with the inputs as the contract has pickled them: `python -m tools.bench.bare_calls NAME MODEL INPUTS CALLS` writes a JSON object of microseconds by rows.
+its own runs it, with the inputs as the contract has pickled them, and writes a JSON object of microseconds by rows:
+
+    python -m tools.bench.bare_calls NAME MODEL INPUTS CALLS
 """
 
 import json

@@ -150,10 +150,15 @@ def _output_allocator(buffers: dict[str, DeviceBuffer]) -> Any:
             trt.IOutputAllocator.__init__(self)
             self.shapes: dict[str, tuple[int, ...]] = {}
 
-        def reallocate_output_async(self, tensor_name: str, memory: int, size: int, alignment: int, stream: int) -> int:
+        def reallocate_output(self, tensor_name: str, memory: int, size: int, alignment: int) -> int:
             """Room for so many bytes; torch aligns all that it allocates to 512."""
-            del memory, alignment, stream
+            del memory, alignment
             return buffers[tensor_name].reserve_bytes(size)
+
+        def reallocate_output_async(self, tensor_name: str, memory: int, size: int, alignment: int, stream: int) -> int:
+            """The same, for use on the stream, which is this backend's own."""
+            del stream
+            return self.reallocate_output(tensor_name, memory, size, alignment)
 
         def notify_shape(self, tensor_name: str, shape: Any) -> None:
             """The shape that the output has got."""

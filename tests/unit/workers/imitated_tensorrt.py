@@ -1,4 +1,4 @@
-"""TensorRT and PyTorch as far as the backend calls them, on the CPU: an engine whose y is x twice and whose n numbers the rows.
+"""TensorRT and PyTorch as far as the backend calls them, on the CPU: an engine whose y is x twice and whose n counts rows.
 
 They check what the real libraries check: addresses are there before an execution, shapes lie within the profile that was set,
 and results may only be read once the stream has been waited for.
@@ -149,7 +149,7 @@ class Context:
 
 def _at(address: int, dtype: str, count: int) -> npt.NDArray[Any]:
     size_bytes = np.dtype(dtype).itemsize * count
-    return np.frombuffer((ctypes.c_uint8 * size_bytes).from_address(address), dtype)
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size_bytes).from_address(address)).view(dtype)
 
 
 class Engine:

@@ -29,8 +29,8 @@ _ALL = 'input { name: "x" data_type: TYPE_FP32 dims: [ 3 ] } ' + "".join(
 
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    monkeypatch.setitem(sys.modules, "tensorrt", TRT)  # type: ignore[arg-type]
-    monkeypatch.setitem(sys.modules, "torch", TORCH)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "tensorrt", TRT)
+    monkeypatch.setitem(sys.modules, "torch", TORCH)
     monkeypatch.delitem(sys.modules, _MODULE, raising=False)
     yield importlib.import_module(_MODULE)
     sys.modules.pop(_MODULE, None)

@@ -51,6 +51,10 @@ def load(context: LoadContext) -> "RepeatBackend":
 class RepeatBackend(ThreadedBackend):
     """Sends the elements of its requests one by one."""
 
+    def is_slow(self, request: WorkRequest) -> bool:
+        """Whether there is a delay."""
+        return bool(request.inputs["DELAY"].any())
+
     def kept_s(self, request: WorkRequest) -> float:
         """WAIT."""
         return int(request.inputs["WAIT"][0]) / 1e3

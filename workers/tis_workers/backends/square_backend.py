@@ -50,6 +50,11 @@ class SquareBackend(ThreadedBackend):
         self._failing = _number(spec, "CUSTOM_FAIL_COUNT")
         self._empty = _number(spec, "CUSTOM_EMPTY_COUNT")
 
+    def is_slow(self, request: WorkRequest) -> bool:
+        """Whether there is a delay, for whatever request."""
+        del request
+        return bool(self._infer_delay_s or self._output_delay_s or self._cancel_delay_s)
+
     def answer(self, request: WorkRequest) -> None:
         """Send all responses."""
         given = request.inputs["IN"]

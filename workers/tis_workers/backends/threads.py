@@ -1,6 +1,7 @@
-"""Backends that answer each request from a thread of its own, so that an instance may send to several requests at once.
+"""Backends that answer slow requests from threads of their own, so that an instance may send to several requests at once.
 
-As Triton's `repeat` and `square` do. The worker's loop goes on meanwhile and hands out the next batch.
+As Triton's `repeat` and `square` do; the worker's loop goes on meanwhile and hands out the next batch. A request that has
+nothing to wait for is answered on the spot, which is quicker than a thread is started, and in order.
 """
 
 import threading
@@ -22,7 +23,7 @@ _log = get_logger(__name__)
 
 
 class ThreadedBackend(Backend):
-    """Calls `answer` for each request in a thread; that sends with `respond`, `fail` and at last `end`."""
+    """Calls `answer` for each request, perhaps in a thread; that sends with `respond`, `fail` and at last `end`."""
 
     def __init__(self) -> None:
         self._channel = Backchannel()
@@ -36,11 +37,15 @@ class ThreadedBackend(Backend):
 
     @abstractmethod
     def answer(self, request: WorkRequest) -> None:
-        """Send all responses to a request, in its thread.
+        """Send all responses to a request. Without the lock of the backchannel.
 
         Raises:
             TisError: the request ends with this, in these words.
         """
+
+    @abstractmethod
+    def is_slow(self, request: WorkRequest) -> bool:
+        """Whether its responses wait for something."""
 
     def kept_s(self, request: WorkRequest) -> float:
         """How long a request keeps the instance from the next batch."""
@@ -54,14 +59,20 @@ class ThreadedBackend(Backend):
         self._threads = {thread for thread in self._threads if thread.is_alive()}
         # Read before a thread may have answered, after which the inputs are no more.
         kept_s = max(self.kept_s(request) for request in requests)
+        at_once = []
         for request in requests:
             request.unfinished = True
-            thread = threading.Thread(target=self._run, args=(request,), daemon=True)
-            self._threads.add(thread)
-            thread.start()
-        if kept_s:
+            if self.is_slow(request):
+                thread = threading.Thread(target=self._run, args=(request,), daemon=True)
+                self._threads.add(thread)
+                thread.start()
+            else:
+                at_once.append(request)
+        if at_once or kept_s:
             self._channel.lock.release()
             try:
+                for request in at_once:
+                    self._run(request)
                 self.sleep(kept_s)
             finally:
                 self._channel.lock.acquire()

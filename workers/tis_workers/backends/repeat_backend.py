@@ -65,9 +65,9 @@ class RepeatBackend(ThreadedBackend):
         if elements.shape != delays_ms.shape:
             raise _mismatch(elements.shape, delays_ms.shape)
         for number, (element, delay_ms) in enumerate(zip(elements.tolist(), delays_ms.tolist(), strict=True)):
+            self.pause(request, delay_ms / 1e3)
             if self.is_cancelled(request):
                 break
-            self.sleep(delay_ms / 1e3)
             outputs = {"OUT": np.array([element], np.int32), "IDX": np.array([number], np.uint32)}
             if not self.respond(request, outputs):
                 return

@@ -66,11 +66,11 @@ class SquareBackend(ThreadedBackend):
             if self.is_cancelled(request):
                 self.sleep(self._cancel_delay_s)
                 break
-            self.sleep(self._infer_delay_s)
+            self.pause(request, self._infer_delay_s)
             left = count - number
             if left <= self._empty:
                 continue
-            self.sleep(self._output_delay_s)
+            self.pause(request, self._output_delay_s)
             if left <= self._empty + self._failing:
                 self.fail(request, TisError(Code.UNKNOWN, "simulated failure"), final=False)
             elif not self.respond(request, outputs):

@@ -9,7 +9,7 @@ import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
@@ -18,6 +18,9 @@ from tis.log import get_logger
 from tis_workers.backchannel import Backchannel
 from tis_workers.backends.base import Backend, Timings
 from tis_workers.request import WorkRequest
+
+#: How often a request that waits looks whether its client is still there.
+_LOOK_S: Final = 0.1
 
 _log = get_logger(__name__)
 
@@ -95,6 +98,12 @@ class ThreadedBackend(Backend):
         """Wait, unless the instance is about to go."""
         if delay_s > 0:
             self._stopping.wait(delay_s)
+
+    def pause(self, request: WorkRequest, delay_s: float) -> None:
+        """Wait, unless the client goes or the instance is about to."""
+        end_s = time.monotonic() + delay_s
+        while (left_s := end_s - time.monotonic()) > 0 and not self.is_cancelled(request):
+            self._stopping.wait(min(left_s, _LOOK_S))
 
     def is_cancelled(self, request: WorkRequest) -> bool:
         """Whether the client has gone, or the instance is about to."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.harness.repository import one_cpu
@@ -38,10 +39,17 @@ class Models:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def script(self, code: str, name: str = "m") -> None:
-        """TorchScript with a method `forward` of this code."""
+    def script(self, code: str, name: str = "m", **buffers: npt.NDArray[Any]) -> None:
+        """TorchScript with a method `forward` of this code, and perhaps tensors that it keeps."""
+        torch = self.torch
+
+        def begin(module: Any) -> None:
+            torch.jit.ScriptModule.__init__(module)
+            for key, array in buffers.items():
+                module.register_buffer(key, torch.from_numpy(array.copy()))
+
         # TorchScript knows a class by its name for good.
-        module = type(f"Scripted{next(_NUMBERS)}", (self.torch.jit.ScriptModule,), {})()
+        module = type(f"Scripted{next(_NUMBERS)}", (torch.jit.ScriptModule,), {"__init__": begin})()
         module.define(code)
         module.save(str(self.file(name)))
 

@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.frameworks.pytorch_models import ROWS, Models, models, torch
-from tests.harness.native_models import tensors
+from tests.harness.native_models import parameter, tensors
 from tis.errors import Code, TisError
 
 __all__ = ["models", "torch"]
@@ -26,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
 
 
 @pytest.mark.parametrize(
-    ("code", "writes"),
+    ("code", "touches"),
     [
         ("return torch.relu_(x + 1)", False),
         ("y = x.view(-1)\n    y.add_(1)\n    return x", True),
@@ -35,14 +37,39 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationW
         ("y = x\n    for _ in range(3):\n        y = y * 2\n        y.add_(1)\n    return y", False),
         ("y = x\n    while bool(y.sum() < 9):\n        y.add_(1)\n        y = y[0:]\n    return y + 0", True),
         ("return torch.nn.functional.linear(x, x.t())", False),
+        # In vain: what is put into a list of theirs is nothing of theirs.
+        ("parts = [x]\n    parts.append(x * 2)\n    return torch.cat(parts)", True),
+        ("parts: List[Tensor] = []\n    parts.append(x[0])\n    return torch.cat(parts)", True),
     ],
 )
-def test_it_is_known_which_models_may_write_to_their_inputs(models: Models, code: str, writes: bool) -> None:
-    from tis_workers.backends.pytorch_aliases import writes_to_inputs
+def test_it_is_known_which_models_may_write_to_their_inputs_or_keep_them(
+    models: Models, code: str, touches: bool
+) -> None:
+    from tis_workers.backends.pytorch_aliases import touches_inputs
 
     models.script(f"def forward(self, x):\n    {code}\n")
     loaded = models.torch.jit.load(str(models.file()))
-    assert writes_to_inputs(loaded.inlined_graph) is writes
+    assert touches_inputs(loaded.inlined_graph) is touches
+
+
+def test_a_model_may_keep_its_input_without_seeing_the_next_one_in_it(models: Models) -> None:
+    models.script("def forward(self, x):\n    before = self.last\n    self.last = x\n    return before\n", last=ROWS)
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")), max_batch_size=4)
+    mine = ROWS * 2
+    with models.load() as model:
+        assert model.infer({"x": mine})["y"].tolist() == ROWS.tolist()
+        mine += 100
+        assert model.infer({"x": mine})["y"].tolist() == (ROWS * 2).tolist()
+
+
+def test_a_model_may_write_to_its_input_without_a_client_seeing_it(models: Models) -> None:
+    models.script("def forward(self, x):\n    return x.add_(1)\n")
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")), max_batch_size=4)
+    mine = ROWS.copy()
+    with models.load() as model:
+        assert model.infer({"x": mine})["y"].tolist() == (ROWS + 1).tolist()
+        assert model.infer({"x": mine})["y"].tolist() == (ROWS + 1).tolist()
+    assert mine.tolist() == ROWS.tolist()
 
 
 def test_an_input_is_no_copy_and_neither_is_what_torch_gives(torch: Any) -> None:
@@ -115,6 +142,67 @@ def test_what_a_file_is_its_contents_say(models: Models) -> None:
     assert models.refused().code is Code.NOT_FOUND
 
 
+CLASS = """
+import torch
+from torch.nn import Linear
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = Linear(4, 3, bias=False)
+
+    def forward(self, x, scale):
+        return [self.layer(x) * scale, x]
+"""
+
+
+def test_a_class_in_python_is_served_with_its_weights(models: Models) -> None:
+    models.file(filename="model.py").write_text(CLASS)
+    models.torch.save({"layer.weight": models.torch.ones(3, 4)}, str(models.file(filename="model.pt")))
+    sides = (
+        tensors("input", scale=("FP32", "1"), x=("FP32", "4"))
+        + tensors("output", y=("FP32", "3"), same=("FP32", "4"))
+        + 'runtime: "model.py"\n'
+    )
+    disabled = parameter("TORCH_COMPILE_OPTIONAL_PARAMETERS", '{\\"disable\\": true}')
+    models.config(sides + disabled, max_batch_size=8)
+    with models.load() as model:
+        answer = model.infer({"x": ROWS, "scale": [[1], [2]]})
+        assert answer["y"].tolist() == [[6, 6, 6], [44, 44, 44]]
+        assert answer["same"].tolist() == ROWS.tolist()
+    for value, words in (
+        ("[1]", "must be a JSON object"),
+        ("{", "is no JSON"),
+        ('{\\"model\\": 1}', "not an optional"),
+    ):
+        models.config(sides + parameter("TORCH_COMPILE_OPTIONAL_PARAMETERS", value), max_batch_size=8)
+        assert words in models.refused().message
+    models.config(sides + disabled, max_batch_size=8)
+    models.torch.save({"layer.weight": models.torch.ones(2, 4)}, str(models.file(filename="model.pt")))
+    assert "failed to load model 'm': RuntimeError: Error(s) in loading state_dict" in models.refused().message
+    models.file(filename="model.py").write_text("import torch\n")
+    assert "Cannot find a subclass of torch.nn.Module" in models.refused().message
+    for each in models.file().parent.iterdir():
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    assert models.refused().code is Code.NOT_FOUND
+
+
+@pytest.mark.long
+def test_a_class_in_python_is_compiled(models: Models) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile compiles with g++, which is not installed")
+    models.file(filename="model.py").write_text(CLASS)
+    models.config(
+        tensors("input", x=("FP32", "4"), scale=("FP32", "1"))
+        + tensors("output", y=("FP32", "3"), same=("FP32", "4"))
+        + 'runtime: "model.py"\n',
+        max_batch_size=8,
+    )
+    with models.load() as model:
+        answer = model.infer({"x": ROWS, "scale": [[1], [2]]})
+        assert (answer["y"].shape, answer["same"].tolist()) == ((2, 3), ROWS.tolist())
+
+
 def test_a_library_of_operations_that_is_none_is_told(models: Models) -> None:
     models.script("def forward(self, x):\n    return x\n")
     models.config(
@@ -142,6 +230,8 @@ def test_a_package_of_aotinductor_answers(models: Models) -> None:
     models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "3")), max_batch_size=8)
     with models.load() as model:
         assert model.infer({"x": ROWS})["y"].tolist() == [[6, 6, 6], [22, 22, 22]]
+        # What was unpacked is mapped, and nothing of it lies about, however the process ends.
+        assert not list(Path(tempfile.gettempdir()).glob("tis-aotinductor-*"))
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
@@ -156,6 +246,15 @@ def test_a_gpu_instance_is_refused_where_pytorch_has_none(models: Models, torch:
     if not torch.cuda.is_available():
         with pytest.raises(TisError, match="a KIND_GPU instance needs a GPU that PyTorch can use"):
             _device(InstanceSpec("m_0", "GPU"))
+
+
+def test_a_model_of_kind_model_stays_where_its_file_says(models: Models) -> None:
+    models.script("def forward(self, x):\n    return x * 2\n")
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")))
+    config = models.folder / "m" / "config.pbtxt"
+    config.write_text(config.read_text().replace("KIND_CPU", "KIND_MODEL"))
+    with models.load() as model:
+        assert model.infer({"x": ROWS[0]})["y"].tolist() == (2 * ROWS[0]).tolist()
 
 
 @pytest.mark.gpu

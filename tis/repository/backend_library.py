@@ -17,6 +17,8 @@ from tis.config.proto import Message
 from tis.errors import TisError, invalid, unsupported
 
 _PYTHON_FILE: Final = "model.py"
+#: Backends that come with the server in Triton's container and do themselves what a Python file of theirs does there.
+_SERVES_PYTHON: Final = ("pytorch",)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def find_backend(config: Message, backend_directory: Path) -> BackendLibrary:
     if runtime in ("", f"libtriton_{backend}.so") and comes_with_server(backend):
         return BackendLibrary(backend, runtime, folder, comes_with_server=True)
     file = folder / _PYTHON_FILE
+    if backend in _SERVES_PYTHON and runtime == _PYTHON_FILE and not file.is_file():
+        return BackendLibrary(backend, runtime, folder, comes_with_server=True)
     named = backend not in ("", ".", "..") and "/" not in backend
     if not named or runtime not in ("", _PYTHON_FILE) or not file.is_file():
         return BackendLibrary(backend, runtime, folder, comes_with_server=False)

@@ -52,6 +52,14 @@ def _openvino(path: Path, inputs: Arrays) -> _Call:
     return lambda: request.infer(dict(inputs), share_inputs=True, share_outputs=True)
 
 
+def _pytorch(path: Path, inputs: Arrays) -> _Call:
+    import torch
+
+    module = torch.jit.load(str(path))
+    torch.set_grad_enabled(False)
+    return lambda: module(*(torch.from_numpy(array) for array in inputs.values())).numpy()
+
+
 def _tensorflow(path: Path, inputs: Arrays) -> _Call:
     import tensorflow as tf
 
@@ -63,7 +71,7 @@ def _tensorflow(path: Path, inputs: Arrays) -> _Call:
 
 
 #: How a program calls each framework itself.
-_OWN_CALLS: Final = {"onnxruntime": _onnxruntime, "openvino": _openvino, "tensorflow": _tensorflow}
+_OWN_CALLS: Final = {"onnxruntime": _onnxruntime, "openvino": _openvino, "pytorch": _pytorch, "tensorflow": _tensorflow}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""PyTorch models: TorchScript (`model.pt`), programs of torch.export and packages of AOTInductor (`model.pt2`).
+"""PyTorch models: TorchScript (`model.pt`), programs of torch.export and packages of AOTInductor (`model.pt2`), classes.
 
 Parameters of the config are in `pytorch_options.py`, names of inputs and outputs in `pytorch_names.py`.
 """
@@ -6,6 +6,7 @@ Parameters of the config are in `pytorch_options.py`, names of inputs and output
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tis.config.proto import ModelConfig
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec, TensorSignature, TensorSpec
 from tis.errors import TisError, internal, invalid, not_found, unsupported
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend, Timings
@@ -19,6 +20,7 @@ except ImportError as error:
         "the model needs PyTorch, which is not installed; install it with: pip install 'tis[torch]'"
     ) from error
 
+from tis_workers.backends.pytorch_module import RUNTIME, load_module
 from tis_workers.backends.pytorch_options import load_operations, read_options
 from tis_workers.backends.pytorch_programs import Results, load_program, told
 from tis_workers.backends.pytorch_tensors import (
@@ -48,15 +50,20 @@ class PyTorchBackend(TensorBackend):
 
     def __init__(self, context: LoadContext) -> None:
         spec, path = context.spec, context.model_file
-        if not path.exists():
+        is_module = ModelConfig.FromString(spec.config).runtime == RUNTIME
+        if not is_module and not path.exists():
             raise not_found(f"unable to find '{path}' for model instance '{spec.name}'")
         self._options = read_options(spec.parameters, spec.name)
         self._options.apply(context.threads)
         load_operations(spec)
         self._device = _device(context.instance)
         self._on_gpu = self._device is not None and self._device.type == "cuda"
-        with self._options.guard():
-            self._program = load_program(path, self._device, spec.name)
+        self._guard = self._options.guard()
+        with self._guard:
+            if is_module:
+                self._program = load_module(spec, context.version_dir, self._device)
+            else:
+                self._program = load_program(path, self._device, spec.name)
         self._partial = spec
         if self._program.inputs is None:
             # Nothing can be completed: what does not fit is told now.
@@ -80,6 +87,10 @@ class PyTorchBackend(TensorBackend):
         super().serve(spec)
         self._bind(spec)
 
+    def finalize(self) -> None:
+        """What the model has put on disk goes."""
+        self._program.close()
+
     def _bind(self, spec: ModelSpec) -> None:
         positions = input_positions(spec, self._program.arguments, takes_dict=self._program.takes_dict)
         self._names = sorted(positions, key=positions.__getitem__)
@@ -94,9 +105,10 @@ class PyTorchBackend(TensorBackend):
                 _check_strings(spec, side, tensor)
 
     def execute(self, requests: list[WorkRequest]) -> Timings:
-        """As any model of tensors; one that may write to its inputs gets copies of those that are not its own."""
-        if self._program.writes and self.goes_as_it_is(requests):
-            requests[0].copy_foreign_inputs()
+        """As any model of tensors; one that may write to its inputs, or keep them, gets copies. A batch is one anyway."""
+        if self._program.touches and self.goes_as_it_is(requests):
+            request = requests[0]
+            request.inputs = {name: array.copy() for name, array in request.inputs.items()}
         return super().execute(requests)
 
     def _gather(self, requests: list[WorkRequest]) -> Arrays:
@@ -105,7 +117,7 @@ class PyTorchBackend(TensorBackend):
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """One call of the program."""
         try:
-            with self._options.guard():
+            with self._guard:
                 values = [self._value(name, inputs) for name in self._names]
                 results = self._program.call(self._names, values)
                 return self._answers(results, outputs)

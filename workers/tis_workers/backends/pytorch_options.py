@@ -35,7 +35,7 @@ class Options:
     inter_op_threads: int = 0
 
     def guard(self) -> Any:
-        """What a run happens inside of: without gradients, and by default without what they would need."""
+        """What runs happen inside of, one after another: without gradients, and by default without what they would need."""
         return torch.inference_mode() if self.inference_mode else torch.no_grad()
 
     def apply(self, threads: int) -> None:
@@ -78,8 +78,8 @@ def read_options(parameters: Mapping[str, str], model: str) -> Options:
         jit_profiling=said["ENABLE_JIT_PROFILING"],
         jit_executor=said["ENABLE_JIT_EXECUTOR"],
         tensor_fuser=said["ENABLE_TENSOR_FUSER"],
-        intra_op_threads=_threads(parameters, "INTRA_OP_THREAD_COUNT"),
-        inter_op_threads=_threads(parameters, "INTER_OP_THREAD_COUNT"),
+        intra_op_threads=_threads(parameters, "INTRA_OP_THREAD_COUNT") or _threads(parameters, "NUM_THREADS"),
+        inter_op_threads=_threads(parameters, "INTER_OP_THREAD_COUNT") or _threads(parameters, "NUM_INTEROP_THREADS"),
     )
 
 

@@ -3,7 +3,9 @@
 Which one a file is, its contents say, not its name. A file of `torch.save` is none: its pickle may run anything.
 """
 
+import os
 import re
+import tempfile
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
@@ -15,7 +17,7 @@ import torch
 
 from tis.contracts.model_spec import TensorSignature
 from tis.errors import TisError, internal, invalid, unsupported
-from tis_workers.backends.pytorch_aliases import writes_to_inputs
+from tis_workers.backends.pytorch_aliases import touches_inputs
 from tis_workers.backends.pytorch_tensors import DATATYPES
 
 #: What PyTorch appends to an error for its own developers.
@@ -31,11 +33,15 @@ class Program(ABC):
     #: Names of the tensors that it takes, in order; None where the file does not say.
     arguments: tuple[str, ...] | None = None
     takes_dict: bool = False
-    #: It may write to the tensors that it is given.
-    writes: bool = False
+    #: It may write to the tensors that it is given, or keep them.
+    touches: bool = False
     #: What the file declares, in order, where it does.
     inputs: tuple[TensorSignature, ...] | None = None
     outputs: tuple[TensorSignature, ...] | None = None
+
+    def close(self) -> None:
+        """The model will not be called again."""
+        return
 
     @abstractmethod
     def call(self, names: Sequence[str], values: Sequence[Any]) -> Results:
@@ -49,19 +55,20 @@ class _Script(Program):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self._module = torch.jit.load(str(path)) if device is None else torch.jit.load(str(path), device)
-        # As Triton: the module stays in the mode that it was saved in.
-        arguments = [each for each in self._module.forward.schema.arguments if each.name != "self"]
+        # As Triton: the module stays in the mode that it was saved in, and hooks of the outermost module do not run.
+        self._forward = self._module.forward
+        arguments = [each for each in self._forward.schema.arguments if each.name != "self"]
         kinds = [each.type.kind() for each in arguments]
         self.takes_dict = kinds == ["DictType"]
         if not self.takes_dict:
             _check_arguments(arguments)
             self.arguments = tuple(each.name for each in arguments)
-        self.writes = writes_to_inputs(self._module.inlined_graph)
+        self.touches = touches_inputs(self._module.inlined_graph)
 
     def call(self, names: Sequence[str], values: Sequence[Any]) -> Results:
         """As the base class says."""
-        result = self._module(dict(zip(names, values, strict=True))) if self.takes_dict else self._module(*values)
-        return in_order(result)
+        given = (dict(zip(names, values, strict=True)),) if self.takes_dict else values
+        return in_order(self._forward(*given))
 
 
 def _check_arguments(arguments: Sequence[Any]) -> None:
@@ -106,7 +113,7 @@ class _Exported(Program):
         if any(name not in values for name in named.values() if not isinstance(name, list | tuple | dict)):
             raise unsupported("a program of torch.export must give a tensor, tensors, or tensors by name")
         self.outputs = tuple(_declared(name, values[own]) for name, own in named.items())
-        self.writes = bool(signature.user_inputs_to_mutate)
+        self.touches = bool(signature.user_inputs_to_mutate)
 
     def _named(self, given: list[str]) -> tuple[str, ...]:
         """Names for the tensors taken: those of arguments, and for a single dictionary its keys."""
@@ -124,22 +131,40 @@ class _Exported(Program):
 
 
 class _Compiled(Program):
-    """A package of AOTInductor: machine code, compiled for a device."""
+    """A package of AOTInductor: machine code, compiled for a device.
+
+    Facts: the package is unpacked into a temporary directory, which only the destructor of the model would remove, and which
+    processes that end do not run. Code for CPUs is mapped at once; that for GPUs may be read at the first run.
+    """
 
     #: The code does not say.
-    writes = True
+    touches = True
 
     def __init__(self, path: Path, device: Any) -> None:
         from torch._inductor import aoti_load_package
 
         index = -1 if device is None or device.type == "cpu" else device.index or 0
-        self._model = aoti_load_package(str(path), device_index=index)
-        metadata = self._model.get_metadata() if hasattr(self._model, "get_metadata") else {}
-        compiled_for = metadata.get("AOTI_DEVICE_KEY", "")
+        self._folder = tempfile.TemporaryDirectory(prefix="tis-aotinductor-", ignore_cleanup_errors=True)
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = self._folder.name
+        try:
+            self._model = aoti_load_package(str(path), device_index=index)
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+        compiled_for = self._model.get_metadata().get("AOTI_DEVICE_KEY", "")
         if device is not None and compiled_for and compiled_for != device.type:
             raise invalid(
                 f"the package was compiled for the device '{compiled_for}', and the instance runs on '{device}'"
             )
+        if device is not None and device.type == "cpu":
+            self._folder.cleanup()
+
+    def close(self) -> None:
+        """As the base class says."""
+        self._folder.cleanup()
 
     def call(self, names: Sequence[str], values: Sequence[Any]) -> Results:  # noqa: ARG002 - they are in order
         """As the base class says."""

@@ -43,8 +43,10 @@ def tensor_of(array: Array, *, is_bf16: bool) -> Any:
 
 def array_of(tensor: Any) -> Array:
     """An array over a tensor's memory on the CPU; BF16 as its bits in uint16."""
-    # Tensors may be views with a flag instead of their values conjugated or negated, of which numpy knows nothing.
-    tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    # An imaginary part may be a view with a flag instead of negated values, of which numpy knows nothing.
+    tensor = (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
     array: Array = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array
 

@@ -211,6 +211,15 @@ def test_shapes_that_depend_on_the_data_are_not_foreseen(models: Models) -> None
             assert model.infer({"x": values})["the same"].shape == (1, count)
 
 
+def test_a_model_goes_on_while_its_file_is_written_over(models: Models) -> None:
+    table = np.arange(50_000, dtype=np.float32).reshape(-1, 1)
+    models.write([-1], lambda ops, x: ops.gather(ops.constant(table), x, ops.constant(0)), "i32")
+    models.config()
+    with models.load() as model:
+        models.file("model.bin").write_bytes(b"")
+        assert model.infer({"x": np.array([7, 49_999], np.int32)})["the same"].tolist() == [[7], [49_999]]
+
+
 # ---- other files, and refusals ---------------------------------------------------------------------------------------
 
 

@@ -207,6 +207,23 @@ def test_a_model_with_a_memory_keeps_a_copy_and_a_plain_one_is_fed_the_pools_mem
         assert not model._backend._copies  # type: ignore[attr-defined]
 
 
+def test_ragged_rows_of_several_requests_run_together(tf: Any, models: Models) -> None:
+    def sums(x: Any, ends: Any) -> Any:
+        totals = tf.gather(tf.concat([[0.0], tf.cumsum(x)], 0), tf.concat([[0], ends], 0))
+        return {"y": tf.expand_dims(totals[1:] - totals[:-1], 1)}
+
+    models.saved(serving_default=(sums, [spec(tf, [None]), spec(tf, [None], "int32", "ends")]))
+    models.config(
+        'input [ { name: "x" data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true } ]\n'
+        'batch_input [ { kind: BATCH_ACCUMULATED_ELEMENT_COUNT target_name: "ends" data_type: TYPE_INT32 '
+        'source_input: "x" } ]\n' + tensors("output", y=("FP32", "1")),
+        max_batch_size=8,
+    )
+    with models.load() as model:
+        both = model.batch([{"x": np.ones((1, 3), np.float32)}, {"x": np.ones((1, 5), np.float32)}])
+        assert [each["y"].tolist() for each in both] == [[[3]], [[5]]]  # type: ignore[index]
+
+
 # ---- GraphDefs -------------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +252,29 @@ def test_operations_of_a_file_run_before_the_first_request(models: Models) -> No
     models.file("init_ops.json").write_text(json.dumps({"init_ops": ["init"]}))
     with models.load() as model:
         assert model.infer({"x": ROWS})["y"].tolist() == (2 * ROWS + 5).tolist()
+
+
+def test_a_sequence_has_its_controls_and_its_state(models: Models) -> None:
+    def build(v1: Any) -> None:
+        x, start = v1.placeholder(v1.float32, [None, 1], name="x"), v1.placeholder(v1.float32, [None, 1], name="start")
+        v1.add(x, v1.placeholder(v1.float32, [None, 1], name="before"), name="after")
+        v1.add(10.0 * start, v1.get_default_graph().get_tensor_by_name("after:0"), name="y")
+
+    models.graph(build)
+    models.config(
+        tensors("input", x=("FP32", "1"))
+        + tensors("output", y=("FP32", "1"))
+        + """sequence_batching {
+            control_input { name: "start" control { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } }
+            state { input_name: "before" output_name: "after" data_type: TYPE_FP32 dims: [ 1 ] }
+        }
+        """,
+        max_batch_size=8,
+    )
+    one = {"x": np.ones((1, 1), np.float32)}
+    with models.load() as model:
+        found = [model.infer(one, sequence_id=5, sequence_start=at == 0)["y"].item() for at in range(3)]
+    assert found == [11, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -43,13 +43,14 @@ def test_parameters_are_those_of_tritons_backend() -> None:
         RESHAPE_IO_LAYERS="YES",
         SKIP_OV_DYNAMIC_BATCHSIZE="yes",
         ENABLE_BATCH_PADDING="YES",
+        ENABLE_MMAP="YES",
     )
     properties: dict[str, str | int | bool] = {
         "COMPILATION_NUM_THREADS": 5,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "bf16",
     }
-    assert found == Options("GPU", properties, "/lib/ops.so", reshapes=True, fixed_batch=True)
+    assert found == Options("GPU", properties, "/lib/ops.so", reshapes=True, fixed_batch=True, maps_weights=True)
 
 
 def test_values_that_are_none_are_refused_in_tritons_words() -> None:

@@ -65,6 +65,7 @@ def read_model(context: LoadContext, options: Options) -> ReadModel:
     if not path.exists():
         raise not_found(f"unable to find '{path}' for model '{spec.name}'")
     core = ov.Core()
+    core.set_property({"ENABLE_MMAP": options.maps_weights})
     try:
         if options.extension:
             core.add_extension(options.extension)

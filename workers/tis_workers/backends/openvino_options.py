@@ -14,6 +14,9 @@ Plain data; OpenVINO is not imported here.
 `SKIP_OV_DYNAMIC_BATCHSIZE`    `YES`: the model is compiled for batches of `max_batch_size`; smaller ones are filled up
 `ENABLE_BATCH_PADDING`         has no effect: smaller batches are run as they are, or else filled up
 =============================  =======================================================================================
+
+Beyond Triton's: `ENABLE_MMAP`, `YES`: weights are mapped from their file instead of read, and so shared by all instances. A
+file that is written over while it is mapped ends the processes that serve it.
 """
 
 from dataclasses import dataclass, field
@@ -36,6 +39,7 @@ class Options:
     extension: str = ""
     reshapes: bool = False
     fixed_batch: bool = False
+    maps_weights: bool = False
 
 
 def options(context: LoadContext) -> Options:
@@ -57,6 +61,7 @@ def options(context: LoadContext) -> Options:
         extension=spec.parameters.get("CPU_EXTENSION_PATH", ""),
         reshapes=_is_yes(spec, "RESHAPE_IO_LAYERS"),
         fixed_batch=_is_yes(spec, "SKIP_OV_DYNAMIC_BATCHSIZE"),
+        maps_weights=_is_yes(spec, "ENABLE_MMAP"),
     )
 
 

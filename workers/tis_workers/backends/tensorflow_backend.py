@@ -109,8 +109,8 @@ def _declared(tensors: Mapping[str, GraphTensor], said: Shapes, model: str) -> t
         shape = tensor.shape if tensor.shape is not None else said.get(name)
         if shape is None and not said:
             raise invalid(
-                f"Unable to autofill for '{model}': the rank of model tensor '{name}' is not known and its dimensions are not "
-                "defined in the config"
+                f"Unable to autofill for '{model}': the rank of model tensor '{name}' is not known and its dimensions are "
+                "not defined in the config"
             )
         # One that the config does not list is not served, or is checked by its own rules.
         found.append(TensorSignature(name, tensor.datatype, (-1,) if shape is None else shape))

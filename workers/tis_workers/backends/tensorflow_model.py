@@ -6,6 +6,7 @@ that are asked for, and its calls cost a tenth of those of `tf.saved_model.load`
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ from tis_workers.backends.tensorflow_options import Options
 
 # What TensorFlow says of itself at its import is for those who write models.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow imports Keras for those who build models, or goes without. In a worker nobody builds any, and it starts in half
+# the time. Other processes (tests of users) keep it: there, `import tensorflow.keras` must work.
+_IS_WORKER: Final = getattr(sys.modules["__main__"].__spec__, "name", "") == "tis_workers.__main__"
+if _IS_WORKER:
+    sys.modules.setdefault("keras", None)  # type: ignore[arg-type]
 
 try:
     import tensorflow as tf
@@ -31,6 +37,9 @@ except ImportError as error:
         "the model needs TensorFlow, which is not installed; install it with: pip install 'tis[tensorflow]' "
         "(or 'tis[tensorflow-gpu]' for NVIDIA GPUs)"
     ) from error
+finally:
+    if _IS_WORKER and sys.modules.get("keras", sys) is None:
+        del sys.modules["keras"]
 
 #: Protocol datatypes by TensorFlow's names.
 DATATYPES: Final = {

@@ -22,7 +22,12 @@ def hidden(tmp_path: Path) -> Path:
     for name in NAMES:
         module = subject(name).module
         text = f"raise ModuleNotFoundError(\"No module named '{module}'\", name='{module}')\n"
-        (folder / f"{module}.py").write_text(text)
+        # One that is in a package needs the package, too.
+        file = folder.joinpath(*module.split(".")).with_suffix(".py")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.parent != folder:
+            (file.parent / "__init__.py").touch()
+        file.write_text(text)
     return folder
 
 

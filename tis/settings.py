@@ -181,8 +181,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     #: Whether clients may have their own memory registered, for tensors that travel by name.
     allow_client_shm: bool = True
 
-    #: Where direct ZeroMQ clients connect: `ipc:///path` or `tcp://<loopback address>:<port>`; empty: nowhere.
+    #: Where direct ZeroMQ clients connect: `ipc:///path` or `tcp://<IP address>:<port>`; empty: nowhere.
     zmq_address: str = ""
+    #: The file with this server's secret key, and the folder of its clients' public keys; both or neither.
+    zmq_server_secret_key_file: str = ""
+    zmq_client_keys: str = ""
 
     #: 0: choose by the machine's cores, see `frontend_count`.
     frontends: int = 0

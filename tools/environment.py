@@ -25,9 +25,13 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 VENV: Final = ROOT / ".venv"
 PYTHON: Final = VENV / "bin" / "python"
 
-#: Extras of pyproject.toml: what it takes to serve and ask the examples; and what the tests need, which has all of that.
+#: Extras of pyproject.toml: what it takes to serve and ask the examples; what the tests need, which has all of that; and what
+#: those of every framework need.
 SERVE: Final = "onnx,client"
 DEV: Final = "dev"
+ALL: Final = "dev,frameworks"
+#: For each of them, those that have all of it.
+_MORE: Final = {SERVE: (SERVE, DEV, ALL), DEV: (DEV, ALL), ALL: (ALL,)}
 
 _STAMP: Final = VENV / "installed"
 _LOG: Final = VENV / "install.log"
@@ -63,7 +67,7 @@ def _up_to_date(extras: str) -> bool:
         stamp = _STAMP.read_text()
     except OSError:
         return False
-    return stamp in (_stamp(extras), _stamp(DEV)) and _works("-c", "import tis")
+    return stamp in map(_stamp, _MORE[extras]) and _works("-c", "import tis")
 
 
 def _stamp(extras: str) -> str:

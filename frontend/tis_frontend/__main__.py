@@ -90,7 +90,7 @@ class Frontend:
         if settings.allow_grpc:
             self._grpc = await self._start_grpc()
         if self._arguments.zmq_fd >= 0:
-            self._direct = DirectServer(self._server)
+            self._direct = DirectServer(self._server, self._access)
             await self._direct.start(socket.socket(fileno=self._arguments.zmq_fd))
         self._loop.add_reader(self._control.socket.fileno(), self._on_control)
         self._control.send(m.Up(self._control.peer))

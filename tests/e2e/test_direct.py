@@ -352,7 +352,7 @@ def test_parameters_reach_the_model(client: DirectClient) -> None:
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("tcp://0.0.0.0:5555", "others than this machine could reach it"),
+        ("tcp://0.0.0.0:5555", "others than this machine could reach it, which needs keys"),
         ("tcp://example.com:5555", "is no IP address"),
         ("tcp://127.0.0.1", "it must end with a port"),
         ("ipc://@abstract", "must be absolute"),

@@ -19,7 +19,7 @@ from tests.harness.direct import address_of, zmq_flag
 from tests.harness.documents import blocks
 from tests.harness.ensembles import Ensemble, Step
 from tests.harness.models import add_sub, from_bf16, identity, slow
-from tests.harness.native_models import write_repeat
+from tests.harness.native_models import write_identity, write_repeat
 from tests.harness.observing import wait_pool_empty
 from tests.harness.pace import rounds
 from tests.harness.python_models import CODE_DECOUPLED
@@ -41,6 +41,7 @@ def write_models(models: Path) -> Path:
     from_bf16().write(models, "from_bf16", extra=one_cpu())
     slow().write(models, "slow", extra=one_cpu(), max_batch_size=1)
     write_repeat(models)
+    write_identity(models, "same", dims="-1")
     CODE_DECOUPLED.write(models, "endless")
     return models
 
@@ -210,7 +211,7 @@ def test_a_client_that_waits_too_long_gives_up_and_goes_on(direct: Server) -> No
         with pytest.raises(ConnectionLostError, match=r"within 0\.2 s"):
             client.infer("slow", {"ROUNDS": np.array([[rounds(600)]], np.int64)})
         client.infer("echo", {"INPUT0": BIG})
-    with pytest.raises(ConnectionLostError, match="did not answer within"):
+    with pytest.raises(ConnectionLostError, match="no server is at"):
         Client("ipc:///tmp/nobody-listens-here", connect_timeout_s=0.2)
 
 
@@ -289,3 +290,29 @@ def test_a_client_goes_on_when_a_frontend_has_died(direct: Server) -> None:
         eventually(answers, "the frontend that was started again answers")
         assert (array == BIG).all()
     eventually(lambda: not regions(direct), "nothing is left of it")
+
+
+def test_an_output_is_put_into_an_array_of_the_programs_own(client: Client) -> None:
+    shared = client.empty(BIG.shape, np.float32)
+    own = np.zeros(BIG.shape, np.float32)
+    for target in (shared, own):
+        with client.infer("echo", {"INPUT0": BIG}, outputs={"OUTPUT0": target}) as result:
+            assert np.shares_memory(result["OUTPUT0"], target)
+        assert (target == BIG).all()
+    with client.infer("echo", {"INPUT0": BIG[:5000]}, outputs={"OUTPUT0": shared}) as result:
+        assert result["OUTPUT0"].shape == (5000,)
+    with pytest.raises(InferenceError, match="should be at least"):
+        client.infer("echo", {"INPUT0": BIG}, outputs={"OUTPUT0": client.empty([10], np.float32)})
+    with pytest.raises(ValueError, match="does not fit"):
+        client.infer("echo", {"INPUT0": BIG}, outputs={"OUTPUT0": own[:10]})
+    with pytest.raises(TypeError, match="no contiguous array"):
+        client.infer("echo", {"INPUT0": BIG}, outputs={"OUTPUT0": own[::2]})
+
+
+def test_a_model_that_returns_its_input_leaves_it_where_it_is(client: Client) -> None:
+    array = client.empty(BIG.shape, np.float32)
+    array[:] = BIG
+    for name in ("echo", "same"):
+        with client.infer(name, {"INPUT0": array}, outputs={"OUTPUT0": array}) as result:
+            assert np.shares_memory(result["OUTPUT0"], array)
+            assert (array == BIG).all()

@@ -130,7 +130,6 @@ def test_only_the_culprit_of_a_batch_fails(face: Face) -> None:
     "code",
     [
         "os.chdir('/')",
-        "import signal; signal.signal(signal.SIGTERM, lambda *_: None); signal.signal(signal.SIGINT, signal.SIG_DFL)",
         "[print('y' * 1000) for _ in range(100_000)]",
         "pb.Logger.log_info('\\ud800')",
         "sys.setrecursionlimit(100)",
@@ -139,10 +138,14 @@ def test_only_the_culprit_of_a_batch_fails(face: Face) -> None:
         "os.environ.clear()",
         "pid = os.fork()\nif pid == 0: sys.exit(3)\nos.waitpid(pid, 0)",
         "pid = os.fork()\nif pid: os.waitpid(pid, 0)",
+        "pid = os.fork()\nif pid == 0: time.sleep(60); os._exit(0)\nos.kill(pid, 15)\nassert os.waitpid(pid, 0)[1] == 15",
+        "import subprocess\nwith subprocess.Popen(['sleep', '60']) as p: p.terminate()\nassert p.returncode == -15",
         "import multiprocessing as mp\nwith mp.get_context('fork').Pool(2) as pool: assert pool.map(abs, [-1]) == [1]",
         "import subprocess; subprocess.run(['true'], check=True)",
         "sys.stdout.close()",
         "sys.stdout = sys.stderr = None",
+        # The last one: processes that are forked off behind this have the handler, too.
+        "import signal; signal.signal(signal.SIGTERM, lambda *_: None); signal.signal(signal.SIGINT, signal.SIG_DFL)",
     ],
 )
 def test_a_worker_survives_what_a_model_does_to_its_process(server: Server, face: Face, code: str) -> None:

@@ -1,5 +1,8 @@
 """Direct ZeroMQ clients of tests: the bare protocol, with nothing between the test and what the server says."""
 
+import selectors
+import socket
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +13,8 @@ import zmq
 from tests.harness.server import Server
 
 DEADLINE_MS: Final = 20_000
+
+Keys = tuple[bytes, bytes, bytes]
 
 
 def address_of(server: Server) -> str:
@@ -26,11 +31,16 @@ def zmq_flag(folder: Path) -> str:
 class DirectClient:
     """A DEALER and a context of its own."""
 
-    def __init__(self, address: str, *, greet: bool = True) -> None:
+    def __init__(self, address: str, *, greet: bool = True, keys: Keys | None = None, heartbeat_ms: int = 0) -> None:
+        """`keys`: its own public and secret one, and the server's public one."""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RCVTIMEO, DEADLINE_MS)
+        if heartbeat_ms:
+            self._socket.heartbeat_ivl = self._socket.heartbeat_timeout = heartbeat_ms
+        if keys is not None:
+            self._socket.curve_publickey, self._socket.curve_secretkey, self._socket.curve_serverkey = keys
         self._socket.connect(address)
         if greet:
             welcome, _ = self.ask({"type": "hello", "version": 1})
@@ -61,6 +71,10 @@ class DirectClient:
         assert answer["type"] == "error", answer
         return answer["code"], answer["text"]
 
+    def ends(self) -> "zmq.Socket[bytes]":
+        """Where the ends of its connection are told of."""
+        return self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+
     def close(self) -> None:
         """Disconnect."""
         self._socket.close()
@@ -77,3 +91,26 @@ def infer(number: int, model: str, array: "np.ndarray[Any, Any]", datatype: str,
     """An `infer` of INPUT0, whose bytes are in the head."""
     tensor = {"name": "INPUT0", "datatype": datatype, "shape": list(array.shape), "data": array.tobytes()}
     return {"type": "infer", "id": number, "model": model, "inputs": [tensor], **more}
+
+
+class Relay(threading.Thread):
+    """Hands the bytes of one connection on, in both directions, and keeps them."""
+
+    def __init__(self, listening: socket.socket, onward: tuple[str, int], heard: bytearray) -> None:
+        super().__init__(daemon=True)
+        self._listening, self._onward, self._heard = listening, onward, heard
+        self.start()
+
+    def run(self) -> None:
+        """Until either side ends."""
+        theirs, _ = self._listening.accept()
+        with theirs, socket.create_connection(self._onward) as ours, selectors.DefaultSelector() as ready:
+            ready.register(theirs, selectors.EVENT_READ, ours)
+            ready.register(ours, selectors.EVENT_READ, theirs)
+            while True:
+                for key, _ in ready.select():
+                    data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    if not data:
+                        return
+                    self._heard += data
+                    key.data.sendall(data)

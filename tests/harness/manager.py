@@ -74,8 +74,9 @@ class Manager:
             fds = [each.fileno() for _, each in self._listening]
             server.pass_fds = tuple(fds)
             # Moved up first: one of them may already have a number that another is to get.
-            high = [f"exec {20 + index}<&{fd}" for index, fd in enumerate(fds)]
-            low = [f"exec {_FIRST_FD + index}<&{20 + index} {20 + index}<&-" for index in range(len(fds))]
+            above = max(*fds, _FIRST_FD + len(fds)) + 1
+            high = [f"exec {above + index}<&{fd}" for index, fd in enumerate(fds)]
+            low = [f"exec {_FIRST_FD + index}<&{above + index} {above + index}<&-" for index in range(len(fds))]
             server.prefix = ["bash", "-c", "; ".join([*high, *low, 'LISTEN_PID=$$ exec "$@"']), "sh"]
         return server
 

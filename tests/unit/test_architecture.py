@@ -30,6 +30,7 @@ OURS: dict[str, set[str]] = {
     "tis.settings": set(),
     "tis.log": {"tis.log_output", "tis.settings"},
     "tis.log_output": set(),
+    "tis.generated": set(),
     "tis.nvml": set(),
     "tis.pinned": set(),
     "tis.process": set(),
@@ -37,21 +38,30 @@ OURS: dict[str, set[str]] = {
     "tis.contracts": COMMON | {"tis_shm"},
     "tis.carrier": COMMON | {"tis.contracts", "tis_shm"},
     "tis.environments": {"tis.errors"},
-    "tis.config": COMMON | {"tis.contracts", "tis.environments"},
+    "tis.config": COMMON | {"tis.contracts", "tis.environments", "tis.generated"},
     "tis.repository": COMMON | {"tis.contracts", "tis.config"},
     "tis.scheduler": CONTRACTS,
     "tis.supervisor": CONTRACTS
-    | {"tis.config", "tis.environments", "tis.nvml", "tis.pinned", "tis.repository", "tis.runtime_dir"},
+    | {
+        "tis.config",
+        "tis.curve_keys",
+        "tis.environments",
+        "tis.nvml",
+        "tis.pinned",
+        "tis.repository",
+        "tis.runtime_dir",
+    },
     "tis.functions": {"tis.contracts"},
     # For programs of others, which have nothing else of the server.
     "tis.client": set(),
     # For the tests of others: it runs a worker's code in their process.
     "tis.testing": CONTRACTS | {"tis.config", "tis.functions", "tis.repository", "tis.supervisor", "tis_workers"},
+    "tis.curve_keys": {"tis.errors"},
     "tis.cli": COMMON
     | {"tis.supervisor", "tis.config", "tis.contracts", "tis.environments", "tis.pinned", "tis.repository"}
     | {"tis.testing"},
     "tis.__main__": {"tis.cli"},
-    "tis_frontend": CONTRACTS | {"tis.config", "tis.nvml"},
+    "tis_frontend": CONTRACTS | {"tis.config", "tis.curve_keys", "tis.generated", "tis.nvml"},
     "tis_workers": CONTRACTS | {"tis.config", "tis.functions"},
     "triton_python_backend_utils": {"tis_workers"},
     "c_python_backend_utils": {"tis_workers"},
@@ -67,10 +77,11 @@ OTHERS: dict[str, set[str]] = {
     "tis.scheduler": {"msgspec", "redis", "zmq"},
     "tis.supervisor": {"msgspec", "zmq"},
     "tis.functions": {"numpy"},
-    "tis.client": {"msgpack", "numpy", "zmq"},
+    "tis.client": {"msgpack", "numpy", "torch", "zmq"},
+    "tis.curve_keys": {"zmq"},
     "tis.testing": {"numpy"},
     "tis.cli": {"msgspec", "numpy"},
-    "tis_frontend": {"google", "msgspec", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
+    "tis_frontend": {"google", "msgspec", "nacl", "numpy", "opentelemetry", "rapidjson", "tritonclient", "zmq"} | WEB,
     "tis_workers": {"msgspec", "numpy", "zmq"} | FRAMEWORKS,
     # Triton's module has numpy by that name, too.
     "triton_python_backend_utils": {"numpy"},
@@ -160,7 +171,8 @@ def test_only_one_file_knows_that_the_transport_is_grpcio() -> None:
 def test_frameworks_are_imported_by_their_backends_only() -> None:
     for module, path in MODULES.items():
         if FRAMEWORKS & {each.partition(".")[0] for each in imports(path)}:
-            assert module.startswith("tis_workers.backends."), module
+            # The client gives tensors of torch to programs that ask for them.
+            assert module.startswith("tis_workers.backends.") or module == "tis.client.result", module
 
 
 @pytest.mark.parametrize("module", ["tis.supervisor.serve", "tis.scheduler.__main__", "tis.cli.main"])

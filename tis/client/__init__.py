@@ -4,8 +4,17 @@ Nothing of the server is imported here; numpy, pyzmq and msgpack are all that it
 """
 
 from tis.client.asynchronous import AsyncClient
-from tis.client.errors import ClientError, ConnectionLostError, InferenceError, StaleError
+from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError, StaleError
 from tis.client.result import Result
 from tis.client.sync import Client
 
-__all__ = ["AsyncClient", "Client", "ClientError", "ConnectionLostError", "InferenceError", "Result", "StaleError"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "ConnectionLostError",
+    "InferenceError",
+    "RefusedError",
+    "Result",
+    "StaleError",
+]

@@ -23,6 +23,7 @@ from tis.client.conversation import (
     unpacked,
 )
 from tis.client.errors import ClientError, ConnectionLostError, InferenceError
+from tis.client.keys import EVENTS, check_refusal, use_keys
 from tis.client.result import Result
 from tis.client.tensors import Array
 
@@ -34,9 +35,20 @@ class AsyncClient:
     """A connection to a server's `--zmq-address`; use it with `async with`."""
 
     def __init__(
-        self, address: str, *, name: str = "", timeout_s: float | None = None, connect_timeout_s: float = 10.0
+        self,
+        address: str,
+        *,
+        name: str = "",
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 10.0,
+        key_file: str | None = None,
+        server_key_file: str | None = None,
     ) -> None:
-        """`timeout_s`: how long an answer is waited for; None for ever, unless the connection ends."""
+        """`timeout_s`: how long an answer is waited for; None for ever, unless the connection ends.
+
+        `key_file`, `server_key_file`: this client's secret key and the server's public one, where the server asks for keys.
+        """
+        self._key_files: Final = (key_file, server_key_file)
         self._address: Final = address
         self._timeout_s: Final = timeout_s
         self._connect_timeout_s: Final = connect_timeout_s
@@ -49,13 +61,16 @@ class AsyncClient:
         self._greetings = 0
         self._context: zmq.asyncio.Context | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        #: Why the server does not let this client in.
+        self._refusal: ConnectionLostError | None = None
 
     async def __aenter__(self) -> "AsyncClient":
         self._context = zmq.asyncio.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(EVENTS)
         try:
+            use_keys(self._socket, *self._key_files)
             self._socket.connect(self._address)
             self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._watch())]
             await self._greet(0)
@@ -92,12 +107,14 @@ class AsyncClient:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | Mapping[str, Array] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a model and wait for its response. `outputs`: the names of those wanted; None for all.
+
+        Or arrays by name that those wanted are to be put into; without a copy where `empty` has made them.
 
         Raises:
             InferenceError: the server's answer is an error.
@@ -119,7 +136,7 @@ class AsyncClient:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | Mapping[str, Array] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
@@ -225,6 +242,8 @@ class AsyncClient:
             answer = await asyncio.wait_for(heard.get(), timeout_s)
         except TimeoutError:
             raise ConnectionLostError(f"the server did not answer within {timeout_s:g} s") from None
+        if answer is None and self._refusal is not None:
+            raise self._refusal
         if answer is None:
             raise ConnectionLostError("the connection to the server has ended")
         return answer
@@ -241,7 +260,13 @@ class AsyncClient:
 
     async def _watch(self) -> None:
         while True:
-            await self._monitor.recv_multipart()
+            event = await self._monitor.recv_multipart()
+            try:
+                check_refusal(event)
+            except ConnectionLostError as error:
+                self._refusal = error
+                self._lose()
+                continue
             # What had come before the end is read first.
             await asyncio.sleep(0)
             self._lose(but_hello=True)

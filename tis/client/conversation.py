@@ -53,7 +53,16 @@ class Prepared(NamedTuple):
     call: Call
     held: list[Any]
     #: The places given to outputs, by name.
-    places: dict[str, Block]
+    places: "dict[str, Block | _Given]"
+    #: The arrays that outputs are to be put into which came in messages.
+    targets: dict[str, Array]
+
+
+class _Given:
+    """An array of the program's own that an output is written to."""
+
+    def __init__(self, array: Array) -> None:
+        self.bytes: Final[Array] = array.reshape(-1).view(np.uint8)
 
 
 class Conversation:
@@ -129,7 +138,7 @@ class Conversation:
         self,
         model: str,
         inputs: Mapping[str, Any],
-        outputs: Sequence[str] | None,
+        outputs: Sequence[str] | Mapping[str, Array] | None,
         version: str,
         request_id: str,
         parameters: Mapping[str, Any] | None,
@@ -161,7 +170,10 @@ class Conversation:
         wanted, places = yield from self._outputs(model, version, about, outputs, shapes)
         if wanted:
             head["outputs"] = wanted
-        return Prepared(Call(head, frames), held, places)
+        targets: dict[str, Array] = {}
+        if outputs is not None and isinstance(outputs, Mapping):
+            targets = {name: array for name, array in outputs.items() if name not in places}
+        return Prepared(Call(head, frames), held, places, targets)
 
     def result(self, prepared: Prepared, answer: Answer) -> Result:
         """The response of a request, whose arrays are views of where they came."""
@@ -178,6 +190,8 @@ class Conversation:
                 if "region" in output and output["datatype"] != "BYTES"
                 else decode(data, output["datatype"], output["shape"])
             )
+            if name in prepared.targets:
+                arrays[name] = _put(arrays[name], prepared.targets[name])
             key = (head["model"], head.get("version", ""), name)
             if size_bytes > self._seen_bytes.get(key, 0):
                 self._seen_bytes[key] = size_bytes
@@ -213,12 +227,12 @@ class Conversation:
         model: str,
         version: str,
         about: Head,
-        names: Sequence[str] | None,
+        names: Sequence[str] | Mapping[str, Array] | None,
         shapes: Mapping[str, tuple[int, ...]],
-    ) -> Steps[tuple[list[Head], dict[str, Block]]]:
+    ) -> Steps[tuple[list[Head], dict[str, Block | _Given]]]:
         """The outputs to ask for, with places for those that are large and come once."""
         wanted: list[Head] = []
-        places: dict[str, Block] = {}
+        places: dict[str, Block | _Given] = {}
         batch = next(iter(shapes.values()))[:1] if shapes and about["max_batch_size"] else ()
         for tensor in about["outputs"]:
             name = tensor["name"]
@@ -226,6 +240,12 @@ class Conversation:
                 continue
             entry: Head = {"name": name}
             wanted.append(entry)
+            if names is not None and isinstance(names, Mapping):
+                where = self._place_of(name, names[name])
+                if where is not None:
+                    places[name] = _Given(names[name])
+                    entry.update(region=where[0].name, offset=where[1], size=names[name].nbytes)
+                continue
             if about["decoupled"]:
                 # Each response would overwrite the one before.
                 continue
@@ -244,6 +264,25 @@ class Conversation:
         # The server has the words for those that the model does not have.
         wanted += [{"name": name} for name in names or () if name not in known]
         return ([] if names is None and not places else wanted), places
+
+    def _place_of(self, name: str, array: Array) -> tuple[Region, int] | None:
+        """Where an array for an output lies; None where it is none of shared memory.
+
+        Raises:
+            TypeError: nothing can be written to it as it lies.
+        """
+        if not array.flags.c_contiguous or not array.flags.writeable:
+            raise TypeError(f"output '{name}' is to go to what is no contiguous array that may be written to")
+        return self.memory.holding(array) if array.nbytes else None
+
+
+def _put(came: Array, target: Array) -> Array:
+    """The beginning of the program's array, with what has come; Raises: ValueError: it does not fit."""
+    if came.dtype != target.dtype or came.size > target.size:
+        raise ValueError(f"an output of {came.size} x {came.dtype} does not fit {target.size} x {target.dtype}")
+    view: Array = target.reshape(-1)[: came.size].reshape(came.shape)
+    np.copyto(view, came)
+    return view
 
 
 def _array(data: Array, output: Head) -> Array:

@@ -18,5 +18,9 @@ class ConnectionLostError(ClientError):
     """The server did not answer in time, or has been restarted; a request that was under way may have run or not."""
 
 
+class RefusedError(ConnectionLostError):
+    """What is at the address does not let this client in, and will not if it is asked again."""
+
+
 class StaleError(ClientError):
     """A result, or memory of a client, is used after it was given back."""

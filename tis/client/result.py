@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from tis.client.errors import StaleError
 from tis.client.tensors import Array
@@ -15,6 +15,7 @@ class Result(Mapping[str, Array]):
     """
 
     def __init__(self, head: Mapping[str, Any], arrays: dict[str, Array]) -> None:
+        self._head: Final = head
         #: The model and the version that answered, and the request's id.
         self.model: str = head["model"]
         self.version: str = head["version"]
@@ -41,6 +42,22 @@ class Result(Mapping[str, Array]):
             StaleError: the result has been released.
         """
         return self._held()[name].copy()
+
+    def torch(self, name: str) -> Any:
+        """An output as a torch tensor over the same memory, which stays what it is as long as the tensor is there.
+
+        Raises:
+            ImportError: there is no torch.
+            StaleError: the result has been released.
+            TypeError: torch has no such tensors (BYTES).
+        """
+        import torch
+
+        array = self._held()[name]
+        # Small outputs lie in the message that they came by, which nobody may write to.
+        tensor = torch.from_dlpack(array if array.flags.writeable else array.copy())
+        datatype = next(output["datatype"] for output in self._head["outputs"] if output["name"] == name)
+        return tensor.view(torch.bfloat16) if datatype == "BF16" else tensor
 
     def release(self) -> None:
         """Give the memory back, or leave that to the last view that was taken out; any number of times."""

@@ -1,11 +1,10 @@
 """The client for programs without asyncio: one request at a time."""
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
-
-import zmq
 
 from tis.client.conversation import (
     Answer,
@@ -20,9 +19,13 @@ from tis.client.conversation import (
     packed,
     unpacked,
 )
-from tis.client.errors import ClientError, ConnectionLostError, InferenceError
+from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError
+from tis.client.lines import Line, open_line
 from tis.client.result import Result
 from tis.client.tensors import Array
+
+#: How long after a failed greeting the next one is.
+_RETRY_S: Final = 0.05
 
 _T = TypeVar("_T")
 
@@ -31,27 +34,30 @@ class Client:
     """A connection to a server's `--zmq-address`. It belongs to one thread at a time; close it, or use it with `with`."""
 
     def __init__(
-        self, address: str, *, name: str = "", timeout_s: float | None = None, connect_timeout_s: float = 10.0
+        self,
+        address: str,
+        *,
+        name: str = "",
+        timeout_s: float | None = None,
+        connect_timeout_s: float = 10.0,
+        key_file: str | None = None,
+        server_key_file: str | None = None,
     ) -> None:
         """`timeout_s`: how long an answer is waited for; None for ever, unless the connection ends.
 
+        `key_file`, `server_key_file`: this client's secret key and the server's public one, where the server asks for keys.
+
         Raises:
-            ConnectionLostError: no server answers in time.
+            ConnectionLostError: no server answers in time, or it does not know this client's key.
+            OSError, ValueError: a key cannot be read.
         """
         self._timeout_s: Final = timeout_s
         self._connect_timeout_s: Final = connect_timeout_s
         self._conversation: Final = Conversation(name)
         #: Requests that nobody waits for any more, but which may still touch their memory.
         self._left: dict[int, Prepared] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._poller = zmq.Poller()
-        self._poller.register(self._socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._line: Line | None = open_line(address, connect_timeout_s, key_file, server_key_file)
         try:
-            self._socket.connect(address)
             self._greet()
         except BaseException:
             self.close()
@@ -64,12 +70,14 @@ class Client:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | Mapping[str, Array] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a model and wait for its response. `outputs`: the names of those wanted; None for all.
+
+        Or arrays by name that those wanted are to be put into; without a copy where `empty` has made them.
 
         Raises:
             InferenceError: the server's answer is an error.
@@ -94,7 +102,7 @@ class Client:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | Mapping[str, Array] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
@@ -133,11 +141,9 @@ class Client:
 
     def close(self) -> None:
         """Disconnect: what runs is cancelled. Arrays that are still there stay what they are."""
-        if not self._socket.closed:
-            self._socket.disable_monitor()
-            self._monitor.close(0)
-            self._socket.close(0)
-            self._context.term()
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
             self._conversation.memory.forget()
             self._left.clear()
 
@@ -152,8 +158,18 @@ class Client:
     # ---- the conversation ------------------------------------------------------------------------------------------
 
     def _greet(self) -> None:
-        self._left.clear()
-        self._drive(self._conversation.hello(), self._connect_timeout_s)
+        end_s = time.monotonic() + self._connect_timeout_s
+        while True:
+            self._left.clear()
+            try:
+                self._drive(self._conversation.hello(), max(0.0, end_s - time.monotonic()))
+            except ConnectionLostError as error:
+                # A server that has just been there may be there again soon.
+                if isinstance(error, RefusedError) or time.monotonic() >= end_s:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
 
     def _run(self, make: Callable[[], Steps[_T]]) -> _T:
         """Go through steps; from the beginning where the server had to be greeted anew."""
@@ -178,14 +194,16 @@ class Client:
             self._conversation.forget_model(prepared.call.head["model"])
             raise
         finally:
-            if is_open and not self._socket.closed:
+            if is_open and self._line is not None:
                 self._leave(prepared)
 
     def _leave(self, prepared: Prepared) -> None:
         """Nobody waits for a request any more."""
         number = prepared.call.head["id"]
         self._left[number] = prepared
-        self._send(Call({"type": "cancel", "id": number}))
+        # Where the connection has ended, so has the request.
+        with contextlib.suppress(ConnectionLostError):
+            self._send(Call({"type": "cancel", "id": number}))
 
     def _drive(self, steps: Steps[_T], timeout_s: float | None) -> _T:
         try:
@@ -203,31 +221,25 @@ class Client:
             return value
 
     def _send(self, call: Call) -> None:
-        self._socket.send_multipart(packed(call))
+        self._opened().send(packed(call))
 
     def _await(self, number: int, timeout_s: float | None = None) -> Answer:
         """The next message about a request or call; 0: the answer to a hello."""
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            while (answer := self._received()) is not None:
-                found = answer.head.get("id", 0)
-                if found in self._left:
-                    if is_over(answer.head):
-                        del self._left[found]
-                elif found == number:
-                    return answer
-            left_ms = None if end_s is None else max(0, int((end_s - time.monotonic()) * 1000) + 1)
-            events = dict(self._poller.poll(left_ms))
-            if self._monitor in events:
-                self._monitor.recv_multipart()
-                if not self._socket.poll(0) and number:
-                    raise ConnectionLostError("the connection to the server has ended")
-            elif not events and end_s is not None and time.monotonic() >= end_s:
+            frames = self._opened().receive(None if end_s is None else max(0.0, end_s - time.monotonic()))
+            if frames is None:
                 raise ConnectionLostError(f"the server did not answer within {timeout_s:g} s")
+            answer = unpacked(frames)
+            found = answer.head.get("id", 0)
+            if found in self._left:
+                if is_over(answer.head):
+                    del self._left[found]
+            elif found == number:
+                return answer
 
-    def _received(self) -> Answer | None:
-        try:
-            return unpacked(self._socket.recv_multipart(zmq.DONTWAIT))
-        except zmq.Again:
-            return None
+    def _opened(self) -> Line:
+        if self._line is None:
+            raise ConnectionLostError("the client has been closed")
+        return self._line

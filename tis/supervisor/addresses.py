@@ -89,5 +89,6 @@ def log_services(grpc: Port | None, http: Port | None, metrics: Port | None, dir
             _log.info("Started %s at %s:%d", service, port.address, port.port)
     if direct is not None:
         # A path has no port.
-        where = f"tcp://{direct.address}:{direct.port}" if direct.port else f"ipc://{direct.address}"
+        host = f"[{direct.address}]" if ":" in direct.address else direct.address
+        where = f"tcp://{host}:{direct.port}" if direct.port else f"ipc://{direct.address}"
         _log.info("Started ZeroMQService at %s", where)

@@ -3,6 +3,7 @@
 The socket is opened here and handed to every frontend, like that of any other service. ZeroMQ itself has no part in that.
 """
 
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -10,7 +11,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from tis.errors import TisError, invalid, unavailable
+from tis.curve_keys import KnownKeys, read_secret_key
+from tis.errors import TisError, invalid, unavailable, unsupported
+from tis.log import get_logger
+from tis.settings import ServerSettings
 from tis.supervisor.addresses import Port, ReservedPort
 
 _BACKLOG: Final = 2048
@@ -18,6 +22,8 @@ _BACKLOG: Final = 2048
 _UMASK: Final = 0o117
 #: Linux's limit for the path of a Unix socket (sun_path, without its final zero).
 _LONGEST_PATH_BYTES: Final = 107
+
+_log = get_logger(__name__)
 
 
 class ReservedPath:
@@ -63,19 +69,27 @@ class ReservedPath:
             return
 
 
-def reserve_direct(address: str) -> Port | None:
-    """What an address stands for; None for an empty one.
+def reserve_direct(settings: ServerSettings) -> Port | None:
+    """What `--zmq-address` stands for; None for an empty one.
 
     Raises:
         TisError: INVALID_ARG for an address that is not served, UNAVAILABLE for one that cannot be had.
     """
+    address = settings.zmq_address
+    has_keys = bool(settings.zmq_server_secret_key_file)
+    if has_keys != bool(settings.zmq_client_keys):
+        raise invalid("--zmq-server-secret-key-file and --zmq-client-keys are to be given together")
+    if has_keys:
+        _check_keys(settings)
     if not address:
         return None
     scheme, separator, rest = address.partition("://")
     if separator and scheme == "ipc":
+        if has_keys:
+            raise _unserved(address, "keys are for tcp:// addresses; a socket's file says who may connect to it")
         return _path(address, rest)
     if separator and scheme == "tcp":
-        host, port = _host_and_port(address, rest)
+        host, port = _host_and_port(address, rest, has_keys=has_keys)
         return ReservedPort("ZeroMQ", host, port)
     raise _unserved(address, "it begins neither with ipc:// nor with tcp://")
 
@@ -88,8 +102,19 @@ def _path(address: str, rest: str) -> ReservedPath:
     return ReservedPath(Path(rest))
 
 
-def _host_and_port(address: str, rest: str) -> tuple[str, int]:
+def _check_keys(settings: ServerSettings) -> None:
+    """Raises: TisError: INVALID_ARG where keys cannot be read, UNSUPPORTED without the library that uses them."""
+    if importlib.util.find_spec("nacl") is None:
+        raise unsupported("--zmq-server-secret-key-file needs PyNaCl: pip install pynacl")
+    read_secret_key(settings.zmq_server_secret_key_file)
+    if not KnownKeys(settings.zmq_client_keys).read():
+        _log.warning("there is no key in --zmq-client-keys=%s: nobody may connect yet", settings.zmq_client_keys)
+
+
+def _host_and_port(address: str, rest: str, *, has_keys: bool) -> tuple[str, int]:
     host, _, port = rest.rpartition(":")
+    if host == "*":
+        host = "0.0.0.0"  # noqa: S104 - whoever asks for it has keys
     host = host.removeprefix("[").removesuffix("]")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise _unserved(address, "it must end with a port, as in tcp://127.0.0.1:5555")
@@ -97,9 +122,10 @@ def _host_and_port(address: str, rest: str) -> tuple[str, int]:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         raise _unserved(address, f"'{host}' is no IP address") from None
-    if not is_loopback:
+    if not is_loopback and not has_keys:
         raise _unserved(
-            address, "others than this machine could reach it, which needs encryption (CURVE) that this server lacks"
+            address,
+            "others than this machine could reach it, which needs keys: --zmq-server-secret-key-file and --zmq-client-keys",
         )
     return host, int(port)
 

@@ -49,7 +49,7 @@ def run(settings: ServerSettings) -> int:
         metrics: Port | None = passed.get("metrics")
         if metrics is None:
             metrics = _reserve("Metrics", settings.allow_metrics, settings.metrics_host, settings.metrics_port, ports)
-        direct = reserve_direct(settings.zmq_address)
+        direct = reserve_direct(settings)
         if direct is not None:
             ports.append(direct)
         pool = Pool.create(choose_pool_bytes(settings.pool_byte_size, memory_limit_bytes()))

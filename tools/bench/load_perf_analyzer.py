@@ -12,11 +12,19 @@ MAX_TRIALS = 10
 
 
 def measure(
-    program: Path, endpoint: Endpoint, model: Model, load: tuple[str, int], seconds: int, report: Path
+    program: Path,
+    endpoint: Endpoint,
+    model: Model,
+    load: tuple[str, int],
+    seconds: int,
+    report: Path,
+    *,
+    shared_bytes: int = 0,
 ) -> Sample:
     """Load the server and return what perf_analyzer saw; ``load`` is the protocol and the number of clients.
 
-    It repeats windows of the given length until three of them agree, so it takes longer than the time given.
+    It repeats windows of the given length until three of them agree, so it takes longer than the time given. With
+    `shared_bytes` tensors lie in system shared memory, of so many bytes for an output.
     """
     protocol, clients = load
     report.unlink(missing_ok=True)
@@ -24,6 +32,8 @@ def measure(
     command = [str(program), "-m", model.name, "-i", protocol, "-u", address, "--async"]
     command += [f"--concurrency-range={clients}", f"--measurement-interval={seconds * 1000}"]
     command += ["--stability-percentage=25", f"--max-trials={MAX_TRIALS}", "-f", str(report)]
+    if shared_bytes:
+        command += ["--shared-memory=system", f"--output-shared-memory-size={shared_bytes}"]
     finished = run_tool(command, seconds * (MAX_TRIALS + 1))
     if finished.returncode or not report.exists():
         return Sample(error=f"perf_analyzer: {(finished.stdout + finished.stderr).strip()[-300:]}")

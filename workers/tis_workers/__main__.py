@@ -1,7 +1,6 @@
 """Entry point of a worker process; started by the supervisor for one instance of one model version."""
 
 import faulthandler
-import signal
 import sys
 import traceback
 from typing import NoReturn
@@ -16,6 +15,7 @@ from tis.log import configure
 from tis.process import begin_child, settle
 from tis_shm.pool import Pool
 from tis_shm.slab import Grant
+from tis_workers import forks
 from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
 from tis_workers.output import OutputWriter
@@ -59,7 +59,7 @@ def _warm_up(order: m.LoadModel, serve: m.ServeModel, backend: Backend, pool: Po
 def main() -> None:
     """Load the model that the supervisor names and serve it until told to stop."""
     arguments = begin_child("worker")
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    forks.keep_running_on_sigterm()
     faulthandler.enable()
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)

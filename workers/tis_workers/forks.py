@@ -6,6 +6,8 @@ the server raise, and a child that returns from the model's code ends.
 """
 
 import os
+import signal
+import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
 
@@ -16,6 +18,38 @@ _EXIT_CODE: Final = 0
 _leaving: list[Callable[[], None]] = []
 #: True in a process that a model has forked off.
 _is_forked = False
+#: The signal mask of a thread that forks, as it was before.
+_masks = threading.local()
+
+
+def keep_running_on_sigterm() -> None:
+    """The supervisor alone ends a worker. What a model starts can be ended as any process can.
+
+    So it is not ignored, which a program that is started here would inherit; and a process that is forked off gets the
+    default back: `multiprocessing` ends its processes by this signal, and waits for ever for one that does not care.
+    """
+    signal.signal(signal.SIGTERM, _go_on)
+    # One that comes before the child has its default back would be lost.
+    os.register_at_fork(before=_hold_sigterm, after_in_parent=_let_sigterm, after_in_child=_end_on_sigterm)
+
+
+def _go_on(_number: int, _frame: object) -> None:
+    """What SIGTERM does to a worker."""
+
+
+def _hold_sigterm() -> None:
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
+def _end_on_sigterm() -> None:
+    # Unless the model has decided otherwise.
+    if signal.getsignal(signal.SIGTERM) is _go_on:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _let_sigterm()
 
 
 def on_fork(leave: Callable[[], None]) -> None:

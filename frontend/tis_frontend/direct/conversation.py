@@ -29,8 +29,8 @@ from tis_frontend.statistics_form import statistics_form
 #: Requests and calls of one client that may wait for their answers.
 MOST_IN_FLIGHT: Final = 256
 
-#: Sends a message with the frames behind its head.
-Send = Callable[[Any, list[bytes | memoryview]], None]
+#: Sends a message with the frames behind its head; gives how many bytes that are.
+Send = Callable[[Any, list[bytes | memoryview]], int]
 
 _log = get_logger(__name__)
 
@@ -43,6 +43,8 @@ class Conversation:
         self._limits = limits
         self._send = send
         self._hang_up = hang_up
+        #: Who the client is, for the log.
+        self.peer = "-"
         self._is_greeted = False
         self._has_ended = False
         self._regions: Final = ClientRegions(server, secrets.token_hex(16))
@@ -54,20 +56,20 @@ class Conversation:
         """A message has come."""
         head, *frames = incoming.frames
         if incoming.refusal is not None:
-            self._fail(dm.id_of(head), incoming.refusal)
+            self._refuse(dm.id_of(head), incoming.refusal)
             return
         try:
             message = dm.decode(head)
         except msgspec.DecodeError as error:
-            self._fail(dm.id_of(head), invalid(f"the message cannot be read: {error}"))
+            self._refuse(dm.id_of(head), invalid(f"the message cannot be read: {error}"))
             return
         try:
             self._act(message, frames)
         except TisError as error:
-            self._fail(getattr(message, "id", 0), error)
+            self._refuse(getattr(message, "id", 0), error)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong with one message is that message's answer
             _log.exception("a message of a direct client failed")
-            self._fail(getattr(message, "id", 0), internal(f"{type(error).__name__}: {error}"))
+            self._refuse(getattr(message, "id", 0), internal(f"{type(error).__name__}: {error}"))
 
     def end(self) -> None:
         """The client has gone: nothing that it asked for is wanted any more."""
@@ -137,7 +139,7 @@ class Conversation:
                 },
             }
         )
-        _log.debug("direct client '%s' has connected", message.client)
+        _log.debug("direct client '%s' has connected (%s)", message.client, self.peer)
 
     def _metadata(self, message: dm.GetMetadata) -> dict[str, Any]:
         server = self._server
@@ -258,6 +260,10 @@ class Conversation:
         else:
             self._calls.pop(number, None)
             self._say({**answer, "id": number})
+
+    def _refuse(self, number: int, error: TisError) -> None:
+        """A message is nothing that is begun with."""
+        self._fail(number, error)
 
     def _say(self, message: Any) -> None:
         if not self._has_ended:

@@ -4,13 +4,16 @@ A client that takes nothing is not read from. Its end, of whatever kind, is the 
 """
 
 import asyncio
+import socket
+import struct
+from collections.abc import Callable
 from typing import Any, Final
 
 from tis.log import get_logger
 from tis_frontend.direct import messages as dm
-from tis_frontend.direct.conversation import Conversation
-from tis_frontend.direct.zmtp import Budget, Connection, Limits, ZmtpError, message
-from tis_frontend.server import Server
+from tis_frontend.direct.conversation import Conversation, Send
+from tis_frontend.direct.zmtp import Connection
+from tis_frontend.direct.zmtp_error import ZmtpError
 
 _WRITE_HIGH_BYTES: Final = 1 << 20
 #: Answers that a client may let pile up; one that does is disconnected.
@@ -24,12 +27,18 @@ _log = get_logger(__name__)
 class Session(asyncio.BufferedProtocol):
     """An asyncio protocol."""
 
-    def __init__(self, server: Server, limits: Limits, budget: Budget, sessions: "set[Session]", most: int) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        converse: Callable[[Send, Callable[[], None]], Conversation],
+        sessions: "set[Session]",
+        most: int,
+    ) -> None:
         self._sessions: Final = sessions
         self._most_sessions: Final = most
         self._transport: Any = None
-        self._connection: Final = Connection(limits, budget)
-        self.conversation: Final = Conversation(server, limits, self._send, self.close)
+        self._connection: Final = connect()
+        self.conversation: Final = converse(self._send, self.close)
         self._handshake: asyncio.TimerHandle | None = None
 
     # ---- from the socket -------------------------------------------------------------------------------------------
@@ -42,6 +51,7 @@ class Session(asyncio.BufferedProtocol):
             transport.abort()
             return
         self._sessions.add(self)
+        self.conversation.peer = _peer_text(transport.get_extra_info("socket"))
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         self._handshake = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._check_handshake)
         self._flush()
@@ -55,8 +65,13 @@ class Session(asyncio.BufferedProtocol):
         try:
             incoming = self._connection.received(size)
         except ZmtpError as error:
-            _log.debug("a direct client is disconnected: %s", error)
-            self._transport.abort()
+            _log.debug("a direct client is disconnected (%s): %s", self.conversation.peer, error)
+            if self._connection.out:
+                # Some are told why.
+                self._flush()
+                self._transport.close()
+            else:
+                self._transport.abort()
             return
         if self._connection.out:
             self._flush()
@@ -89,14 +104,16 @@ class Session(asyncio.BufferedProtocol):
         """End the connection when what has been said is on its way."""
         self._transport.close()
 
-    def _send(self, head: Any, parts: list[bytes | memoryview]) -> None:
+    def _send(self, head: Any, parts: list[bytes | memoryview]) -> int:
         if self._transport.is_closing():
-            return
+            return 0
         # The parts lie in the pool, where they are only until this returns.
-        self._transport.write(b"".join(message(dm.encode(head), parts)))
+        data = self._connection.wire(dm.encode(head), parts)
+        self._transport.write(data)
         if self._transport.get_write_buffer_size() > _MOST_PILED_BYTES:
             _log.warning("a direct client does not read its answers and is disconnected")
             self._transport.abort()
+        return len(data)
 
     def _flush(self) -> None:
         out = bytes(self._connection.out)
@@ -106,3 +123,15 @@ class Session(asyncio.BufferedProtocol):
     def _check_handshake(self) -> None:
         if not self._connection.is_ready:
             self._transport.abort()
+
+
+def _peer_text(connected: Any) -> str:
+    """Address and port; of a socket's file the process at the other end."""
+    try:
+        if connected.family == socket.AF_UNIX:
+            pid, *_ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            return f"pid:{pid}"
+        host, port = connected.getpeername()[:2]
+    except OSError:
+        return "-"  # it has gone already
+    return f"{host}:{port}"

@@ -1,5 +1,7 @@
 """The ROUTER's end of ZeroMQ's wire protocol, ZMTP 3.1 with the NULL mechanism, for one connection. Touches no socket.
 
+`secured` has the same for the CURVE mechanism.
+
 https://rfc.zeromq.org/spec/37 is the specification. What arrives is read straight to where it stays: a long frame into a
 buffer of its own, everything else through a room that all connections share.
 """
@@ -7,17 +9,13 @@ buffer of its own, everything else through a room that all connections share.
 from typing import Final, NamedTuple
 
 from tis.errors import TisError, invalid, unavailable
+from tis_frontend.direct.zmtp_error import ZmtpError
 
-_GREETING: Final = (
-    b"\xff" + b"\x00" * 8 + b"\x7f"  # signature
-    b"\x03\x01"  # version 3.1
-    + b"NULL".ljust(20, b"\x00")  # mechanism
-    + b"\x00"  # as-server: not used by NULL
-    + b"\x00" * 31  # filler
-)
-_MORE, _LONG, _COMMAND = 1, 2, 4  # flags of a frame
+_SIGNATURE: Final = b"\xff" + b"\x00" * 8 + b"\x7f"
+_GREETING_BYTES: Final = 64
+MORE, LONG, COMMAND = 1, 2, 4  # flags of a frame
 _SHORT_BYTES: Final = 255
-_LONGEST_COMMAND_BYTES: Final = 1024
+LONGEST_COMMAND_BYTES: Final = 1024
 _LONGEST_PING_CONTEXT_BYTES: Final = 16
 #: Frames that are longer get a buffer of their own.
 _OWN_BUFFER_BYTES: Final = 64 << 10
@@ -28,10 +26,6 @@ _CLIENT_TYPES: Final = (b"DEALER",)
 
 #: Of all connections: what is read into it is used before the event loop turns.
 _ROOM: Final = memoryview(bytearray(256 << 10))
-
-
-class ZmtpError(Exception):
-    """The peer does not speak the protocol, or goes beyond its limits: the connection is to be closed."""
 
 
 class Limits(NamedTuple):
@@ -70,11 +64,14 @@ class Budget:
 class Connection:
     """What one peer has sent, and what it is to be sent besides messages."""
 
+    #: ZMTP's name of how peers show who they are.
+    mechanism = b"NULL"
+
     def __init__(self, limits: Limits, budget: Budget) -> None:
         self._limits: Final = limits
         self._budget: Final = budget
         #: To be written to the peer.
-        self.out = bytearray(_GREETING + _frame(_COMMAND, _ready_command()))
+        self.out = bytearray(_greeting(self.mechanism) + self._first_words())
         self._is_greeted = False
         self._is_ready = False
         #: The beginning of a frame whose end has not come yet.
@@ -117,14 +114,14 @@ class Connection:
         data = self._rest + bytes(_ROOM[:size_bytes])
         at = 0
         if not self._is_greeted:
-            if len(data) < len(_GREETING):
-                if not _GREETING.startswith(data[:1]):
+            if len(data) < _GREETING_BYTES:
+                if not _SIGNATURE.startswith(data[:1]):
                     raise ZmtpError("not ZeroMQ")
                 self._rest = data
                 return messages
-            _check_greeting(data)
+            _check_greeting(data, self.mechanism)
             self._is_greeted = True
-            at = len(_GREETING)
+            at = _GREETING_BYTES
         self._rest = data[self._parse(data, at, messages) :]
         return messages
 
@@ -140,7 +137,7 @@ class Connection:
                     self._take(self._long_flags, b"", messages)
                 continue
             flags = data[at]
-            head_bytes = 9 if flags & _LONG else 2
+            head_bytes = 9 if flags & LONG else 2
             if size - at < head_bytes:
                 return at
             frame_bytes = int.from_bytes(data[at + 1 : at + head_bytes], "big")
@@ -170,10 +167,10 @@ class Connection:
         Raises:
             ZmtpError: it cannot even be told which message is refused.
         """
-        if flags & ~(_MORE | _LONG | _COMMAND):
+        if flags & ~(MORE | LONG | COMMAND):
             raise ZmtpError(f"a frame with the flags {flags:#x}")
-        if flags & _COMMAND:
-            if frame_bytes > _LONGEST_COMMAND_BYTES:
+        if flags & COMMAND:
+            if frame_bytes > LONGEST_COMMAND_BYTES:
                 raise ZmtpError(f"a command of {frame_bytes} bytes")
             return True
         if not self._is_ready:
@@ -198,11 +195,14 @@ class Connection:
 
     def abandon(self) -> None:
         """The peer has gone: what has come of its message is of no use."""
-        self._budget.give_back(self._budgeted_bytes)
-        self._budgeted_bytes = 0
+        self._give_back(self._budgeted_bytes)
+
+    def _give_back(self, size_bytes: int) -> None:
+        self._budget.give_back(size_bytes)
+        self._budgeted_bytes -= size_bytes
 
     def _take(self, flags: int, frame: bytes | bytearray, messages: list[Incoming]) -> None:
-        if flags & _COMMAND:
+        if flags & COMMAND:
             self._command(bytes(frame))
             return
         self._count += 1
@@ -212,7 +212,7 @@ class Connection:
             del self._frames[1:]
         else:
             self._frames.append(frame)
-        if not flags & _MORE:
+        if not flags & MORE:
             messages.append(Incoming(self._frames, self._refusal))
             self._frames, self._count, self._message_bytes, self._refusal = [], 0, 0, None
             # Whoever gets the message is done with it before the next one is read.
@@ -220,41 +220,60 @@ class Connection:
 
     def _command(self, body: bytes) -> None:
         if body.startswith(_READY) and not self._is_ready:
-            if _properties(body[len(_READY) :]).get(_SOCKET_TYPE) not in _CLIENT_TYPES:
-                raise ZmtpError("the peer is no DEALER")
+            self._check_peer(body[len(_READY) :])
             self._is_ready = True
         elif body.startswith(_PING) and self._is_ready:
             # Its time to live, two bytes, is the peer's own affair: a connection that ends is noticed as it is.
             context = body[len(_PING) + 2 :]
             if len(context) > _LONGEST_PING_CONTEXT_BYTES:
                 raise ZmtpError("a PING with too long a context")
-            self.out += _frame(_COMMAND, b"\x04PONG" + context)
+            self._answer_command(b"\x04PONG" + context)
         elif not self._is_ready:
             raise ZmtpError("a handshake without READY")
+
+    # ---- what depends on the mechanism -----------------------------------------------------------------------------
+
+    def wire(self, head: bytes, parts: list[bytes | memoryview]) -> bytes:
+        """A message as it is to be written."""
+        return b"".join(message(head, parts))
+
+    def _first_words(self) -> bytes:
+        """What is said right behind the greeting."""
+        return as_frame(COMMAND, _READY + metadata())
+
+    def _answer_command(self, body: bytes) -> None:
+        self.out += as_frame(COMMAND, body)
+
+    def _check_peer(self, data: bytes) -> None:
+        """See from its metadata whether the peer is a client."""
+        if _properties(data).get(_SOCKET_TYPE) not in _CLIENT_TYPES:
+            raise ZmtpError("the peer is no DEALER")
 
 
 def frame_head(flags: int, size_bytes: int) -> bytes:
     """What goes before a frame's bytes."""
     if size_bytes <= _SHORT_BYTES:
         return bytes((flags, size_bytes))
-    return bytes((flags | _LONG,)) + size_bytes.to_bytes(8, "big")
+    return bytes((flags | LONG,)) + size_bytes.to_bytes(8, "big")
 
 
 def message(head: bytes, parts: list[bytes | memoryview]) -> list[bytes | memoryview]:
     """The pieces, one after another, of a message of these frames."""
-    pieces: list[bytes | memoryview] = [frame_head(_MORE if parts else 0, len(head)) + head]
+    pieces: list[bytes | memoryview] = [frame_head(MORE if parts else 0, len(head)) + head]
     last = len(parts) - 1
     for position, part in enumerate(parts):
-        pieces += (frame_head(_MORE if position < last else 0, len(part)), part)
+        pieces += (frame_head(MORE if position < last else 0, len(part)), part)
     return pieces
 
 
-def _frame(flags: int, body: bytes) -> bytes:
+def as_frame(flags: int, body: bytes) -> bytes:
+    """A frame with its head."""
     return frame_head(flags, len(body)) + body
 
 
-def _ready_command() -> bytes:
-    return _READY + b"".join(
+def metadata() -> bytes:
+    """What a server says of itself."""
+    return b"".join(
         len(name).to_bytes(1, "big") + name + len(value).to_bytes(4, "big") + value
         for name, value in ((b"Socket-Type", b"ROUTER"), (b"Identity", b""))
     )
@@ -275,6 +294,16 @@ def _properties(data: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _check_greeting(greeting: bytes) -> None:
-    if greeting[0] != 0xFF or not greeting[9] & 1 or greeting[10] < 3 or greeting[12:32] != b"NULL".ljust(20, b"\x00"):
-        raise ZmtpError("not a ZMTP 3 greeting with the NULL mechanism")
+def _greeting(mechanism: bytes) -> bytes:
+    """Version 3.1; who is the server is said in that of CURVE, where it matters."""
+    return _SIGNATURE + b"\x03\x01" + mechanism.ljust(20, b"\x00") + bytes((mechanism != b"NULL",)) + b"\x00" * 31
+
+
+def _check_greeting(greeting: bytes, mechanism: bytes) -> None:
+    if (
+        greeting[0] != 0xFF
+        or not greeting[9] & 1
+        or greeting[10] < 3
+        or greeting[12:32] != mechanism.ljust(20, b"\x00")
+    ):
+        raise ZmtpError(f"not a ZMTP 3 greeting with the {mechanism.decode()} mechanism")

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
 from tis.errors import TisError
 from tis_frontend.access_log import CURRENT, AccessLog, Record
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.wire import parse
 
 Unary = Callable[[bytes, Any], Awaitable[bytes]]

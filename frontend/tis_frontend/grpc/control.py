@@ -3,11 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tritonclient.grpc import service_pb2 as pb
-
 from tis.errors import invalid, unsupported
 from tis.settings import LOG_FORMATS, LogSettings
 from tis_frontend import repository_calls, trace_settings
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.wire import parse, serialized
 from tis_frontend.server import Server
 from tis_frontend.trace_settings import TraceChanges

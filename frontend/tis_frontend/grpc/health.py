@@ -8,8 +8,7 @@ server, and it serves when it is ready.
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tritonclient.grpc import service_pb2 as pb
-
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.wire import parse
 from tis_frontend.server import Server
 

@@ -4,9 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
-
-from tritonclient.grpc import service_pb2 as pb
+from typing import Any
 
 from tis.contracts.inference import Answer, InferRequest
 from tis.contracts.plan import make_plan
@@ -14,21 +12,18 @@ from tis.contracts.versions import parse_version
 from tis.errors import TisError, internal, unsupported
 from tis.log import get_logger
 from tis_frontend.classification import classify
-from tis_frontend.core import now_ns
+from tis_frontend.core import Core, now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.grpc.large_request import LargeRequest
+from tis_frontend.grpc.large_response import LARGE_BYTES, LargeResponse
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
-from tis_frontend.grpc.wire import parse, varint
+from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel
 from tis_frontend.observer import Observed
 from tis_frontend.server import Server
 
-#: Responses with so much data are put together without the protobuf library's copies.
-_LARGE_BYTES: Final = 16 << 10
-#: The tag of `raw_output_contents`, field 6 of ModelInferResponse and its last one.
-_RAW_CONTENTS: Final = b"\x32"
-
-Respond = Callable[[bytes | TisError], None]
+Respond = Callable[[bytes | LargeResponse | TisError], None]
 
 _log = get_logger(__name__)
 
@@ -57,9 +52,9 @@ class InferCalls:
         Raises:
             TisError: the request is refused, or has failed.
         """
-        future: asyncio.Future[bytes | TisError] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bytes | LargeResponse | TisError] = asyncio.get_running_loop().create_future()
 
-        def respond(response: bytes | TisError) -> None:
+        def respond(response: bytes | LargeResponse | TisError) -> None:
             if not future.done():
                 # Else the call was cancelled a moment ago.
                 future.set_result(response)
@@ -72,7 +67,7 @@ class InferCalls:
             raise
         if isinstance(response, TisError):
             raise response
-        return response
+        return response.joined() if isinstance(response, LargeResponse) else response
 
     def large(self, size_bytes: int) -> LargeRequest:
         """Take in a message of this size bit by bit; give it to `begin` when it is whole, or discard it.
@@ -111,15 +106,15 @@ class InferCalls:
         trace = core.tracer.sample(model.spec, "GRPC", arrival_ns, metadata) if core.tracer is not None else None
 
         def deliver(answer: Answer) -> None:
-            response: bytes | TisError
+            response: bytes | LargeResponse | TisError
             try:
-                response = answer.error or _rendered(model, request, answer)
+                response = answer.error or _rendered(core, model, request, answer)
             except TisError as error:
                 response = error
             except Exception as error:  # noqa: BLE001 - whatever goes wrong in one answer is that answer's text
                 _log.exception("an answer could not be written")
                 response = internal(f"{type(error).__name__}: {error}")
-            finally:
+            if not isinstance(response, LargeResponse):
                 core.release(answer)
             if trace is not None:
                 # The transport takes the response when this has returned.
@@ -175,18 +170,14 @@ class InferCalls:
             raise
 
 
-def _rendered(model: ServedModel, request: InferRequest, answer: Answer) -> bytes:
+def _rendered(core: Core, model: ServedModel, request: InferRequest, answer: Answer) -> bytes | LargeResponse:
     response = pb.ModelInferResponse()
-    if answer.size_bytes < _LARGE_BYTES:
-        fill_response(response, model, request, answer)
-        rendered: bytes = response.SerializeToString()
-        return rendered
-    # The last field by hand: one copy of the data out of the pool instead of three.
-    describe_response(response, model, request, answer)
-    parts: list[bytes | memoryview] = [response.SerializeToString()]
-    for tensor in answer.outputs:
-        parts += (_RAW_CONTENTS, varint(len(tensor.data)), tensor.data)
-    return b"".join(parts)
+    if answer.size_bytes >= LARGE_BYTES:
+        describe_response(response, model, request, answer)
+        return LargeResponse(core, answer, response.SerializeToString())
+    fill_response(response, model, request, answer)
+    rendered: bytes = response.SerializeToString()
+    return rendered
 
 
 def fill_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:

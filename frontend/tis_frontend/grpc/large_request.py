@@ -83,6 +83,14 @@ class LargeRequest:
         if len(self._head) > _MOST_HEAD_BYTES:
             raise invalid(f"a request may hold {_MOST_HEAD_BYTES} bytes beside its tensors in raw_input_contents")
 
+    def room(self) -> memoryview | None:
+        """The rest of the tensor that is coming, whose bytes may be written there as they are; None between tensors."""
+        return self._target[len(self._target) - self._left :] if self._left and self._target is not None else None
+
+    def filled(self, size_bytes: int) -> None:
+        """So many bytes have been written to `room`."""
+        self._left -= size_bytes
+
     # ---- one byte ----------------------------------------------------------------------------------------------------
 
     def _varint(self, byte: int) -> bool:

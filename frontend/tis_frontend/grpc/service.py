@@ -6,14 +6,13 @@ A transport (`server.py`) finds a handler here by the method's name, and turns a
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
 from tis.contracts import messages as m
 from tis.contracts.versions import parse_version
 from tis_frontend.grpc.category import HEADER_PREFIX
 from tis_frontend.grpc.control import ControlService
 from tis_frontend.grpc.health import HealthService
 from tis_frontend.grpc.infer_call import InferCalls
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.parameters import Metadata
 from tis_frontend.grpc.shared_memory import SharedMemoryService
 from tis_frontend.grpc.stream import InferStream

@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tritonclient.grpc import service_pb2 as pb
-
 from tis_frontend import region_calls
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.wire import parse, serialized
 from tis_frontend.regions import row
 from tis_frontend.server import Server

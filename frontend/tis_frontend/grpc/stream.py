@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
-from tritonclient.grpc import service_pb2 as pb
-
 from tis.contracts.inference import Answer, InferRequest
 from tis.errors import TisError, internal, unavailable
 from tis.log import get_logger
 from tis_frontend.core import now_ns
 from tis_frontend.grpc.infer_call import InferCalls, fill_response
+from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.parameters import Metadata, wants_empty_final
 from tis_frontend.grpc.wire import parse
 from tis_frontend.model_table import ServedModel

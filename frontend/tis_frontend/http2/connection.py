@@ -13,9 +13,11 @@ from tis_frontend.http2 import frames as f
 from tis_frontend.http2 import limits, patience
 from tis_frontend.http2.block_frames import Block, BlockFrames
 from tis_frontend.http2.data_frame import DataFrame
+from tis_frontend.http2.data_run import RUN_FRAME_BYTES, take_run
 from tis_frontend.http2.frames import Error, ProtocolError
 from tis_frontend.http2.headers import Fields, HeaderBlocks
 from tis_frontend.http2.patience import Patience
+from tis_frontend.http2.receive_windows import ReceiveWindows
 from tis_frontend.http2.receiver import Receiver
 from tis_frontend.http2.sending import Sending
 from tis_frontend.http2.stream import Stream
@@ -51,8 +53,7 @@ class Connection(Generic[_H]):
         self.has_greeted = False
         self._data_frame = DataFrame()
         self._block_frames = BlockFrames(limits.MOST_BLOCK_BYTES)
-        self._receive_window = limits.CONNECTION_WINDOW_BYTES
-        self._uncredited = 0
+        self._windows = ReceiveWindows(self.out)
         self._data_frames = 0
         self._takers: Final[dict[int, Callable[[int, int, memoryview], None]]] = {
             f.HEADERS: self._on_headers,
@@ -82,13 +83,11 @@ class Connection(Generic[_H]):
         end = len(data)
         at = 0
         if not self._greeted:
-            if not f.PREFACE.startswith(bytes(data[: len(f.PREFACE)])):
-                raise ProtocolError(Error.PROTOCOL_ERROR, "the connection does not begin with HTTP/2's preface")
-            if end < len(f.PREFACE):
+            at = control.read_preface(data)
+            if not at:
                 self._rest = bytes(data)
                 return
             self._greeted = True
-            at = len(f.PREFACE)
         view = memoryview(data)
         unpack = f.HEAD.unpack_from
         frame = self._data_frame
@@ -103,10 +102,11 @@ class Connection(Generic[_H]):
             size = high << 8 | low
             stream_id &= f.MOST_WINDOW_BYTES
             if size > limits.FRAME_BYTES:
-                raise ProtocolError(
-                    Error.FRAME_SIZE_ERROR, f"a frame of {size} bytes; {limits.FRAME_BYTES} are allowed"
-                )
+                raise ProtocolError(Error.FRAME_SIZE_ERROR, f"a frame of {size} bytes; {limits.FRAME_BYTES} may be")
             if kind == f.DATA and self.has_greeted and not self._block_frames.is_under_way:
+                if size >= RUN_FRAME_BYTES and not flags and (behind := self._take_run(view, at, end, stream_id)) > at:
+                    at = behind
+                    continue
                 if flags & f.PADDED and end - at == f.HEADER_BYTES:
                     break
                 at = self._begin_data(data, at + f.HEADER_BYTES, size, flags, stream_id)
@@ -139,11 +139,23 @@ class Connection(Generic[_H]):
 
     # ---- DATA (6.1) ------------------------------------------------------------------------------------------------
 
+    def _take_run(self, view: memoryview, at: int, end: int, stream_id: int) -> int:
+        """Take as many whole frames as go straight to where the receiver wants them; gives where the next one begins."""
+        stream = self.streams.get(stream_id)
+        room = self._receiver.room(stream) if stream is not None and not stream.remote_ended else None
+        if stream is None or room is None:
+            return at
+        at, size = take_run(view, at, end, stream_id, room[: min(stream.receive_window, self._windows.left)])
+        if size:
+            self._windows.take(size)
+            stream.receive_window -= size
+            stream.uncredited += size
+            self._receiver.filled(stream, size)
+            self._windows.ended(stream)
+        return at
+
     def _begin_data(self, data: bytes | memoryview, at: int, size: int, flags: int, stream_id: int) -> int:
-        self._receive_window -= size
-        if self._receive_window < 0:
-            raise ProtocolError(Error.FLOW_CONTROL_ERROR, "more data than the connection has room for (6.9.1)")
-        self._credit_connection(size)
+        self._windows.take(size)
         stream = self.streams.get(stream_id)
         if stream is None:
             if not stream_id & 1 or stream_id > self._last_stream:
@@ -193,20 +205,8 @@ class Connection(Generic[_H]):
         if frame.ends:
             stream.remote_ended = True
             self._receiver.ended(stream)
-        elif not stream.is_held and stream.uncredited >= limits.STREAM_WINDOW_BYTES // 2:
-            self._credit(stream)
-
-    def _credit_connection(self, size: int) -> None:
-        self._uncredited += size
-        if self._uncredited >= limits.CONNECTION_WINDOW_BYTES // 4:
-            self._receive_window += self._uncredited
-            self.out.append(f.window_update(0, self._uncredited))
-            self._uncredited = 0
-
-    def _credit(self, stream: Stream) -> None:
-        stream.receive_window += stream.uncredited
-        self.out.append(f.window_update(stream.id, stream.uncredited))
-        stream.uncredited = 0
+        else:
+            self._windows.ended(stream)
 
     def hold(self, stream: Stream) -> None:
         """Give the peer no more room on a stream for now: what has come of it is not used yet."""
@@ -216,7 +216,7 @@ class Connection(Generic[_H]):
         """Give the peer room on a stream again."""
         stream.is_held = False
         if stream.uncredited and not stream.remote_ended and stream.id in self.streams:
-            self._credit(stream)
+            self._windows.credit(stream)
 
     # ---- HEADERS (6.2), CONTINUATION (6.10) --------------------------------------------------------------------------
 

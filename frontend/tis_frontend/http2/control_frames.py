@@ -7,6 +7,14 @@ from tis_frontend.http2 import frames as f
 from tis_frontend.http2.frames import Error, ProtocolError
 
 
+def read_preface(data: bytes | memoryview) -> int:
+    """How many bytes of a connection's first ones are the preface; 0 where it has not all come yet (3.4)."""
+    begun = bytes(data[: len(f.PREFACE)])
+    if not f.PREFACE.startswith(begun):
+        raise ProtocolError(Error.PROTOCOL_ERROR, "the connection does not begin with HTTP/2's preface")
+    return len(f.PREFACE) if begun == f.PREFACE else 0
+
+
 def read_settings(flags: int, stream_id: int, payload: memoryview) -> list[tuple[int, int]] | None:
     """Names and values of a SETTINGS frame; None for an acknowledgement."""
     if stream_id:

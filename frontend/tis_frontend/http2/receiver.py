@@ -16,6 +16,12 @@ class Receiver(Protocol[_H_contra]):
     def data(self, stream: Stream, data: memoryview) -> None:
         """Bytes of it have come; they must be copied or used at once."""
 
+    def room(self, stream: Stream) -> memoryview | None:
+        """Where the next bytes of it go as they are, and how many of them; None where `data` has to see them."""
+
+    def filled(self, stream: Stream, size_bytes: int) -> None:
+        """So many bytes have been written there, instead of a call of `data`."""
+
     def ended(self, stream: Stream) -> None:
         """All of it has come."""
 

@@ -1,6 +1,6 @@
 """What the peer is sent: frames within its windows, the rest waiting in the streams, which take turns (RFC 9113, 5.2)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from tis_frontend.http2 import frames as f
@@ -69,6 +69,17 @@ class Sending:
             return
         self.headers(stream, head)
         self.data(stream, data)
+        self.end(stream, trailers)
+
+    def respond_in_pieces(
+        self, stream: Stream, head: bytes, pieces: Sequence[bytes | memoryview], trailers: bytes
+    ) -> None:
+        """A whole response that is not put together: none of the pieces is copied, or referred to once it is written."""
+        self.headers(stream, head)
+        size = sum(map(len, pieces))
+        stream.queue.extend([(memoryview(piece), False) for piece in pieces])
+        stream.queued_bytes += size
+        self.queued_bytes += size
         self.end(stream, trailers)
 
     def headers(self, stream: Stream, block: bytes) -> None:
@@ -162,7 +173,7 @@ class Sending:
             turns = [stream for stream in turns if self._send_frame(stream)]
 
     def _send_frame(self, stream: Stream) -> bool:
-        """Send the next frame of a stream. False where it has none, or no room."""
+        """Send the next frame of a stream, as long as there are data for it. False where it has none, or no room."""
         queue = stream.queue
         if not queue:
             return False
@@ -172,21 +183,28 @@ class Sending:
             self.forget(stream)
             self._ended(stream)
             return False
-        size = min(len(piece), self._frame_bytes, stream.send_window, self._window)
+        size = min(stream.queued_bytes, self._frame_bytes, stream.send_window, self._window)
         if size <= 0:
             return False
         self._window -= size
         stream.send_window -= size
         stream.queued_bytes -= size
         self.queued_bytes -= size
-        self.out.extend((f.head(size, f.DATA, 0, stream.id), piece[:size]))
-        if size < len(piece):
-            self.data_frames += size >= _DRIBBLE_BYTES
+        # Room that the peer dribbles out earns it nothing.
+        self.data_frames += size >= _DRIBBLE_BYTES or not stream.queued_bytes
+        out = self.out
+        out.append(f.head(size, f.DATA, 0, stream.id))
+        while len(piece) <= size:
+            out.append(piece)
+            size -= len(piece)
+            queue.popleft()
+            if not size:
+                break
+            piece = queue[0][0]
+        if size:
+            out.append(piece[:size])
             queue[0] = (piece[size:], False)
-            return True
-        self.data_frames += 1
-        queue.popleft()
-        if not queue:
+        elif not queue:
             del self._waiting[stream.id]
             self._drained(stream)
         return bool(queue)

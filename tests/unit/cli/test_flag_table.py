@@ -43,6 +43,8 @@ OWN = [
     "runtime-directory",
     "stall-timeout-secs",
     "zmq-address",
+    "zmq-client-keys",
+    "zmq-server-secret-key-file",
 ]
 
 #: Fields that the parser settles into others before the settings are made.

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tis.errors import Code
-from tis_frontend.direct.zmtp import Budget, Connection, Incoming, Limits, ZmtpError, message
+from tis_frontend.direct.zmtp import Budget, Connection, Incoming, Limits, message
+from tis_frontend.direct.zmtp_error import ZmtpError
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
 READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"

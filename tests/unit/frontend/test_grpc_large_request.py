@@ -15,15 +15,21 @@ from tis_frontend.grpc.large_request import LargeRequest
 _PIECES = st.lists(st.integers(1, 5000), min_size=1, max_size=20)
 
 
-def fed(data: bytes, pieces: list[int]) -> tuple[FakeCore, LargeRequest]:
+def fed(data: bytes, pieces: list[int], *, through_room: bool = False) -> tuple[FakeCore, LargeRequest]:
     core = FakeCore()
     large = LargeRequest(core, len(data))  # type: ignore[arg-type]
     at = number = 0
     view = memoryview(data)
     while at < len(data):
-        size = pieces[number % len(pieces)]
-        large.feed(view[at : at + size])
-        at += size
+        piece = view[at : at + pieces[number % len(pieces)]]
+        room = large.room() if through_room else None
+        if room is not None:
+            piece = piece[: len(room)]
+            room[: len(piece)] = piece
+            large.filled(len(piece))
+        else:
+            large.feed(piece)
+        at += len(piece)
         number += 1
     return core, large
 
@@ -33,9 +39,10 @@ def fed(data: bytes, pieces: list[int]) -> tuple[FakeCore, LargeRequest]:
     name=st.text(max_size=300),
     parameters=st.dictionaries(st.text(max_size=5), st.integers(-(1 << 62), 1 << 62), max_size=3),
     pieces=_PIECES,
+    through_room=st.booleans(),
 )
 def test_whatever_the_pieces_tensors_are_in_their_places_and_the_rest_is_the_message(
-    sizes: list[int], name: str, parameters: dict[str, int], pieces: list[int]
+    sizes: list[int], name: str, parameters: dict[str, int], pieces: list[int], through_room: bool
 ) -> None:
     message = pb.ModelInferRequest(model_name=name, id="x" * 200)
     for key, value in parameters.items():
@@ -44,7 +51,7 @@ def test_whatever_the_pieces_tensors_are_in_their_places_and_the_rest_is_the_mes
     for number, tensor in enumerate(tensors):
         message.inputs.add(name=f"in{number}", datatype="UINT8", shape=[len(tensor)])
         message.raw_input_contents.append(tensor)
-    core, large = fed(message.SerializeToString(), pieces)
+    core, large = fed(message.SerializeToString(), pieces, through_room=through_room)
     rest = pb.ModelInferRequest.FromString(large.head)
     del message.raw_input_contents[:]
     assert rest == message

@@ -55,7 +55,7 @@ def test_the_format_is_told_by_the_content_whatever_the_header_says() -> None:
         assert decompressed(body, 1000) == BODY
 
 
-@pytest.mark.parametrize("body", [b"", b"garbage!", gzip.compress(BODY)[:-9], zlib.compress(BODY)[2:-4]])
+@pytest.mark.parametrize("body", [b"", b"garbage!", gzip.compress(BODY, mtime=0)[:-9], zlib.compress(BODY)[2:-4]])
 def test_a_broken_body_is_refused(body: bytes) -> None:
     with pytest.raises(TisError) as caught:
         decompressed(body, 1000)

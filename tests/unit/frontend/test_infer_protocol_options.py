@@ -114,7 +114,7 @@ def test_a_header_of_a_reserved_name_is_refused(connect: MakeConnection, core: F
             post(bytes(5000), "Content-Encoding: gzip"),
             b"Decompressed data size exceeds the maximum allowed value of 1000",
         ),
-        (post(gzip.compress(bytes(5000)), "Content-Encoding: gzip"), b"Decompressed data size exceeds"),
+        (post(gzip.compress(bytes(5000), mtime=0), "Content-Encoding: gzip"), b"Decompressed data size exceeds"),
         (post(bytes(10), f"{LENGTH}: {'9' * 5000}"), b"Unable to parse Inference-Header-Content-Length, got: 9"),
     ],
     ids=str,

@@ -105,7 +105,22 @@ OWN = FlagGroup(
             action=Store("zmq_address", TEXT),
             in_triton_2_51=False,
             help="Where programs on this machine reach the server over ZeroMQ (docs/zeromq.md): ipc:///<path>, a socket for "
-            "the server's user and its group, or tcp://127.0.0.1:<port>. If empty, nowhere.",
+            "the server's user and its group, or tcp://127.0.0.1:<port>. With keys also any other address. If empty, "
+            "nowhere.",
+        ),
+        Flag(
+            name="zmq-client-keys",
+            action=Store("zmq_client_keys", TEXT),
+            in_triton_2_51=False,
+            help="The folder of the public keys (*.key) of those who may use a tcp:// address of --zmq-address, as "
+            "zmq.auth.create_certificates makes them. One that is put there or taken away counts for the next connection.",
+        ),
+        Flag(
+            name="zmq-server-secret-key-file",
+            action=Store("zmq_server_secret_key_file", TEXT),
+            in_triton_2_51=False,
+            help="The file (*.key_secret) with the server's own key, with which all that goes over a tcp:// address of "
+            "--zmq-address is encrypted (CURVE). It takes --zmq-client-keys, too.",
         ),
     ),
 )

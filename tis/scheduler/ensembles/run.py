@@ -139,13 +139,14 @@ class EnsembleRun:
     def step_answered(self, step: StepRun, message: m.Reply | m.Failure, now_ns: int) -> list[Decision]:
         """A step has responded."""
         decisions: list[Decision] = []
+        if message.final:
+            # First: what only it has shared with the steps that are asked now is theirs alone, to be written to in place.
+            self._ended(step, decisions)
         if isinstance(message, m.Reply):
             self._take(step, message, decisions, now_ns)
         elif self._error is None:
             text = message.text if message.complete else id_prefix(self._body.client_id) + message.text
             self._error = TisError(Code(message.code), text)
-        if message.final:
-            self._ended(step, decisions)
         self._settle(decisions, now_ns)
         return decisions
 

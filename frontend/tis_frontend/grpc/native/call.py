@@ -77,6 +77,13 @@ class Call:
             CallError: they are no messages.
         """
 
+    def room(self) -> memoryview | None:
+        """Where the next bytes go as they are; None where `data` has to see them."""
+        return None
+
+    def filled(self, size_bytes: int) -> None:
+        """So many bytes have been written to `room`."""
+
     def ended(self) -> None:
         """The client sends nothing more.
 

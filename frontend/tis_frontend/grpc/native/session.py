@@ -200,6 +200,16 @@ class Session(asyncio.BufferedProtocol):
         except CallError as error:
             self._refuse(call, error)
 
+    def room(self, stream: Stream) -> memoryview | None:
+        """Where the next bytes of a call go as they are."""
+        call: Call = stream.call
+        return None if call.is_over else call.room()
+
+    def filled(self, stream: Stream, size_bytes: int) -> None:
+        """They have been written there."""
+        call: Call = stream.call
+        call.filled(size_bytes)
+
     def ended(self, stream: Stream) -> None:
         """All of a call has come."""
         call: Call = stream.call

@@ -1,11 +1,12 @@
 """Calls with one message in and one out."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tis.errors import TisError
 from tis.log import get_logger
 from tis_frontend.grpc.large_request import LARGE_BYTES, LargeRequest
+from tis_frontend.grpc.large_response import LargeResponse
 from tis_frontend.grpc.native.call import Call, framed
 from tis_frontend.grpc.native.head import Head
 from tis_frontend.grpc.native.messages import PREFIX_BYTES, MessageReader, large_size, only_message, prefix
@@ -15,9 +16,6 @@ from tis_frontend.http2.stream import Stream
 
 if TYPE_CHECKING:
     from tis_frontend.grpc.native.session import Session
-
-
-_LARGE_BYTES: Final = 64 << 10
 
 _log = get_logger(__name__)
 
@@ -72,6 +70,17 @@ class UnaryCall(Call):
             self._message = message
         self.hold(reader.held_bytes + len(self._message or b""))
 
+    def room(self) -> memoryview | None:
+        """Where the next bytes go as they are, while a tensor of a large message comes."""
+        room = self._large.room() if self._large is not None else None
+        return room if room is None else room[: self._left]
+
+    def filled(self, size_bytes: int) -> None:
+        """They have been written there."""
+        self._left -= size_bytes
+        if self._large is not None:
+            self._large.filled(size_bytes)
+
     def _begin_large(self, size: int, view: memoryview) -> None:
         if self._take_large is None:
             return
@@ -110,7 +119,7 @@ class UnaryCall(Call):
         if not self.is_over:
             self._cancel = cancel
 
-    def respond(self, response: bytes | TisError) -> None:
+    def respond(self, response: bytes | LargeResponse | TisError) -> None:
         """The handler has ended."""
         if self.is_over:
             return
@@ -121,16 +130,16 @@ class UnaryCall(Call):
         self.close()
         session = self.session
         encoding = session.encoding_for(self.head)
-        begin = OPENING if encoding == "identity" else opening(encoding)
         sending = session.connection.sending
-        if encoding == "identity" and len(response) >= _LARGE_BYTES:
-            # Not put together with its prefix, which would be another copy.
-            sending.headers(self.stream, begin)
-            sending.data(self.stream, prefix(len(response)))
-            sending.data(self.stream, response)
-            sending.end(self.stream, SUCCESS)
-        else:
-            sending.respond(self.stream, begin, framed(response, encoding), SUCCESS)
+        if isinstance(response, LargeResponse):
+            if encoding == "identity":
+                pieces = [prefix(response.size_bytes), *response.pieces]
+                sending.respond_in_pieces(self.stream, OPENING, pieces, SUCCESS)
+                session.flush_soon()
+                return
+            response = response.joined()
+        begin = OPENING if encoding == "identity" else opening(encoding)
+        sending.respond(self.stream, begin, framed(response, encoding), SUCCESS)
         session.flush_soon()
 
     def passed_bytes(self) -> int | None:

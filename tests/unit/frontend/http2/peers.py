@@ -34,6 +34,9 @@ class Notes:
     def __init__(self) -> None:
         self.streams: dict[int, Noted] = {}
         self.pings = self.pongs = 0
+        #: So many bytes at a time it takes as they are, where the connection can tell it that way.
+        self.room_bytes = 0
+        self._room = bytearray()
 
     def began(self, stream: Stream, head: Fields) -> None:
         assert stream.id not in self.streams
@@ -44,6 +47,14 @@ class Notes:
         assert not noted.ended
         assert not noted.aborted
         noted.data += data
+
+    def room(self, stream: Stream) -> memoryview | None:
+        assert not self.streams[stream.id].ended
+        self._room = bytearray(self.room_bytes)
+        return memoryview(self._room) if self.room_bytes else None
+
+    def filled(self, stream: Stream, size_bytes: int) -> None:
+        self.data(stream, memoryview(self._room)[:size_bytes])
 
     def ended(self, stream: Stream) -> None:
         noted = self.streams[stream.id]
@@ -152,7 +163,13 @@ class Client:
             self.h2.end_stream(stream_id)
         self.exchange()
 
-    def respond(self, stream_id: int, data: bytes) -> None:
-        """Let the server answer."""
-        self.server.sending.respond(self.notes.streams[stream_id].stream, HEAD, data, TRAILERS)
+    def respond(self, stream_id: int, data: bytes, pieces: int = 0) -> None:
+        """Let the server answer, with so many pieces of about the same size instead of a whole."""
+        stream, sending = self.notes.streams[stream_id].stream, self.server.sending
+        if pieces:
+            size = -(-len(data) // pieces) or 1
+            parts = [data[at : at + size] for at in range(0, len(data), size)]
+            sending.respond_in_pieces(stream, HEAD, parts, TRAILERS)
+        else:
+            sending.respond(stream, HEAD, data, TRAILERS)
         self.exchange()

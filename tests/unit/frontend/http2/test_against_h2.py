@@ -11,16 +11,24 @@ from tests.unit.frontend.http2.peers import HEAD, REQUEST, TRAILERS, Client, Not
 from tis_frontend.http2 import frames as f
 from tis_frontend.http2.connection import Connection
 from tis_frontend.http2.frames import Error
-from tis_frontend.http2.limits import MOST_STREAMS
+from tis_frontend.http2.limits import MOST_STREAMS, STREAM_WINDOW_BYTES
 
 #: A request that needs nothing of the dynamic table.
 BLOCK = b"\x83\x86\x04\x02/x"
 SIZES = st.one_of(st.integers(0, 100), st.sampled_from([16_383, 16_384, 16_385, 65_535, 65_536, 200_000, 1_500_000]))
 
 
-@given(sizes=st.lists(st.tuples(SIZES, SIZES), min_size=1, max_size=5), step_bytes=st.sampled_from([0, 1000, 77_777]))
-def test_requests_and_responses_of_any_size_arrive_whole(sizes: list[tuple[int, int]], step_bytes: int) -> None:
+@given(
+    sizes=st.lists(st.tuples(SIZES, SIZES), min_size=1, max_size=5),
+    step_bytes=st.sampled_from([0, 1000, 77_777]),
+    room_bytes=st.sampled_from([0, 20_000, 100_000, 2_000_000]),
+    pieces=st.integers(0, 4),
+)
+def test_requests_and_responses_of_any_size_arrive_whole(
+    sizes: list[tuple[int, int]], step_bytes: int, room_bytes: int, pieces: int
+) -> None:
     client = Client()
+    client.notes.room_bytes = room_bytes
     for number, (there, back) in enumerate(sizes):
         request, response = random.Random(number).randbytes(there), random.Random(-number).randbytes(back)
         stream_id = client.request(request)
@@ -28,12 +36,25 @@ def test_requests_and_responses_of_any_size_arrive_whole(sizes: list[tuple[int, 
         noted = client.notes.streams[stream_id]
         assert bytes(noted.data) == request
         assert noted.ended == 1
-        client.respond(stream_id, response)
+        client.respond(stream_id, response, pieces)
         got = client.responses[stream_id]
         assert (got.status, bytes(got.data), got.ended) == (b"200", response, True)
         assert got.trailers == [(b"grpc-status", b"0")]
     assert not client.server.streams
     assert client.goaway is None
+
+
+def test_a_run_of_frames_ends_where_the_stream_has_no_room() -> None:
+    client = Client()
+    client.notes.room_bytes = 1 << 30
+    stream_id = client.request(ends=False)
+    stream = client.notes.streams[stream_id].stream
+    client.server.hold(stream)
+    frame = f.head(60_000, f.DATA, 0, stream_id) + bytes(60_000)
+    client.server.receive(frame * (STREAM_WINDOW_BYTES // 60_000 + 1), 0.0)
+    assert len(client.notes.streams[stream_id].data) == STREAM_WINDOW_BYTES // 60_000 * 60_000
+    assert client.notes.streams[stream_id].aborted == 1
+    assert not client.server.is_over
 
 
 @pytest.mark.parametrize("step_bytes", [1, 2, 7, 9, 10])

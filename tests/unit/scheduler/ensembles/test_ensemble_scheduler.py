@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.unit.scheduler.ensembles.examples import CHAIN, DIAMOND, MODELS, ONE, TWO, failure, names, says
-from tests.unit.scheduler.ensembles.world import World, model, run_all
+from tests.unit.scheduler.ensembles.world import World, ensemble, model, run_all, step
 from tis.contracts import messages as m
 from tis.contracts.metrics import CANCELED, FAILURE_REASONS
 
@@ -46,6 +46,24 @@ def test_steps_that_only_unrequested_outputs_need_do_not_run(outputs: tuple[int,
         world.respond(running, says(world)(running))
     assert sorted(ran) == run
     assert set(world.outputs[1][0]) == {DIAMOND.outputs[index].name for index in outputs}
+
+
+def test_a_tensor_is_shared_only_while_another_step_is_to_read_it() -> None:
+    spec = ensemble(
+        ["I"],
+        ["O"],
+        step("one", {"X": "I"}, {"Y": "t"}),
+        step("two", {"X": "t"}, {"Y": "u"}),
+        step("join", {"L": "t", "R": "u"}, {"Y": "O"}),
+    )
+    world = World(spec, MODELS)
+    world.ask(1, {"I": "i"})
+    shared = {}
+    while world.running:
+        running = world.running[0]
+        shared[running.infer.model] = [ref.shared for ref in running.body.inputs]
+        world.respond(running, says(world)(running))
+    assert shared == {"one": [False], "two": [True], "join": [False, False]}
 
 
 def test_outputs_come_in_the_order_of_the_reference_with_a_block_for_each_step() -> None:

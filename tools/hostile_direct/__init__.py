@@ -1,0 +1,1 @@
+"""Hostile direct clients: a live server under wild messages and dying clients; `python -m tools.hostile_direct` runs it."""

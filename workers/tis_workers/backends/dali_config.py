@@ -13,7 +13,7 @@ from typing import Any, Final
 from tis.config.json_form import to_json
 from tis.config.proto import ModelConfig, enum_name, model_config_pb2
 from tis.contracts.datatypes import to_config
-from tis.errors import TisError, invalid
+from tis.errors import TisError, invalid, unsupported
 from tis_workers.backends.base import LoadContext
 from tis_workers.backends.dali_definition import PipelineDefinition, PipelineTensor
 
@@ -39,10 +39,15 @@ def completed_config(context: LoadContext, pipeline: PipelineDefinition, split: 
 
     Raises:
         TisError: INVALID_ARG, in Triton's words, where config and pipeline contradict each other, or something is missing in
-            a config that must not be completed.
+            a config that must not be completed; UNSUPPORTED for batch inputs and outputs.
     """
     config = ModelConfig.FromString(context.spec.config)
     batched = is_batched(context)
+    if config.batch_input or config.batch_output:
+        raise unsupported(
+            f"unable to load model '{config.name}': batch inputs and batch outputs are not supported for DALI, whose batches "
+            "are lists of samples"
+        )
     names = {tensor.name for tensor in pipeline.inputs}
     for tensor in config.input:
         if tensor.name not in names:

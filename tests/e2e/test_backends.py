@@ -107,3 +107,13 @@ def test_a_model_of_low_priority_yields_to_others(new_server: StartServer, model
     assert nice_of(server, "high") == (own if refused else max(own - 5, -20))
     config = json.loads(server.get("/v2/models/low/config")[1])
     assert config["optimization"]["priority"] == "PRIORITY_MIN"
+
+
+def test_what_the_flags_say_to_a_backend_reaches_its_workers(new_server: StartServer, models: Path) -> None:
+    identity("FP32", [-1]).write(models, "onnx", extra=one_cpu())
+    write_identity(models, "native")
+    said = ["enable-global-threadpool=1", "intra_op_thread_count=many"]
+    flags = [f"--backend-config=onnxruntime,{each}" for each in said]
+    server = new_server(models, "--exit-on-error=false", *flags).start()
+    assert "parameter 'intra_op_thread_count' must be an integer, got 'many'" in server.log()
+    assert server.get("/v2/models/native/ready")[0] == 200

@@ -299,3 +299,12 @@ def test_a_request_may_have_thousands_of_responses(new_server: StartServer, tmp_
         assert is_final(stream.next())
     settled(server, "square", 1)
     wait_pool_empty(server)
+
+
+def test_an_instance_answers_a_quick_request_while_a_slow_one_waits(own: Server) -> None:
+    with opened(own) as stream:
+        stream.repeat([1, 2], [0, 20_000], "slow", enable_empty_final_response=True)
+        assert stream.next().as_numpy("OUT").tolist() == [1]
+        stream.repeat([3], [0], "quick")
+        answer = stream.next().get_response()
+        assert (answer.id, stream.client.is_server_ready()) == ("quick", True)

@@ -13,12 +13,14 @@ from tests.harness.server import Server, serving
 __all__ = ["new_server", "served"]
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.gpu] if subject(name).gpu else []) for name in NAMES]
+)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Each subject in turn, where its framework is installed."""
     chosen = subject(request.param)
-    if not chosen.installed:
-        pytest.skip(f"'{chosen.module}' is not installed: pip install 'tis[{chosen.extra}]'")
+    if chosen.lacks:
+        pytest.skip(chosen.lacks)
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "made").mkdir()
     made = prepared(request.param, folder / "made")

@@ -15,6 +15,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 #: Rows that a framework answers itself, and that clients ask for in one or several requests.
 ROWS: Final = 8
+HAS_GPU: Final = Path("/dev/nvidia0").exists()
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ def random_inputs(inputs: tuple[Tensor, ...], rng: np.random.Generator, rows: in
         else:
             found[tensor.name] = rng.integers(0, 2, shape).astype(NUMPY[tensor.datatype])
     return found
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module, perhaps one in a package, is there."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def overwrite(path: Path) -> None:
@@ -84,11 +93,27 @@ class Subject:
     spoilt: str = "."
     rtol: float = 1e-5
     atol: float = 1e-6
+    #: Other modules that making the model, or asking its framework, needs.
+    also: tuple[str, ...] = ()
+    #: Whether its models run on GPUs only.
+    gpu: bool = False
+
+    @property
+    def lacks(self) -> str:
+        """Why the contract cannot be tried here; empty where it can."""
+        if self.missing:
+            return f"'{self.missing}' is not installed: pip install 'tis[{self.extra}]'"
+        return "needs an NVIDIA GPU (no /dev/nvidia0)" if self.gpu and not HAS_GPU else ""
+
+    @property
+    def missing(self) -> str:
+        """The first module that is not there, empty where all are; none is imported but the packages that they are in."""
+        return next((module for module in (self.module, *self.also) if not _is_there(module)), "")
 
     @property
     def installed(self) -> bool:
         """Whether the framework is there; it is not imported."""
-        return find_spec(self.module) is not None
+        return not self.missing
 
     def sampled(self, rows: int = ROWS) -> Arrays:
         """The inputs of the contract."""
@@ -113,5 +138,7 @@ class Subject:
         if tensors:
             for side, listed in (("input", self.inputs), ("output", self.outputs)):
                 text += "".join(f"{side} [ {each.config(others.get(each.name, ''))} ]\n" for each in listed)
+        if self.gpu and HAS_GPU:
+            extra = extra.replace("KIND_CPU", "KIND_GPU")
         (repository / name).mkdir(parents=True, exist_ok=True)
         (repository / name / "config.pbtxt").write_text(text + self.config + extra)

@@ -61,7 +61,7 @@ def test_a_config_is_completed_from_the_model_or_its_lack_is_told(served: Served
 
 
 def test_a_changed_model_is_served_after_a_reload_and_an_unload_gives_its_process_back(served: Served) -> None:
-    served.put_model(ALONE, seed=0)
+    # As it was put there at the start: a load of what has not changed is none.
     assert served.load(ALONE) == ""
     served.check(served.ask(ALONE, slice(3)), slice(3), seed=0)
     old = served.server.worker_of(ALONE).pid

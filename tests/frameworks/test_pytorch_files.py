@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -228,6 +230,8 @@ def test_a_package_of_aotinductor_answers(models: Models) -> None:
     models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "3")), max_batch_size=8)
     with models.load() as model:
         assert model.infer({"x": ROWS})["y"].tolist() == [[6, 6, 6], [22, 22, 22]]
+        # What was unpacked is mapped, and nothing of it lies about, however the process ends.
+        assert not list(Path(tempfile.gettempdir()).glob("tis-aotinductor-*"))
 
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
@@ -242,6 +246,15 @@ def test_a_gpu_instance_is_refused_where_pytorch_has_none(models: Models, torch:
     if not torch.cuda.is_available():
         with pytest.raises(TisError, match="a KIND_GPU instance needs a GPU that PyTorch can use"):
             _device(InstanceSpec("m_0", "GPU"))
+
+
+def test_a_model_of_kind_model_stays_where_its_file_says(models: Models) -> None:
+    models.script("def forward(self, x):\n    return x * 2\n")
+    models.config(tensors("input", x=("FP32", "4")) + tensors("output", y=("FP32", "4")))
+    config = models.folder / "m" / "config.pbtxt"
+    config.write_text(config.read_text().replace("KIND_CPU", "KIND_MODEL"))
+    with models.load() as model:
+        assert model.infer({"x": ROWS[0]})["y"].tolist() == (2 * ROWS[0]).tolist()
 
 
 @pytest.mark.gpu

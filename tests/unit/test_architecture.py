@@ -15,7 +15,7 @@ PACKAGES = {
     "tis_workers": ROOT / "workers" / "tis_workers",
     "tis_shm": ROOT / "shm" / "tis_shm",
 }
-FRAMEWORKS = {"onnxruntime", "torch", "tensorflow", "openvino", "jax"}
+FRAMEWORKS = {"onnxruntime", "torch", "tensorflow", "openvino", "jax", "treelite", "nvforest", "nvidia", "tensorrt"}
 WEB = {"grpc", "hpack", "starlette", "uvicorn", "uvloop", "httptools", "fastapi"}
 LONGEST_FILE_LINES = 400
 

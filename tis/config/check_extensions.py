@@ -32,7 +32,7 @@ from tis.environments.wish import ENVIRONMENT, PYTHON, REQUIREMENTS, wish_of
 from tis.errors import TisError
 
 #: Backends that get requests one by one, whose tensors the server does not put together.
-_TAKE_REQUESTS: Final = frozenset({"python"})
+_TAKE_REQUESTS: Final = frozenset({"dali", "python"})
 _LARGEST: Final = {"FP16": 65504.0, "BF16": 3.3895313892515355e38, "FP32": 3.4028234663852886e38}
 
 

@@ -28,6 +28,7 @@ def instances_of(config: Message) -> tuple[InstanceSpec, ...]:
                 rate_limit=scheduling.rate_limit(group),
                 passive=group.passive,
                 host_policy=group.host_policy,
+                profiles=tuple(group.profile),
             )
             for number in range(group.count)
             for device in devices

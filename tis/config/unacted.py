@@ -18,15 +18,15 @@ UNACTED: Final[frozenset[str]] = frozenset(
         "optimization.gather_kernel_buffer_threshold",
         "optimization.eager_batching",
         "instance_group.secondary_devices",
-        "instance_group.profile",
         "cc_model_filenames",
         "model_operations",
     }
 )
 
-#: Backends that act on such a field.
+#: Backends that act on such a field. A profile is refused for any but the one that does (see tis.config.check).
 ACTED_ON_BY: Final[Mapping[str, frozenset[str]]] = {
-    "model_operations": frozenset({"onnxruntime", "pytorch", "tensorflow"})
+    "cc_model_filenames": frozenset({"tensorrt"}),
+    "model_operations": frozenset({"onnxruntime", "pytorch", "tensorflow"}),
 }
 
 
@@ -35,5 +35,5 @@ def unacted_fields(config: Message) -> tuple[str, ...]:
 
     Expects the config as the user wrote it: defaults filled in later would show up as wishes.
     """
-    backend = config.backend
+    backend = config.backend or config.platform.partition("_")[0]
     return set_among(config, (name for name in UNACTED if backend not in ACTED_ON_BY.get(name, ())))

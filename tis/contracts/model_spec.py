@@ -55,6 +55,8 @@ class InstanceSpec(msgspec.Struct, frozen=True):
     passive: bool = False
     #: The host policy that the group names; empty: the one named after its kind.
     host_policy: str = ""
+    #: Optimization profiles of a TensorRT engine that it runs with; empty: the first one.
+    profiles: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:

@@ -18,7 +18,14 @@ from tis.supervisor.host_policy import by_name
 from tis.supervisor.placement import Placement, check_gpu_limits, place, visible_to
 from tis.supervisor.topology import Gpu, core_quota, numa_nodes, too_old, visible_gpus
 
-_CUDA_DISTRIBUTIONS: Final = {"onnxruntime": "onnxruntime-gpu", "pytorch": "torch", "tensorflow": "tensorflow"}
+_CUDA_DISTRIBUTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "dali": ("nvidia-dali-cuda120", "nvidia-dali-cuda130"),
+    "fil": ("nvforest-cu12", "nvforest-cu13"),
+    "onnxruntime": ("onnxruntime-gpu",),
+    "pytorch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+}
 #: Environment variables by which numerical libraries choose how many threads they start.
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -178,9 +185,10 @@ def machine_under(settings: ServerSettings) -> Machine:
 
 def backend_uses_gpu(backend: str) -> bool:
     """True where the installed build of a backend's framework can run on a GPU."""
-    distribution = _CUDA_DISTRIBUTIONS.get(backend)
-    if distribution is None:
-        return False
+    return any(_is_installed(distribution) for distribution in _CUDA_DISTRIBUTIONS.get(backend, ()))
+
+
+def _is_installed(distribution: str) -> bool:
     try:
         version = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -56,6 +56,7 @@ ACTED = {
     "instance_group.gpus",
     "instance_group.passive",
     "instance_group.host_policy",
+    "instance_group.profile",
     "default_model_filename",
     "parameters",
     "metric_tags",
@@ -102,6 +103,8 @@ def test_set_fields_are_found_through_lists_maps_and_messages() -> None:
         "cc_model_filenames",
         "optimization.cuda",
     )
+    config.platform = "tensorrt_plan"
+    assert unacted_fields(config) == ("optimization.cuda",)
     warmup = parse_text('model_warmup { inputs { key: "A" value { zero_data: false } } }', "p")
     assert is_set(warmup, "model_warmup.inputs.zero_data")
     assert not is_set(warmup, "model_warmup.inputs.random_data")

@@ -1,6 +1,7 @@
 """Workers see their share of the machine only: invented machines, real environments."""
 
 import dataclasses
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -151,3 +152,9 @@ def test_this_machine_has_the_cores_that_this_process_may_use() -> None:
 def test_a_backend_that_nobody_knows_or_that_is_not_installed_uses_no_gpu() -> None:
     assert not backend_uses_gpu("no_such_backend")
     assert not backend_uses_gpu("")
+
+
+@pytest.mark.parametrize(("version", "uses"), [("2.13.0+cpu", False), ("2.13.0+cu130", True), ("2.13.0", True)])
+def test_a_build_of_pytorch_for_cpus_uses_no_gpu(monkeypatch: pytest.MonkeyPatch, version: str, *, uses: bool) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", lambda _distribution: version)
+    assert backend_uses_gpu("pytorch") is uses

@@ -9,7 +9,9 @@ from tests.unit.workers.recorded import request_of
 from tis.contracts.model_spec import InstanceSpec, ModelSpec, TensorSpec
 from tis.errors import Code, TisError
 from tis_workers.backends import load_backend
-from tis_workers.backends.base import LoadContext
+from tis_workers.backends.base import Backend, LoadContext
+from tis_workers.backends.threads import ThreadedBackend
+from tis_workers.request import WorkRequest
 
 INSTANCES = (InstanceSpec("m_0", "CPU"), InstanceSpec("m_1", "CPU"), InstanceSpec("m_2", "CPU"))
 IN, DELAY, WAIT = (
@@ -37,11 +39,21 @@ def refusal(spec: ModelSpec) -> str:
     return caught.value.message
 
 
+def execute(backend: Backend, *requests: WorkRequest) -> None:
+    """As the worker's loop does, and until all are answered."""
+    if isinstance(backend, ThreadedBackend):
+        with backend.backchannel.lock:
+            backend.execute(list(requests))
+        backend.wait()
+    else:
+        backend.execute(list(requests))
+
+
 def answers(spec: ModelSpec, inputs: Any, **more: Any) -> list[tuple[Any, bool]]:
     backend = load_backend(LoadContext(spec, INSTANCES[0], 1))
     backend.serve(spec)
     request, recorder = request_of(spec, inputs, **more)
-    backend.execute([request])
+    execute(backend, request)
     assert request.answered
     return recorder.answers
 
@@ -127,6 +139,23 @@ def test_repeat_sends_each_element_and_a_bare_end() -> None:
     assert repeat([1, 2], 3) == [("expected IN and DELAY shape to match, got [2] and [3]", True)]
 
 
+def test_repeat_answers_requests_at_once_and_keeps_its_instance_no_longer_than_it_is_told() -> None:
+    backend = load_backend(LoadContext(REPEAT, INSTANCES[0], 1))
+    assert isinstance(backend, ThreadedBackend)
+    backend.serve(REPEAT)
+    slow, quick = (
+        request_of(REPEAT, {"IN": np.array([7], np.int32), "DELAY": delay, "WAIT": np.zeros(1, np.uint32)})
+        for delay in (np.array([3_600_000], np.uint32), np.zeros(1, np.uint32))
+    )
+    with backend.backchannel.lock:
+        backend.execute([slow[0]])
+        backend.execute([quick[0]])
+    # The instance goes: the delay of an hour ends with it.
+    backend.finalize()
+    assert quick[1].answers == [({"OUT": [7], "IDX": [0]}, False), (None, True)]
+    assert slow[1].answers[-1] == (None, True)
+
+
 def test_repeat_refuses_other_configs() -> None:
     def other(inputs: Any = (IN, DELAY, WAIT), outputs: Any = (OUT, IDX), **more: Any) -> str:
         return refusal(spec_of("repeat", inputs, outputs, **more))
@@ -171,7 +200,7 @@ def test_square_stops_where_its_request_was_cancelled() -> None:
     backend = load_backend(LoadContext(SQUARE, INSTANCES[0], 1))
     request, recorder = request_of(SQUARE, {"IN": np.array([4], np.int32)})
     request.cancelled = True
-    backend.execute([request])
+    execute(backend, request)
     assert recorder.answers == [(None, True)]
 
 

@@ -87,6 +87,10 @@ class PyTorchBackend(TensorBackend):
         super().serve(spec)
         self._bind(spec)
 
+    def finalize(self) -> None:
+        """What the model has put on disk goes."""
+        self._program.close()
+
     def _bind(self, spec: ModelSpec) -> None:
         positions = input_positions(spec, self._program.arguments, takes_dict=self._program.takes_dict)
         self._names = sorted(positions, key=positions.__getitem__)

@@ -3,7 +3,9 @@
 Which one a file is, its contents say, not its name. A file of `torch.save` is none: its pickle may run anything.
 """
 
+import os
 import re
+import tempfile
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
@@ -36,6 +38,10 @@ class Program(ABC):
     #: What the file declares, in order, where it does.
     inputs: tuple[TensorSignature, ...] | None = None
     outputs: tuple[TensorSignature, ...] | None = None
+
+    def close(self) -> None:
+        """The model will not be called again."""
+        return
 
     @abstractmethod
     def call(self, names: Sequence[str], values: Sequence[Any]) -> Results:
@@ -125,7 +131,11 @@ class _Exported(Program):
 
 
 class _Compiled(Program):
-    """A package of AOTInductor: machine code, compiled for a device."""
+    """A package of AOTInductor: machine code, compiled for a device.
+
+    Facts: the package is unpacked into a temporary directory, which only the destructor of the model would remove, and which
+    processes that end do not run. Code for CPUs is mapped at once; that for GPUs may be read at the first run.
+    """
 
     #: The code does not say.
     touches = True
@@ -134,13 +144,27 @@ class _Compiled(Program):
         from torch._inductor import aoti_load_package
 
         index = -1 if device is None or device.type == "cpu" else device.index or 0
-        self._model = aoti_load_package(str(path), device_index=index)
-        metadata = self._model.get_metadata() if hasattr(self._model, "get_metadata") else {}
-        compiled_for = metadata.get("AOTI_DEVICE_KEY", "")
+        self._folder = tempfile.TemporaryDirectory(prefix="tis-aotinductor-", ignore_cleanup_errors=True)
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = self._folder.name
+        try:
+            self._model = aoti_load_package(str(path), device_index=index)
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
+        compiled_for = self._model.get_metadata().get("AOTI_DEVICE_KEY", "")
         if device is not None and compiled_for and compiled_for != device.type:
             raise invalid(
                 f"the package was compiled for the device '{compiled_for}', and the instance runs on '{device}'"
             )
+        if device is not None and device.type == "cpu":
+            self._folder.cleanup()
+
+    def close(self) -> None:
+        """As the base class says."""
+        self._folder.cleanup()
 
     def call(self, names: Sequence[str], values: Sequence[Any]) -> Results:  # noqa: ARG002 - they are in order
         """As the base class says."""

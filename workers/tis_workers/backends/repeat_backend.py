@@ -1,10 +1,10 @@
 """The `repeat` backend, as Triton's own of that name: a response for each element of a request. For tests and examples.
 
 IN (INT32) and DELAY (UINT32) have as many elements as there will be responses; each holds its element as OUT and its number
-as IDX, and is sent after its delay in milliseconds. WAIT (UINT32) is how many milliseconds the instance is kept at least.
+as IDX, and is sent after its delay in milliseconds. WAIT (UINT32) is how many milliseconds the instance is kept from the next
+request, which may be less than the delays take.
 """
 
-import time
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,8 @@ from tis.contracts.datatypes import to_config
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import shape_text
 from tis.errors import TisError, invalid
-from tis_workers.backends.base import Backend, LoadContext, Timings
+from tis_workers.backends.base import LoadContext
+from tis_workers.backends.threads import ThreadedBackend
 from tis_workers.request import WorkRequest
 
 #: Names and datatypes in the order that the config must have.
@@ -47,34 +48,30 @@ def load(context: LoadContext) -> "RepeatBackend":
     return RepeatBackend()
 
 
-class RepeatBackend(Backend):
+class RepeatBackend(ThreadedBackend):
     """Sends the elements of its requests one by one."""
 
-    def execute(self, requests: list[WorkRequest]) -> Timings:
-        """Answer one request after another."""
-        start_ns = time.monotonic_ns()
-        for request in requests:
-            self._answer(request, start_ns)
-        now_ns = time.monotonic_ns()
-        return Timings(start_ns, start_ns, now_ns)
+    def is_slow(self, request: WorkRequest) -> bool:
+        """Whether there is a delay."""
+        return bool(request.inputs["DELAY"].any())
 
-    def _answer(self, request: WorkRequest, start_ns: int) -> None:
+    def kept_s(self, request: WorkRequest) -> float:
+        """WAIT."""
+        return int(request.inputs["WAIT"][0]) / 1e3
+
+    def answer(self, request: WorkRequest) -> None:
+        """Send each element after its delay."""
         elements, delays_ms = request.inputs["IN"], request.inputs["DELAY"]
-        wait_ms = int(request.inputs["WAIT"][0])
         if elements.shape != delays_ms.shape:
-            request.fail(_mismatch(elements.shape, delays_ms.shape), verbatim=True)
-            return
+            raise _mismatch(elements.shape, delays_ms.shape)
         for number, (element, delay_ms) in enumerate(zip(elements.tolist(), delays_ms.tolist(), strict=True)):
-            if request.cancelled:
+            self.pause(request, delay_ms / 1e3)
+            if self.is_cancelled(request):
                 break
-            time.sleep(delay_ms / 1e3)
             outputs = {"OUT": np.array([element], np.int32), "IDX": np.array([number], np.uint32)}
-            request.respond(outputs, final=False)
-            if request.answered:
-                # An output did not fit where the client wanted it: that was the end.
+            if not self.respond(request, outputs):
                 return
-        request.end()
-        time.sleep(max(wait_ms / 1e3 - (time.monotonic_ns() - start_ns) / 1e9, 0.0))
+        self.end(request)
 
 
 def _mismatch(elements: tuple[int, ...], delays: tuple[int, ...]) -> TisError:

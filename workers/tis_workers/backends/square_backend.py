@@ -5,7 +5,6 @@ CUSTOM_CANCEL_DELAY_NS once the request was cancelled; of its responses the last
 CUSTOM_FAIL_COUNT before those are errors.
 """
 
-import time
 from typing import Final
 
 import numpy as np
@@ -13,8 +12,9 @@ import numpy as np
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.validation import shape_text
 from tis.errors import Code, TisError, invalid
-from tis_workers.backends.base import Backend, LoadContext, Timings
+from tis_workers.backends.base import LoadContext
 from tis_workers.backends.repeat_backend import check_datatypes, check_decoupled, check_tensors
+from tis_workers.backends.threads import ThreadedBackend
 from tis_workers.request import WorkRequest
 
 _INPUTS: Final = (("IN", "INT32"),)
@@ -39,47 +39,43 @@ def load(context: LoadContext) -> "SquareBackend":
     return SquareBackend(spec)
 
 
-class SquareBackend(Backend):
+class SquareBackend(ThreadedBackend):
     """Says a number as often as it is large."""
 
     def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
         self._infer_delay_s = _number(spec, "CUSTOM_INFER_DELAY_NS") / 1e9
         self._output_delay_s = _number(spec, "CUSTOM_OUTPUT_DELAY_NS") / 1e9
         self._cancel_delay_s = _number(spec, "CUSTOM_CANCEL_DELAY_NS") / 1e9
         self._failing = _number(spec, "CUSTOM_FAIL_COUNT")
         self._empty = _number(spec, "CUSTOM_EMPTY_COUNT")
 
-    def execute(self, requests: list[WorkRequest]) -> Timings:
-        """Answer one request after another."""
-        start_ns = time.monotonic_ns()
-        for request in requests:
-            self._answer(request)
-        now_ns = time.monotonic_ns()
-        return Timings(start_ns, start_ns, now_ns)
+    def is_slow(self, request: WorkRequest) -> bool:
+        """Whether there is a delay, for whatever request."""
+        del request
+        return bool(self._infer_delay_s or self._output_delay_s or self._cancel_delay_s)
 
-    def _answer(self, request: WorkRequest) -> None:
+    def answer(self, request: WorkRequest) -> None:
+        """Send all responses."""
         given = request.inputs["IN"]
         if given.ndim == 2 and given.shape[0] != 1:
-            request.fail(invalid("unexpected shape for IN input"), verbatim=True)
-            return
+            raise invalid("unexpected shape for IN input")
         count = int(given.ravel()[0])
+        outputs = {"OUT": np.full(given.shape, count, np.int32)}
         for number in range(count):
-            if request.cancelled:
-                time.sleep(self._cancel_delay_s)
+            if self.is_cancelled(request):
+                self.sleep(self._cancel_delay_s)
                 break
-            time.sleep(self._infer_delay_s)
+            self.pause(request, self._infer_delay_s)
             left = count - number
             if left <= self._empty:
                 continue
-            time.sleep(self._output_delay_s)
+            self.pause(request, self._output_delay_s)
             if left <= self._empty + self._failing:
-                request.fail(TisError(Code.UNKNOWN, "simulated failure"), verbatim=True, final=False)
-                continue
-            request.respond({"OUT": np.full(given.shape, count, np.int32)}, final=False)
-            if request.answered:
-                # An output did not fit where the client wanted it: that was the end.
+                self.fail(request, TisError(Code.UNKNOWN, "simulated failure"), final=False)
+            elif not self.respond(request, outputs):
                 return
-        request.end()
+        self.end(request)
 
 
 def _number(spec: ModelSpec, parameter: str) -> int:

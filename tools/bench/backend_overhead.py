@@ -3,7 +3,7 @@
 The models are those of the contract of the backends (`tests/frameworks/subjects`). For each framework that is installed:
 
     own call   what a program pays that calls the framework itself, in its usual way
-    backend    the same through the server's backend, without a server
+    backend    the same through the server's backend, without a server; - for one that takes requests instead of arrays
     compute    what the server's statistics say an execution takes in the worker
     request    a request over gRPC as the client sees it, and beside it one of a model that does nothing (`identity`)
 """
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from tests.frameworks.subjects import subject
 from tests.harness.native_models import write_identity
 from tests.harness.repository import BATCHING, one_cpu
 from tis.testing import load_model
+from tis_workers.backends.base import TensorBackend
 
 from .servers import Endpoint, serving
 
@@ -36,6 +38,27 @@ _MODEL: Final = "model"
 _NOTHING: Final = "nothing"
 _WARM_UP: Final = 100
 _Call = Callable[[], Any]
+
+
+def _dali(path: Path, inputs: Arrays) -> _Call:
+    from nvidia import dali
+
+    how = {"exec_async": False, "exec_pipelined": False, "prefetch_queue_depth": 1}
+    pipeline = dali.Pipeline.deserialize(filename=str(path), batch_size=8, num_threads=1, device_id=None, **how)
+
+    def call() -> object:
+        for name, array in inputs.items():
+            pipeline.feed_input(name, array)
+        return pipeline.run()[0].as_array()
+
+    return call
+
+
+def _fil(path: Path, inputs: Arrays) -> _Call:
+    import treelite
+
+    forest = treelite.frontend.load_xgboost_model(path, format_choice="json")
+    return lambda: treelite.gtil.predict(forest, inputs["input__0"], nthread=1)
 
 
 def _onnxruntime(path: Path, inputs: Arrays) -> _Call:
@@ -71,7 +94,14 @@ def _tensorflow(path: Path, inputs: Arrays) -> _Call:
 
 
 #: How a program calls each framework itself.
-_OWN_CALLS: Final = {"onnxruntime": _onnxruntime, "openvino": _openvino, "pytorch": _pytorch, "tensorflow": _tensorflow}
+_OWN_CALLS: Final = {
+    "dali": _dali,
+    "fil": _fil,
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+    "pytorch": _pytorch,
+    "tensorflow": _tensorflow,
+}
 
 
 @dataclass(frozen=True)
@@ -99,13 +129,13 @@ def main() -> int:
         return 0
     print("| framework | own call | backend | compute | request | of nothing |\n|---|---|---|---|---|---|")
     for name in arguments.frameworks:
-        if not subject(name).installed:
-            print(f"| {name} | not installed |")
+        if subject(name).lacks:
+            print(f"| {name} | {subject(name).lacks} |")
             continue
         with tempfile.TemporaryDirectory() as folder:
             costs = _measured(name, Path(folder), arguments.requests)
         listed = costs.own_us, costs.backend_us, costs.compute_us, costs.request_us, costs.nothing_us
-        print("|", name, "|", " | ".join(f"{each:.0f} µs" for each in listed), "|", flush=True)
+        print("|", name, "|", " | ".join("-" if isnan(each) else f"{each:.0f} µs" for each in listed), "|", flush=True)
     return 0
 
 
@@ -116,7 +146,7 @@ def _measured(name: str, folder: Path, requests: int) -> Costs:
     put_model(made, repository, _MODEL)
     made.subject.write_config(repository, _MODEL, max_batch_size=8, extra=one_cpu() + BATCHING)
     write_identity(repository, _NOTHING, dims="6", max_batch_size=8, extra=BATCHING)
-    command = [sys.executable, "-m", "tools.bench.framework_overhead", name, f"--repository={repository}"]
+    command = [sys.executable, "-m", "tools.bench.backend_overhead", name, f"--repository={repository}"]
     done = subprocess.run([*command, f"--requests={requests}"], capture_output=True, text=True, check=True)
     own_us, backend_us = (float(each) for each in done.stdout.split()[-2:])
     serve = [sys.executable, "-P", "-m", "tis", "serve", "--frontends=1"]
@@ -139,6 +169,8 @@ def _calls(name: str, repository: Path, requests: int) -> tuple[float, float]:
     with load_model(repository / _MODEL) as model:
         backend: Any = model._backend  # noqa: SLF001 - there is no other way to its bare call
         outputs = [tensor.name for tensor in model.spec.outputs]
+        if not isinstance(backend, TensorBackend):
+            return own_us, nan
         return own_us, _median_us(lambda: backend.run(inputs, outputs), requests)
 
 

@@ -44,7 +44,9 @@ def logged_at_s(server: Server, pattern: str) -> float:
     """When the first line of the log that a pattern matches was written, in seconds since the epoch."""
     (line,) = [line for line in server.log().splitlines() if re.search(pattern, line)][:1]
     year = datetime.now(UTC).year
-    return datetime.strptime(f"{year}{line.split(' ', 2)[0][1:]} {line.split(' ', 2)[1]}Z", "%Y%m%d %H:%M:%S.%f%z").timestamp()
+    return datetime.strptime(
+        f"{year}{line.split(' ', 2)[0][1:]} {line.split(' ', 2)[1]}Z", "%Y%m%d %H:%M:%S.%f%z"
+    ).timestamp()
 
 
 def deaths(server: Server) -> dict[int, str]:

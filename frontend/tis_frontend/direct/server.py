@@ -39,7 +39,7 @@ class DirectServer:
             secret = read_secret_key(settings.zmq_server_secret_key_file)
             keys = ServerKeys(secret, KnownKeys(settings.zmq_client_keys).holds)
             connect = partial(SecuredConnection, limits, budget, keys)
-        converse = partial(Conversation, server, limits)
+        converse: Callable[..., Conversation] = partial(Conversation, server, limits)
         if access is not None:
             converse = partial(LoggedConversation, access, server, limits)
         self._new_session: Final = partial(Session, connect, converse, self._sessions, _MOST_SESSIONS)

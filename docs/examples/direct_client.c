@@ -3,7 +3,8 @@
  *     cc -Wall -O2 -o direct_client direct_client.c -lzmq -lmsgpackc
  *     ./direct_client ipc:///run/tis/direct
  *
- * Debian: libzmq3-dev and libmsgpack-dev (newer ones: libmsgpack-c-dev, -lmsgpack-c). A message is one frame of MessagePack; the tensors lie in the region.
+ * Debian: libzmq3-dev and libmsgpack-dev; newer ones have libmsgpack-c-dev and -lmsgpack-c. A message is one frame of
+ * MessagePack; the tensors lie in the region.
  */
 #include <fcntl.h>
 #include <msgpack.h>

@@ -171,11 +171,11 @@ def test_only_one_file_knows_that_the_transport_is_grpcio() -> None:
 def test_frameworks_are_imported_by_their_backends_only() -> None:
     for module, path in MODULES.items():
         if FRAMEWORKS & {each.partition(".")[0] for each in imports(path)}:
-            # The client gives tensors of torch to programs that ask for them.
+            # A client's result gives tensors to programs that have torch already.
             assert module.startswith("tis_workers.backends.") or module == "tis.client.result", module
 
 
-@pytest.mark.parametrize("module", ["tis.supervisor.serve", "tis.scheduler.__main__", "tis.cli.main"])
+@pytest.mark.parametrize("module", ["tis.supervisor.serve", "tis.scheduler.__main__", "tis.cli.main", "tis.client"])
 def test_the_processes_that_must_not_break_load_no_web_server_and_no_framework(module: str) -> None:
     assert not loaded_by(module) & (WEB | FRAMEWORKS | {"tis_frontend", "tis_workers"})
 

@@ -54,7 +54,7 @@ class Result(Mapping[str, Array]):
         import torch
 
         array = self._held()[name]
-        # Small outputs lie in the message that they came by, which nobody may write to.
+        # With keys, small outputs lie in the message that they came by, which nobody may write to.
         tensor = torch.from_dlpack(array if array.flags.writeable else array.copy())
         datatype = next(output["datatype"] for output in self._head["outputs"] if output["name"] == name)
         return tensor.view(torch.bfloat16) if datatype == "BF16" else tensor

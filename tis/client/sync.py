@@ -84,18 +84,17 @@ class Client:
             ConnectionLostError: there is no answer.
             TypeError: an input is nothing that a tensor can be made of.
         """
-        responses = self.stream(
-            model, inputs, outputs=outputs, version=version, request_id=request_id, parameters=parameters
-        )
-        try:
-            result = next(responses, None)
-            if result is None:
-                raise ClientError(f"model '{model}' gave no response; ask it with stream()")
-            if not result.is_final:
-                raise ClientError(f"model '{model}' may give several responses; ask it with stream()")
-            return result
-        finally:
-            responses.close()
+        for attempt in (0, 1):
+            prepared = self._run(
+                lambda: self._conversation.prepare(model, inputs, outputs, version, request_id, parameters)
+            )
+            try:
+                return self._only_response(prepared)
+            except UnknownConnectionError:
+                if attempt:
+                    raise
+                self._greet()
+        raise AssertionError("the second attempt returns or raises")
 
     def stream(
         self,
@@ -192,6 +191,27 @@ class Client:
                     yield self._conversation.result(prepared, answer)
         except InferenceError:
             self._conversation.forget_model(prepared.call.head["model"])
+            raise
+        finally:
+            if is_open and self._line is not None:
+                self._leave(prepared)
+
+    def _only_response(self, prepared: Prepared) -> Result:
+        """The same as `_responses` for one, which is asked for so often that a generator would be felt."""
+        model, number = prepared.call.head["model"], prepared.call.head["id"]
+        is_open = True
+        try:
+            self._send(prepared.call)
+            answer = self._await(number)
+            is_open = not is_over(answer.head)
+            head = checked(answer).head
+            if head["empty"]:
+                raise ClientError(f"model '{model}' gave no response; ask it with stream()")
+            if not head["final"]:
+                raise ClientError(f"model '{model}' may give several responses; ask it with stream()")
+            return self._conversation.result(prepared, answer)
+        except InferenceError:
+            self._conversation.forget_model(model)
             raise
         finally:
             if is_open and self._line is not None:

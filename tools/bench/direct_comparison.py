@@ -16,7 +16,7 @@ from . import load_perf_analyzer, machine
 from .direct_load import Load
 from .errors import BenchError
 from .models import Model, Serving, write_repository
-from .options import find, positive, split
+from .options import BEST_INSTANCES, BEST_MAX_BATCH_SIZE, find, positive, split
 from .samples import Sample, median_of, percentile
 from .scripts import Script
 from .servers import Endpoint, end_on_sigterm, serving
@@ -57,6 +57,7 @@ class Options:
     reference: Path | None
     perf_analyzer: Path | None
     only: tuple[str, ...]
+    serving: Serving
     ours: tuple[str, ...]
     json: Path | None
 
@@ -89,6 +90,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--rounds", type=positive, default=3, help="rounds of ours, theirs (default 3)")
     parser.add_argument("--seconds", type=positive, default=3, help="length of each measurement (default 3)")
     parser.add_argument("--only", default="", metavar="CASE,...", help=f"of {', '.join(CASES)} (default: all but perf)")
+    parser.add_argument("--max-batch-size", type=int, default=BEST_MAX_BATCH_SIZE, help="0: no batching")
     parser.add_argument("--reference", type=Path, help="Triton (or $TIS_REFERENCE_TRITON)")
     parser.add_argument("--perf-analyzer", type=Path, help="perf_analyzer (or $TIS_PERF_ANALYZER)")
     parser.add_argument("--tis-command", default=shlex.join([sys.executable, "-m", "tis", "serve"]))
@@ -102,7 +104,8 @@ def parse(arguments: Sequence[str] | None) -> Options:
         raise BenchError("there is no perf_analyzer here; name it by --perf-analyzer or TIS_PERF_ANALYZER")
     reference = find(given.reference, "TIS_REFERENCE_TRITON", "triton")
     ours = tuple(shlex.split(given.tis_command))
-    return Options(given.rounds, given.seconds, reference, perf_analyzer, only, ours, given.json)
+    models = Serving(given.max_batch_size, BEST_INSTANCES)
+    return Options(given.rounds, given.seconds, reference, perf_analyzer, only, models, ours, given.json)
 
 
 def compare(options: Options) -> dict[Row, list[Sample]]:
@@ -110,10 +113,9 @@ def compare(options: Options) -> dict[Row, list[Sample]]:
     samples: dict[Row, list[Sample]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="tb-") as name:
         folder = Path(name)
-        plain = Serving(0, 1)
-        ours = write_repository(folder / "ours", "onnxruntime", plain, (_LARGE, _SMALL))
+        ours = write_repository(folder / "ours", "onnxruntime", options.serving, (_LARGE, _SMALL))
         Script(_IN_PLACE, _IN_PLACE_CONFIG).write(ours)
-        theirs = write_repository(folder / "theirs", "python", plain, (_LARGE, _SMALL))
+        theirs = write_repository(folder / "theirs", "python", options.serving, (_LARGE, _SMALL))
         address = f"ipc://{folder}/direct"
         sides = [("ours", (*options.ours, f"--zmq-address={address}"), ours)]
         if options.reference is not None:
@@ -132,6 +134,7 @@ def rows(options: Options, side: str, address: str, endpoint: Endpoint) -> list[
     """What is measured on a side, and by what load; perf_analyzer's row names its protocol alone."""
     found: list[tuple[Row, Load]] = []
     http = Load("http", endpoint.http_address, _LARGE.name, _LARGE.elements * 4, options.seconds)
+    http = replace(http, is_batched=options.serving.max_batch_size > 0)
     grpc = replace(http, way="grpc", address=endpoint.grpc_address)
     direct = replace(http, way="zmq", address=address)
     ways = [http, grpc] if side == "theirs" else [direct, http, grpc]
@@ -142,7 +145,7 @@ def rows(options: Options, side: str, address: str, endpoint: Endpoint) -> list[
         found += [(Row("16 floats inline", 1, side, load.way), load) for load in small]
     if "sizes" in options.only and side == "ours":
         for size in _SIZES:
-            load = replace(direct, way="zmq-in-place", model=_IN_PLACE, tensor_bytes=size)
+            load = replace(direct, way="zmq-in-place", model=_IN_PLACE, tensor_bytes=size, is_batched=False)
             found.append((Row(f"in place {size} B", 1, side, load.way), load))
     if "perf" in options.only:
         loads = [(count, load) for count in _PERF_CLIENTS for load in (http, grpc)]

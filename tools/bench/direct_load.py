@@ -28,8 +28,15 @@ class Load:
     model: str
     tensor_bytes: int
     seconds: float
+    #: Whether a first dimension of 1 goes before the tensor's own.
+    is_batched: bool = False
     #: Whether tensors lie in shared memory; else they travel in messages.
     is_shared: bool = True
+
+    def values(self) -> Any:
+        """The tensor that is sent, and expected back."""
+        values = np.arange(self.tensor_bytes // 4, dtype=np.float32)
+        return values[np.newaxis] if self.is_batched else values
 
     def to_json(self) -> str:
         """For the process's command line."""
@@ -61,7 +68,7 @@ def _direct(load: Load, stack: ExitStack) -> Callable[[], None]:
     from tis.client import Client
 
     client = stack.enter_context(Client(load.address))
-    values = np.arange(load.tensor_bytes // 4, dtype=np.float32)
+    values = load.values()
     array = values
     if load.is_shared:
         array = client.empty(values.shape, np.float32)
@@ -84,7 +91,7 @@ def _nvidia(load: Load, stack: ExitStack) -> Callable[[], None]:
 
     module: Any = tritonclient.http if load.way == "http" else tritonclient.grpc
     client = stack.enter_context(module.InferenceServerClient(load.address))
-    values = np.arange(load.tensor_bytes // 4, dtype=np.float32)
+    values = load.values()
     tensor = module.InferInput("INPUT0", list(values.shape), "FP32")
     output = module.InferRequestedOutput("OUTPUT0")
     if not load.is_shared:
@@ -100,7 +107,7 @@ def _nvidia(load: Load, stack: ExitStack) -> Callable[[], None]:
         tensor.set_shared_memory(name, load.tensor_bytes)
         output.set_shared_memory(name, load.tensor_bytes, load.tensor_bytes)
         client.infer(load.model, [tensor], outputs=[output])
-        _check(shm.get_contents_as_numpy(region, np.float32, [values.size], load.tensor_bytes), values)
+        _check(shm.get_contents_as_numpy(region, np.float32, list(values.shape), load.tensor_bytes), values)
 
     def ask() -> None:
         client.infer(load.model, [tensor], outputs=[output])

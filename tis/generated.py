@@ -1,11 +1,11 @@
 """NVIDIA's own protobuf messages, loaded without gRPC. Only how they are found lives here, no rule about any message.
 
-Facts: the installed `tritonclient` ships the generated modules in `tritonclient.grpc`. Danger: importing one by name runs first
-`tritonclient/grpc/__init__.py`, which imports grpc and the whole client: a tenth of a second and twenty megabytes that no
-process of the server needs, and the supervisor must stay free of grpc. Decision: load the files by their path and leave them
-out of `sys.modules`, where they would break `import tritonclient.grpc.…` for want of their parent. A later real import in the
-same process runs a file again, which protobuf allows: it hands out one class per message type, so both modules hold the very
-same classes. Cost: we rely on the files' place in the package.
+Facts: the installed `tritonclient` ships the generated modules in `tritonclient.grpc`. Danger: importing one by name first
+runs `tritonclient/grpc/__init__.py`, which imports grpc and the whole client: time and twenty megabytes that no process of
+the server needs, and the supervisor must stay free of grpc. Decision: load the files by their path and leave them out of
+`sys.modules`, where they would break `import tritonclient.grpc.…` for want of their parent. A later real import in the same
+process runs a file again, which protobuf allows: it hands out one class per message type, so both modules hold the very same
+classes. Cost: we rely on the files' place in the package.
 """
 
 import importlib

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
+from tis.contracts.arrays import NUMPY, encode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import Answer, OutputTensor
 from tis.errors import invalid
 from tis.log import get_logger

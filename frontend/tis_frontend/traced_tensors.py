@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import OutputTensor
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.plan import Plan

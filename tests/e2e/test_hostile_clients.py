@@ -166,7 +166,9 @@ def test_random_bytes_harm_only_their_own_connection(server: Server) -> None:
     wait_pool_empty(server)
 
 
-@pytest.mark.parametrize("message", [b"", b"\xff\xff\xff", random.Random(0).randbytes(100), b"\x0a\xff\xff\xff\xff\x0f"])
+@pytest.mark.parametrize(
+    "message", [b"", b"\xff\xff\xff", random.Random(0).randbytes(100), b"\x0a\xff\xff\xff\xff\x0f"]
+)
 def test_a_grpc_message_that_is_none_is_refused(server: Server, message: bytes) -> None:
     with grpc.insecure_channel(server.grpc_address) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(_METHOD)(message, timeout=10)

@@ -10,7 +10,7 @@ import pytest
 from tests.harness.faces import Array, Call, Face, HttpFace
 from tests.harness.repository import DATATYPES
 from tests.harness.server import Server
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 
 _LIMITS: dict[str, npt.DTypeLike] = {name: NUMPY[name] for name in DATATYPES if name != "BYTES"}
 

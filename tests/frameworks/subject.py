@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import NUMPY, to_config
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import to_config
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

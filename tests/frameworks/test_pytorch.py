@@ -103,7 +103,7 @@ def test_an_output_that_the_model_does_not_give_fails_the_request_in_tritons_wor
     ["BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "BF16", "FP32", "FP64"],
 )
 def test_every_datatype_comes_and_goes_unchanged(models: Models, datatype: str) -> None:
-    from tis.contracts.datatypes import NUMPY
+    from tis.contracts.arrays import NUMPY
 
     models.script("def forward(self, x):\n    return x.clone()\n")
     models.config(tensors("input", x=(datatype, "-1")) + tensors("output", y=(datatype, "-1")))

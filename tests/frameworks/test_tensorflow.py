@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.native_models import parameter, tensors
 from tests.harness.repository import one_cpu
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.errors import Code
 from tis.testing import LoadedModel, ModelError, load_model
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 
 #: Protocol names that a function can take and give: numpy has no BF16.
 DATATYPES: Final = tuple(name for name in (*NUMPY, "BYTES") if name != "BF16")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.errors import Code, TisError
 from tis_workers.output import Parameters, Reservation, wire_form
 from tis_workers.own_blocks import OwnBlock

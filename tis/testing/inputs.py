@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.scheduling_spec import WarmupInputSpec, WarmupSpec
 from tis.errors import TisError, invalid

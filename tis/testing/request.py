@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
+from tis.contracts.arrays import NUMPY, encode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor, Parameter
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_output_names, check_request

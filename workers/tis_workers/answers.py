@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.inference import id_prefix
 from tis.errors import TisError
 from tis_workers.output import Parameters, Reservation

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from tis.carrier.datagram import Outbox
 from tis.contracts import messages as m
+from tis.contracts.arrays import NUMPY, encode_bytes
 from tis.contracts.control import ControlLink
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.errors import TisError, internal, unavailable
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Grant, Loans, Slab

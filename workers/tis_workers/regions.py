@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal, not_found
 from tis.log import get_logger

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import NUMPY, decode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes
 from tis.contracts.inference import id_prefix
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import check_bytes_elements

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import ControlSpec
 from tis.errors import TisError

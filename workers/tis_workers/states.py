@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, decode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import StateSpec
 from tis.errors import internal, invalid

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, decode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor, id_prefix
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import WarmupInputSpec, WarmupSpec

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, encode_bytes
+from tis.contracts.arrays import NUMPY, encode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import InferRequest, InputTensor
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.validation import check_output_names

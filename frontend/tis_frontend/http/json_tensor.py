@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, decode_bytes, encode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes, encode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import OutputTensor
 from tis.errors import TisError, internal, invalid
 from tis_frontend.http import json_text

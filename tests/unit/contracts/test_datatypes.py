@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tis.config.proto import ModelConfig
 from tis.config.source import parse_text
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, decode_bytes, encode_bytes, from_config, to_config
+from tis.contracts.arrays import NUMPY, decode_bytes, encode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES, from_config, to_config
 
 
 def array_of(elements: list[Any], shape: tuple[int, ...] = (-1,)) -> "np.ndarray[Any, np.dtype[np.object_]]":

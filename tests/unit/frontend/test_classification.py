@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tis.contracts.datatypes import NUMPY, decode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes
 from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.errors import Code, TisError

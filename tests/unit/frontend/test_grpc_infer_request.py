@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as pb
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY, decode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.errors import Code, TisError
 from tis_frontend.grpc.infer_request import parse

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import OutputTensor
 from tis.errors import Code, TisError
 from tis_frontend.http.json_tensor import decode, encode

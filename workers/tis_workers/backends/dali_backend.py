@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal, invalid, not_found, unsupported
 from tis_workers.backends.base import Backend, LoadContext, Timings

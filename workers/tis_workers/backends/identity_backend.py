@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import NUMPY, to_config
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import to_config
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.contracts.validation import shape_text
 from tis.errors import TisError, invalid, unsupported

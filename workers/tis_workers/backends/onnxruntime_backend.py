@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSignature, TensorSignature
 from tis.errors import internal, invalid, not_found, unsupported
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend, Timings

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.model_spec import ModelSignature, TensorSignature
 from tis.errors import internal, invalid
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend

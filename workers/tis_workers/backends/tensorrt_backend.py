@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from tis.config.proto import ModelConfig
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.errors import internal, invalid, not_found, unsupported
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend
 from tis_workers.request import WorkRequest

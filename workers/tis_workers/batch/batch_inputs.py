@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.scheduling_spec import BatchInputSpec
 from tis.errors import internal
 from tis_workers.batch.parts import Array

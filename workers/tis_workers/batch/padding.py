@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.padding import filled_length, length_axis
 from tis.contracts.scheduling_spec import PaddingSpec

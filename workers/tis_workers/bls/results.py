@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tis.contracts import messages as m
-from tis.contracts.datatypes import NUMPY, decode_bytes
+from tis.contracts.arrays import NUMPY, decode_bytes
 from tis.errors import internal
 from tis_shm.pool import Block, Pool, PoolError
 

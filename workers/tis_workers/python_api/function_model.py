@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis.functions import Declaration, Tensor
 from tis.functions.config import dynamic_batching, input_configs, instance_groups, output_configs
 from tis.functions.file import declarations_in

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import decode_bytes_flat, encode_bytes
+from tis.contracts.arrays import decode_bytes_flat, encode_bytes
 from tis_workers.python_api.request import InferenceRequest
 from tis_workers.python_api.response import InferenceResponse
 from tis_workers.python_api.tensor import Tensor

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tis.contracts.datatypes import ELEMENT_BYTES, NUMPY
+from tis.contracts.arrays import NUMPY
+from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.errors import TisError
 from tis_workers.forks import refuse_if_forked
 from tis_workers.python_api.errors import TritonModelException, fits

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from tis.contracts.datatypes import NUMPY
+from tis.contracts.arrays import NUMPY
 from tis_workers.own_blocks import OwnBlock
 from tis_workers.python_api import dlpack
 from tis_workers.python_api.device_tensor import DeviceArray

@@ -260,10 +260,12 @@ class Conversation:
             if block is not None:
                 places[name] = block
                 entry.update(region=block.region.name, offset=block.start, size=block.size_bytes, spill=True)
+        if names is None:
+            return (wanted if places else []), places
         known = {tensor["name"] for tensor in about["outputs"]}
         # The server has the words for those that the model does not have.
-        wanted += [{"name": name} for name in names or () if name not in known]
-        return ([] if names is None and not places else wanted), places
+        wanted += [{"name": name} for name in names if name not in known]
+        return wanted, places
 
     def _place_of(self, name: str, array: Array) -> tuple[Region, int] | None:
         """Where an array for an output lies; None where it is none of shared memory.

@@ -9,21 +9,10 @@ from typing import Any, Final, TypeVar
 import zmq
 import zmq.asyncio
 
-from tis.client.conversation import (
-    Answer,
-    Call,
-    Conversation,
-    Head,
-    Prepared,
-    Steps,
-    UnknownConnectionError,
-    checked,
-    is_over,
-    packed,
-    unpacked,
-)
+from tis.client.conversation import Conversation, Prepared, Steps
 from tis.client.errors import ClientError, ConnectionLostError, InferenceError
 from tis.client.keys import EVENTS, check_refusal, use_keys
+from tis.client.messages import Answer, Call, Head, UnknownConnectionError, checked, is_over, packed, unpacked
 from tis.client.result import Result
 from tis.client.tensors import Array
 

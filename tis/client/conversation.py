@@ -9,11 +9,11 @@ from itertools import count
 from math import prod
 from typing import Any, Final, NamedTuple, TypeVar
 
-import msgpack
 import numpy as np
 
 from tis.client.errors import ClientError, InferenceError
 from tis.client.memory import Block, Memory, Region
+from tis.client.messages import Answer, Call, Head
 from tis.client.result import Result
 from tis.client.tensors import DTYPES, Array, as_array, decode, encode_bytes
 
@@ -22,27 +22,7 @@ VERSION: Final = 1
 INLINE_BYTES: Final = 4096
 _NONE: Final[Mapping[str, Any]] = {}
 
-Head = dict[str, Any]
 _T = TypeVar("_T")
-
-
-class UnknownConnectionError(ClientError):
-    """The server has been restarted: nothing was done, and after a hello it may be asked again."""
-
-
-class Call(NamedTuple):
-    """A message to be sent, whose answer is awaited."""
-
-    head: Head
-    frames: Sequence[Any] = ()
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    head: Head
-    frames: Sequence[Any]
-
 
 Steps = Generator[Call, Answer, _T]
 
@@ -260,10 +240,12 @@ class Conversation:
             if block is not None:
                 places[name] = block
                 entry.update(region=block.region.name, offset=block.start, size=block.size_bytes, spill=True)
+        if names is None:
+            return (wanted if places else []), places
         known = {tensor["name"] for tensor in about["outputs"]}
         # The server has the words for those that the model does not have.
-        wanted += [{"name": name} for name in names or () if name not in known]
-        return ([] if names is None and not places else wanted), places
+        wanted += [{"name": name} for name in names if name not in known]
+        return wanted, places
 
     def _place_of(self, name: str, array: Array) -> tuple[Region, int] | None:
         """Where an array for an output lies; None where it is none of shared memory.
@@ -287,40 +269,3 @@ def _put(came: Array, target: Array) -> Array:
 
 def _array(data: Array, output: Head) -> Array:
     return data.view(DTYPES[output["datatype"]]).reshape(output["shape"])
-
-
-def packed(call: Call) -> list[Any]:
-    """The frames of a message."""
-    return [msgpack.packb(call.head), *call.frames]
-
-
-def unpacked(frames: Sequence[Any]) -> Answer:
-    """A message that has come.
-
-    Raises:
-        ClientError: it is none.
-    """
-    head = msgpack.unpackb(memoryview(frames[0]), strict_map_key=False)
-    if not isinstance(head, dict) or "type" not in head:
-        raise ClientError("the server sent what is no message")
-    return Answer(head, frames[1:])
-
-
-def checked(answer: Answer) -> Answer:
-    """An answer that is no error.
-
-    Raises:
-        UnknownConnectionError: the server wants a hello first.
-        InferenceError: it is one.
-    """
-    head = answer.head
-    if head["type"] == "error":
-        if head["greet"]:
-            raise UnknownConnectionError(head["text"])
-        raise InferenceError(head["code"], head["text"])
-    return answer
-
-
-def is_over(head: Head) -> bool:
-    """True where nothing that a request had in shared memory is touched any more after this message."""
-    return head["type"] == "over" or (bool(head.get("final", True)) and not head.get("running", False))

@@ -6,21 +6,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from tis.client.conversation import (
-    Answer,
-    Call,
-    Conversation,
-    Head,
-    Prepared,
-    Steps,
-    UnknownConnectionError,
-    checked,
-    is_over,
-    packed,
-    unpacked,
-)
+from tis.client.conversation import Conversation, Prepared, Steps
 from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError
 from tis.client.lines import Line, open_line
+from tis.client.messages import Answer, Call, Head, UnknownConnectionError, checked, is_over, packed, unpacked
 from tis.client.result import Result
 from tis.client.tensors import Array
 

@@ -95,6 +95,7 @@ def main() -> None:
     except TisError as error:
         _give_up(error, control, context)
     pool = Pool.attach(arguments.pool_fd)
+    backend.map_pool(pool.data)
     try:
         warmups = _warm_up(order, serve, backend, pool)
     except TisError as error:

@@ -81,6 +81,9 @@ class Backend(ABC):
         """
         self.spec = spec
 
+    def map_pool(self, memory: memoryview) -> None:  # noqa: B027 - most backends need nothing of it
+        """The shared memory that inputs will lie in, before the first batch: a backend may tell a device of it."""
+
     @property
     def backchannel(self) -> Backchannel | None:
         """The way of the model's own threads into the worker's loop; None where a model has no such threads."""

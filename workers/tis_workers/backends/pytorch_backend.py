@@ -30,6 +30,7 @@ from tis_workers.backends.pytorch_tensors import (
     from_gpu,
     on_gpu,
     pinned_batch,
+    register,
     strings_of,
     tensor_of,
 )
@@ -91,6 +92,11 @@ class PyTorchBackend(TensorBackend):
         """What the model has put on disk goes."""
         self._program.close()
 
+    def map_pool(self, memory: memoryview) -> None:
+        """A GPU copies the inputs of a request that runs alone from where they lie."""
+        if self._on_gpu:
+            register(memory)
+
     def _bind(self, spec: ModelSpec) -> None:
         positions = input_positions(spec, self._program.arguments, takes_dict=self._program.takes_dict)
         self._names = sorted(positions, key=positions.__getitem__)
@@ -120,7 +126,11 @@ class PyTorchBackend(TensorBackend):
             with self._guard:
                 values = [self._value(name, inputs) for name in self._names]
                 results = self._program.call(self._names, values)
-                return self._answers(results, outputs)
+                answers = self._answers(results, outputs)
+                if self._on_gpu:
+                    # Copies of inputs out of the pool may be under way still, where no output is the GPU's.
+                    torch.cuda.current_stream(self._device).synchronize()
+                return answers
         except TisError:
             raise
         except Exception as error:

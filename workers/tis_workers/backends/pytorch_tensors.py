@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from tis.errors import internal, invalid
+from tis.log import get_logger
 from tis_workers.batch.parts import Array, Arrays, Part
 
 #: Protocol names of PyTorch's types.
@@ -27,6 +28,8 @@ DATATYPES: Final = {
     torch.float32: "FP32",
     torch.float64: "FP64",
 }
+
+_log = get_logger(__name__)
 
 
 def tensor_of(array: Array, *, is_bf16: bool) -> Any:
@@ -71,6 +74,21 @@ def array_of_strings(strings: Sequence[str]) -> npt.NDArray[np.object_]:
 
 
 # ---- GPUs --------------------------------------------------------------------------------------------------------------
+
+
+def register(memory: memoryview) -> None:
+    """Let the GPU copy from shared memory by itself, as from pinned memory; once in a worker's life.
+
+    Where the machine does not allow so much locked memory, tensors go through pinned memory of PyTorch's own instead.
+    """
+    address = np.frombuffer(memory, np.uint8).ctypes.data
+    code = int(torch.cuda.cudart().cudaHostRegister(address, len(memory), 0))
+    if code:
+        _log.warning(
+            "the pool of %d bytes cannot be registered with CUDA (error %d): inputs are copied once more",
+            len(memory),
+            code,
+        )
 
 
 def pinned_batch(requests: Sequence[Part]) -> Arrays:

@@ -16,6 +16,7 @@ from tests.harness.observing import batch_counts, settled
 from tests.harness.raw_http import Connection, infer_post, json_body, json_input
 from tests.harness.repository import BATCHING, DELAYED_BATCHING, one_cpu
 from tests.harness.server import Server
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture
@@ -83,10 +84,14 @@ def test_configs_that_do_not_fit_a_backend_fail_with_its_words(new_server: Start
     write_native(models, "once", "square", one)
     server = new_server(models, "--exit-on-error=false").start()
     assert server.get("/v2/models/several/ready")[0] == 200
-    with contextlib.closing(GrpcFace(server)) as face:
-        index = face.ask("get_model_repository_index")["models"]
-    reasons = {each["name"]: each["reason"] for each in index if each["reason"]}
-    assert reasons == {
+
+    def reasons() -> dict[str, str]:
+        with contextlib.closing(GrpcFace(server)) as face:
+            index = face.ask("get_model_repository_index")["models"]
+        return {each["name"]: each["reason"] for each in index if each["reason"]}
+
+    # Frontends hear of the last one's a moment after the server has started.
+    assert eventually(lambda: found if len(found := reasons()) > 1 else {}, "both have a reason") == {
         "odd": "Invalid argument: expected output name to follow OUTPUT<index> pattern, got 'OUT'",
         "once": "Invalid argument: square backend needs 'model_transaction_policy { decoupled: true }' in the config of "
         "model 'once'",

@@ -110,6 +110,9 @@ def _install(extras: str) -> None:
         _run(f"Making .venv with Python {sys.version.split()[0]}", [sys.executable, "-m", "venv", "--clear", str(VENV)])
     _STAMP.unlink(missing_ok=True)
     pip = [str(PYTHON), "-I", "-u", "-m", "pip", "install", "--disable-pip-version-check", "--only-binary=:all:"]
+    if extras == ALL:
+        # Frameworks have tens of thousands of files, of which the tests import few.
+        pip.append("--no-compile")
     _run(f"Installing tis[{extras}] into .venv", [*pip, "--editable", f"{ROOT}[{extras}]"])
     _STAMP.write_text(_stamp(extras))
 

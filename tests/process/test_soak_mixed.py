@@ -7,7 +7,7 @@ import pytest
 from tools.soak_mixed.plan import Plan
 from tools.soak_mixed.run import soak
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 
 
 def test_the_counters_balance_and_nothing_is_left_after_everything_at_once(tmp_path: Path) -> None:

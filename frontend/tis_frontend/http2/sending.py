@@ -77,7 +77,7 @@ class Sending:
         """A whole response that is not put together: none of the pieces is copied, or referred to once it is written."""
         self.headers(stream, head)
         size = sum(map(len, pieces))
-        stream.queue.extend([(memoryview(piece), False) for piece in pieces])
+        stream.queue.extend([(memoryview(piece), False) for piece in pieces if len(piece)])
         stream.queued_bytes += size
         self.queued_bytes += size
         self.end(stream, trailers)

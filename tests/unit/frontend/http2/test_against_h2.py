@@ -44,6 +44,16 @@ def test_requests_and_responses_of_any_size_arrive_whole(
     assert client.goaway is None
 
 
+def test_pieces_without_bytes_hold_up_nothing() -> None:
+    client = Client()
+    stream_id = client.request(b"x")
+    sending, stream = client.server.sending, client.notes.streams[stream_id].stream
+    sending.respond_in_pieces(stream, HEAD, [b"", b"a" * 20_000, b"", b"b", b""], TRAILERS)
+    client.exchange()
+    assert (bytes(client.responses[stream_id].data), client.responses[stream_id].ended) == (b"a" * 20_000 + b"b", True)
+    assert not client.server.streams
+
+
 def test_a_run_of_frames_ends_where_the_stream_has_no_room() -> None:
     client = Client()
     client.notes.room_bytes = 1 << 30

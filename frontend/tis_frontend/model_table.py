@@ -59,12 +59,18 @@ class ModelTable:
         self._known: set[tuple[str, int]] = set()
         #: Versions that are about to take the place of one that had to go first.
         self._awaited: dict[str, int] = {}
+        #: What a face has worked out for requests whose model is named in them; it goes when the table changes.
+        self.remembered: Final[dict[Any, Any]] = {}
+        #: The same for those that name clients' regions; it goes when the regions change as well.
+        self.remembered_places: Final[dict[Any, Any]] = {}
 
     def replace(self, table: m.Table) -> None:
         """Take over a newer table."""
         if table.epoch <= self.epoch:
             return
         self.epoch = table.epoch
+        self.remembered.clear()
+        self.remembered_places.clear()
         before = {model.spec.key: model for versions in self._models.values() for model in versions.values()}
         self._models = {name: {} for name, _ in table.unavailable}
         for entry in table.models:
@@ -97,6 +103,7 @@ class ModelTable:
 
     def forget_regions(self) -> None:
         """Regions have changed: what is remembered with places in them is to be worked out anew."""
+        self.remembered_places.clear()
         for versions in self._models.values():
             for model in versions.values():
                 model.remembered_places.clear()

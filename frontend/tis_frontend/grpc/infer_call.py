@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,18 @@ from tis_frontend.classification import classify
 from tis_frontend.core import Core, now_ns
 from tis_frontend.grpc import infer_request
 from tis_frontend.grpc.large_request import LargeRequest
-from tis_frontend.grpc.large_response import LARGE_BYTES, LargeResponse
+from tis_frontend.grpc.large_response import LARGE_BYTES, RAW_CONTENTS, LargeResponse
 from tis_frontend.grpc.messages import pb
 from tis_frontend.grpc.parameters import Metadata, fill_parameters, forward
-from tis_frontend.grpc.wire import parse
+from tis_frontend.grpc.planned import (
+    Pieces,
+    PlannedInfer,
+    remember,
+    remembered,
+    response_head,
+    take_apart,
+)
+from tis_frontend.grpc.wire import parse, varint
 from tis_frontend.model_table import ServedModel
 from tis_frontend.observer import Observed
 from tis_frontend.server import Server
@@ -97,18 +105,36 @@ class InferCalls:
         self, data: bytes, metadata: Metadata, respond: Respond, large: LargeRequest | None = None
     ) -> Callable[[], None]:
         arrival_ns = now_ns()
-        self._server.check_running()
-        message = parse(pb.ModelInferRequest, data)
-        model = self.find_model(message)
-        if model.spec.decoupled:
-            raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        core = self._server.core
+        server = self._server
+        server.check_running()
+        pieces = take_apart(data) if self._forwarded is None else None
+        key: Hashable = None
+        planned: PlannedInfer | None = None
+        if pieces is not None:
+            key = pieces.key if large is None else (pieces.key, tuple([size for _, size in large.places]))
+            planned = remembered(server.table, key)
+        message = None
+        if planned is None:
+            message = parse(pb.ModelInferRequest, data)
+            model = self.find_model(message)
+            if model.spec.decoupled:
+                raise unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
+        else:
+            model = planned.model
+        core = server.core
         trace = core.tracer.sample(model.spec, "GRPC", arrival_ns, metadata) if core.tracer is not None else None
+        if planned is None or pieces is None:
+            taken = pieces
+            planned, pieces = self._plan(model, message, metadata, taken, large)
+            if taken is not None:
+                remember(server.table, key, taken, planned, message)
+        call = planned
+        client_id = pieces.client_id
 
         def deliver(answer: Answer) -> None:
             response: bytes | LargeResponse | TisError
             try:
-                response = answer.error or _rendered(core, model, request, answer)
+                response = answer.error or _rendered(core, call, client_id, answer)
             except TisError as error:
                 response = error
             except Exception as error:  # noqa: BLE001 - whatever goes wrong in one answer is that answer's text
@@ -122,8 +148,7 @@ class InferCalls:
                 asyncio.get_running_loop().call_soon(trace.sent)
             respond(response)
 
-        request, request_id = self.submit(model, message, metadata, arrival_ns, deliver, trace, large)
-        return partial(core.cancel, request_id)
+        return partial(core.cancel, self._send(planned, pieces, arrival_ns, deliver, trace, large))
 
     def find_model(self, message: Any) -> ServedModel:
         """The model that a request is for.
@@ -141,43 +166,80 @@ class InferCalls:
         arrival_ns: int,
         deliver: Callable[[Answer], None],
         trace: Observed | None = None,
-        large: LargeRequest | None = None,
     ) -> tuple[InferRequest, int]:
         """Check a request and send it off; gives it, and the number to cancel it by.
-
-        The tensors of a large one lie in its block, which stays the caller's if this raises.
 
         Raises:
             TisError: the request does not fit its model, or cannot be taken now; nothing of it stays behind.
         """
+        planned, pieces = self._plan(model, message, metadata)
+        return planned.request, self._send(planned, pieces, arrival_ns, deliver, trace)
+
+    def _plan(
+        self,
+        model: ServedModel,
+        message: Any,
+        metadata: Metadata,
+        pieces: Pieces | None = None,
+        large: LargeRequest | None = None,
+    ) -> tuple[PlannedInfer, Pieces]:
+        """The checked form of a parsed request, and its data.
+
+        Raises:
+            TisError: the request does not fit its model.
+        """
         spec = model.spec
-        core = self._server.core
         places = large.places if large is not None else None
-        request, pieces, block_bytes = infer_request.parse(spec, message, core.regions, places)
+        request, data, block_bytes = infer_request.parse(spec, message, self._server.core.regions, places)
         if self._forwarded is not None:
             forward(request, metadata, self._forwarded)
         plan = make_plan(spec, request)
+        own = [tensor for tensor in request.inputs if not tensor.region]
+        planned = PlannedInfer(model, request, plan, tuple([tensor.start for tensor in own]), block_bytes)
+        if pieces is None or len(pieces.data) != len(own):
+            views = [memoryview(piece) for tensor, piece in zip(request.inputs, data, strict=True) if not tensor.region]
+            pieces = Pieces(b"", request.client_id, views)
+        return planned, pieces
+
+    def _send(
+        self,
+        planned: PlannedInfer,
+        pieces: Pieces,
+        arrival_ns: int,
+        deliver: Callable[[Answer], None],
+        trace: Observed | None = None,
+        large: LargeRequest | None = None,
+    ) -> int:
+        """Send a checked request off; gives the number to cancel it by.
+
+        The tensors of a large one lie in its block, which stays the caller's if this raises.
+
+        Raises:
+            TisError: it cannot be taken now; nothing of it stays behind.
+        """
+        core = self._server.core
         if large is not None:
-            return request, core.submit(plan, request.client_id, large.block, arrival_ns, deliver, trace)
-        block = core.take(block_bytes)
+            return core.submit(planned.plan, pieces.client_id, large.block, arrival_ns, deliver, trace)
+        block = core.take(planned.block_bytes)
         try:
-            for tensor, piece in zip(request.inputs, pieces, strict=True):
-                if not tensor.region:
-                    core.writable(block, tensor.start, tensor.size_bytes)[:] = piece
-            return request, core.submit(plan, request.client_id, block, arrival_ns, deliver, trace)
+            for start, piece in zip(planned.starts, pieces.data, strict=False):
+                core.writable(block, start, len(piece))[:] = piece
+            return core.submit(planned.plan, pieces.client_id, block, arrival_ns, deliver, trace)
         except Exception:
             core.discard(block)
             raise
 
 
-def _rendered(core: Core, model: ServedModel, request: InferRequest, answer: Answer) -> bytes | LargeResponse:
-    response = pb.ModelInferResponse()
+def _rendered(core: Core, planned: PlannedInfer, client_id: str, answer: Answer) -> bytes | LargeResponse:
+    if planned.request.classification:
+        classify(planned.model, answer, planned.request.classification)
+    head = response_head(planned, client_id, answer)
     if answer.size_bytes >= LARGE_BYTES:
-        describe_response(response, model, request, answer)
-        return LargeResponse(core, answer, response.SerializeToString())
-    fill_response(response, model, request, answer)
-    rendered: bytes = response.SerializeToString()
-    return rendered
+        return LargeResponse(core, answer, head)
+    pieces: list[bytes | memoryview] = [head]
+    for tensor in answer.outputs:
+        pieces += (RAW_CONTENTS, varint(len(tensor.data)), tensor.data)
+    return b"".join(pieces)
 
 
 def fill_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:
@@ -186,13 +248,6 @@ def fill_response(response: Any, model: ServedModel, request: InferRequest, answ
     Raises:
         TisError: an output cannot be had in the form that is wanted.
     """
-    describe_response(response, model, request, answer)
-    for tensor in answer.outputs:
-        response.raw_output_contents.append(bytes(tensor.data))
-
-
-def describe_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:
-    """All of a response but its data. Raises as `fill_response`."""
     if request.classification:
         classify(model, answer, request.classification)
     response.model_name = request.model
@@ -202,3 +257,4 @@ def describe_response(response: Any, model: ServedModel, request: InferRequest, 
         fill_parameters(response.parameters, answer.parameters)
     for tensor in answer.outputs:
         response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        response.raw_output_contents.append(bytes(tensor.data))

@@ -11,7 +11,7 @@ from tis_frontend.grpc.wire import varint
 #: Responses with so much data are worth it.
 LARGE_BYTES: Final = 16 << 10
 #: The tag of `raw_output_contents`, field 6 of ModelInferResponse and its last one.
-_RAW_CONTENTS: Final = b"\x32"
+RAW_CONTENTS: Final = b"\x32"
 
 
 class _Loan:
@@ -45,7 +45,7 @@ class LargeResponse:
         loan = _Loan(core, answer)
         self.pieces: list[bytes | memoryview] = [head]
         for tensor in answer.outputs:
-            self.pieces.append(_RAW_CONTENTS + varint(len(tensor.data)))
+            self.pieces.append(RAW_CONTENTS + varint(len(tensor.data)))
             lent = np.frombuffer(tensor.data, np.uint8).view(_Lent)
             lent.loan = loan
             self.pieces.append(lent.data)

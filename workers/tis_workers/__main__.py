@@ -18,6 +18,7 @@ from tis_shm.slab import Grant
 from tis_workers import forks
 from tis_workers.backends import load_backend
 from tis_workers.backends.base import Backend, LoadContext
+from tis_workers.heap import keep_freed_memory
 from tis_workers.output import OutputWriter
 from tis_workers.priority import set_priority
 from tis_workers.runner import Runner
@@ -60,6 +61,7 @@ def main() -> None:
     """Load the model that the supervisor names and serve it until told to stop."""
     arguments = begin_child("worker")
     forks.keep_running_on_sigterm()
+    keep_freed_memory()
     faulthandler.enable()
     context = zmq.Context()
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)

@@ -43,7 +43,10 @@ class Mailbox:
         return self._socket.fileno()
 
     def receive(self, most_packets: int = PACKETS_A_TURN) -> list[messages.AnyMessage]:
-        """Everything that has arrived, up to a bounded number of packets so that a loop keeps turning."""
+        """Everything that has arrived, up to a bounded number of packets so that a loop keeps turning.
+
+        Who reads one packet only, and polls again, finds out without a system call that fails that there is no more.
+        """
         arrived: list[messages.AnyMessage] = []
         for _ in range(most_packets):
             try:

@@ -37,6 +37,8 @@ class Poller:
         self._for_writing: dict[int, object] = {}
         self._longest_ns: Final = LONGEST_LINGER_NS if len(os.sched_getaffinity(0)) > 1 else 0
         self._linger_ns = 0
+        #: Nothing was there when `wait` began, and one descriptor ended it: there is most likely just one packet.
+        self.woken_by_one = False
 
     def watch(self, fd: int) -> None:
         """Report the descriptor when it is readable. Closing it ends that."""
@@ -47,6 +49,7 @@ class Poller:
         if self._outbox is not None:
             self._follow_outbox(self._outbox)
         events = self._epoll.poll(0)
+        had_to_wait = not events
         if not events and timeout_s > 0:
             if self._lock is None:
                 events = self._linger() or self._sleep(timeout_s)
@@ -64,6 +67,7 @@ class Poller:
                 self._outbox.resume(fd)
             else:
                 readable.append(fd)
+        self.woken_by_one = had_to_wait and len(readable) == 1
         return readable
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class Batcher:
         self._waiting: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return len(self._batch) + len(self._lanes)
+        return len(self._batch.lanes) + self._lanes.count
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class Batcher:
 
     def cut(self, now_ns: int) -> list[QueuedRequest]:
         """The next batch for an instance that can take it now; empty to wait (see `due_ns`)."""
-        self._blocker = self._lanes.pour(self._batch, self._enough, self._blocker)
+        self._blocker = self._lanes.pour(self._batch, self._enough, self._blocker) if self._lanes.count else None
         delay_ns = self._policy.max_delay_ns
         if (delay_ns or self._delay is not None) and (not self._is_plain or self._is_over(now_ns)):
             # A batch whose delay is over may be larger than any preferred size. With lanes, the oldest may be among the
@@ -195,7 +195,7 @@ class Batcher:
         batch = self._batch
         if lane < batch.last_lane:
             self._put_back()
-        elif not len(self._lanes) and batch.items < self._enough and batch.join(request, lane):
+        elif not self._lanes.count and batch.items < self._enough and batch.join(request, lane):
             return
         self._lanes.add(request, lane)
 

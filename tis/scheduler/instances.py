@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+import msgspec
+
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.scheduler.queued import QueuedRequest
 
@@ -22,8 +24,7 @@ _VOID_ENTRIES: Final = 64
 _UNNAMED: Final = InstanceSpec("", "CPU")
 
 
-@dataclass(slots=True, eq=False)
-class RunningBatch:
+class RunningBatch(msgspec.Struct, eq=False):
     """A batch that an instance has, running or next."""
 
     batch_id: int

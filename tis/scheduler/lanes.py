@@ -41,10 +41,8 @@ class Lanes:
         #: Numbers of the lanes, negated, so that the first to be served is the last here, where lists are fast.
         self._order: list[int] = []
         self._front: _Lane | None = None
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        #: How many requests wait.
+        self.count = 0
 
     def pour(self, batch: FormingBatch, most_items: int, blocker: QueuedRequest | None) -> QueuedRequest | None:
         """Let requests join a batch in order, until it has so many items or the next one cannot join.
@@ -58,7 +56,7 @@ class Lanes:
             if first is blocker or not batch.join(first, lane.number):
                 return first
             requests.popleft()
-            self._count -= 1
+            self.count -= 1
             if lane.gone:
                 lane.tidy()
             if not requests:
@@ -69,17 +67,17 @@ class Lanes:
     def add(self, request: QueuedRequest, number: int) -> None:
         """Put a request at the end of a lane."""
         (self._lanes.get(number) or self._open(number)).requests.append(request)
-        self._count += 1
+        self.count += 1
 
     def put_back(self, request: QueuedRequest, number: int) -> None:
         """Put a request at the front of a lane."""
         (self._lanes.get(number) or self._open(number)).requests.appendleft(request)
-        self._count += 1
+        self.count += 1
 
     def discard(self, request: QueuedRequest, number: int) -> None:
         """Take a request out of the lane that holds it."""
         lane = self._lanes[number]
-        self._count -= 1
+        self.count -= 1
         lane.gone.add(request)
         lane.tidy()
         if len(lane.gone) > _FEW and 2 * len(lane.gone) > len(lane.requests):
@@ -93,7 +91,7 @@ class Lanes:
         lanes = [self._lanes[-number] for number in reversed(self._order)]
         self._lanes.clear()
         self._order.clear()
-        self._front, self._count = None, 0
+        self._front, self.count = None, 0
         return [request for lane in lanes for request in lane.requests if request not in lane.gone]
 
     def _open(self, number: int) -> _Lane:

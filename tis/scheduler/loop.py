@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tis.carrier.datagram import Mailbox, Outbox
+from tis.carrier.datagram import PACKETS_A_TURN, Mailbox, Outbox
 from tis.carrier.poller import Poller
 from tis.carrier.zmtp import PullSocket
 from tis.contracts import messages as m
@@ -79,7 +79,7 @@ class SchedulerLoop:
             control = False
             for fd in self._poller.wait(self._timeout_s()):
                 if fd == self._mailbox_fd:
-                    for message in self._mailbox.receive():
+                    for message in self._mailbox.receive(1 if self._poller.woken_by_one else PACKETS_A_TURN):
                         self._desk.from_worker(message, time.monotonic_ns())
                 elif fd == self._control_fd:
                     control = True

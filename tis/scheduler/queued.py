@@ -1,6 +1,5 @@
 """A request as the scheduler knows it, from its arrival to its last response. Nothing but its fields."""
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -17,8 +16,7 @@ class Timed(Protocol):
         """An execution of the request has taken so long; told after its response."""
 
 
-@dataclass(slots=True, eq=False)
-class QueuedRequest:
+class QueuedRequest(msgspec.Struct, eq=False):
     """A request, when it came, and what has become of it."""
 
     infer: Infer

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from tis.contracts.messages import (
+    FILLER,
     BatchDone,
     BatchStatistics,
     CacheCounts,
@@ -31,6 +32,11 @@ class _Total:
     def add(self, ns: int, count: int = 1) -> None:
         self.count += count
         self.ns += ns * count
+
+    def add_all(self, ns: int, count: int) -> None:
+        """Add what so many took together."""
+        self.count += count
+        self.ns += ns
 
     def duration(self) -> Duration:
         return Duration(self.count, self.ns)
@@ -80,13 +86,16 @@ class Statistics:
         input_ns = done.input_end_ns - done.start_ns
         infer_ns = done.infer_end_ns - done.input_end_ns
         output_ns = done.end_ns - done.infer_end_ns
-        failed = set(done.failed)
-        elsewhere = {*done.unfinished, *done.rescheduled}
-        succeeded = 0
+        start_ns, end_ns = done.start_ns, done.end_ns
+        failed = frozenset(done.failed)
+        elsewhere = frozenset((*done.unfinished, *done.rescheduled))
+        latencies = self._latencies
+        succeeded = answered = items = answered_ns = queued_ns = 0
         for position, request in enumerate(batch.requests):
-            if request.is_filler:
+            infer = request.infer
+            if infer.asker == FILLER:
                 continue
-            took_ns = done.end_ns - request.infer.arrival_ns
+            took_ns = end_ns - infer.arrival_ns
             if position in failed:
                 # A request whose time was over has been cancelled because of that.
                 reason = REJECTED if request.expired else CANCELED if position in done.cancelled else BACKEND
@@ -95,10 +104,21 @@ class Statistics:
             succeeded += 1
             if request.timed is not None:
                 request.timed.computed(input_ns, infer_ns, output_ns)
-            self._inference_count += request.items
+            items += infer.batch_size or 1
             if position in elsewhere:
                 continue
-            self._succeeded(request, done.start_ns, done.end_ns)
+            if request.expired:
+                self.failed(took_ns, REJECTED)
+                continue
+            waited_ns = max(start_ns - request.enqueued_ns, 0)
+            answered += 1
+            answered_ns += took_ns
+            queued_ns += waited_ns
+            if latencies is not None:
+                latencies.request(took_ns, waited_ns, end_ns)
+        self._inference_count += items
+        self._success.add_all(answered_ns, answered)
+        self._queue.add_all(queued_ns, answered)
         if not succeeded and not self._counts_failed_batches:
             return
         self._compute.compute_input.add(input_ns, succeeded)

@@ -116,7 +116,7 @@ class Runner:
         if self._control_fd in readable or self._control.must_read:
             self._receive_control()
         if self._mailbox_fd in readable:
-            self._receive()
+            self._receive(1 if self._poller.woken_by_one else PACKETS_A_TURN)
         if self._wake_fd in readable and self._channel is not None:
             for action in self._channel.settle():
                 action()

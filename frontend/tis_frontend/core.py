@@ -16,21 +16,25 @@ from tis.carrier.datagram import Mailbox
 from tis.contracts import messages as m
 from tis.contracts.cache_key import cache_key
 from tis.contracts.control import requests_path
-from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, Answer, InputTensor, OutputTensor, id_prefix
+from tis.contracts.inference import REQUEST_TIMEOUT_TEXT, Answer, InputTensor, id_prefix
+from tis.contracts.model_spec import ModelSpec
 from tis.contracts.plan import Plan
 from tis.contracts.validation import check_bytes_elements
-from tis.errors import Code, TisError, internal, invalid, unavailable
+from tis.errors import TisError, invalid, unavailable
 from tis.log import get_logger
 from tis_frontend.admission import Admission, Share
 from tis_frontend.metrics.query import MetricsQuery, ModelsAndCache
 from tis_frontend.observer import Observed, Observer
 from tis_frontend.regions import RegionTable
+from tis_frontend.replies import answer_of
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
-from tis_shm.pool import Block, Pool, PoolError
+from tis_shm.pool import Block, Pool
 from tis_shm.slab import Slab
 
 Deliver = Callable[[Answer], None]
+#: Where the tensors of a request are put before it is submitted.
+Place = Block | bytearray
 
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
@@ -41,11 +45,13 @@ _log = get_logger(__name__)
 
 
 class _Pending:
-    """A request in flight: its block, and whom its answer goes to (None once the client has gone)."""
+    """A request in flight: its block, if it has one, and whom its answer goes to (None once the client has gone)."""
 
     __slots__ = ("block", "client_id", "deliver", "over", "share", "size_bytes")
 
-    def __init__(self, block: Block, deliver: Deliver | None, client_id: str, share: Share, size_bytes: int) -> None:
+    def __init__(
+        self, block: Block | None, deliver: Deliver | None, client_id: str, share: Share, size_bytes: int
+    ) -> None:
         self.block = block
         self.deliver = deliver
         self.client_id = client_id
@@ -106,6 +112,16 @@ class Core:
 
     # ---- places for tensors ----------------------------------------------------------------------------------------
 
+    def place(self, spec: ModelSpec, size_bytes: int) -> Place:
+        """A place for the tensors of a request: a block, or this process's own memory where they will travel inside of it.
+
+        Raises:
+            TisError: as `take`.
+        """
+        if size_bytes <= m.INLINE_BYTES and spec.ensemble is None:
+            return bytearray(size_bytes)
+        return self.take(size_bytes)
+
     def take(self, size_bytes: int) -> Block:
         """A block for a request's tensors.
 
@@ -125,13 +141,16 @@ class Core:
             f"{self._slab.size_bytes} bytes are taken by requests in flight; try again"
         )
 
-    def writable(self, block: Block, start: int, size_bytes: int) -> memoryview:
-        """Bytes of a block taken here, to be filled."""
-        return self._slab.writable(block, start, size_bytes)
+    def writable(self, place: Place, start: int, size_bytes: int) -> memoryview:
+        """Bytes of a place taken here, to be filled."""
+        if isinstance(place, bytearray):
+            return memoryview(place)[start : start + size_bytes]
+        return self._slab.writable(place, start, size_bytes)
 
-    def discard(self, block: Block) -> None:
-        """Free a block that was not submitted."""
-        self._slab.free(block)
+    def discard(self, place: Place) -> None:
+        """Free a place that was not submitted."""
+        if not isinstance(place, bytearray):
+            self._slab.free(place)
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -139,12 +158,12 @@ class Core:
         self,
         plan: Plan,
         client_id: str,
-        block: Block,
+        place: Place,
         arrival_ns: int,
         deliver: Deliver,
         trace: Observed | None = None,
     ) -> int:
-        """Send a request off; its block belongs to the ledger from here on, unless this raises.
+        """Send a request off; its place belongs to the ledger from here on, unless this raises.
 
         Returns the number to cancel it by. `deliver` is called once, from the loop, unless the request is cancelled.
 
@@ -152,9 +171,22 @@ class Core:
             TisError: its strings do not fit its shapes, or the server cannot take it.
         """
         for tensor in plan.strings:
-            self._check_strings(plan.name, client_id, tensor, block)
-        refs = plan.inputs, plan.outputs, plan.placements
-        body = m.encode_body(m.WorkBody(client_id, (m.BlockRef(*block),), *refs, plan.parameters, trace is not None))
+            self._check_strings(plan.name, client_id, tensor, place)
+        block, data = (None, bytes(place)) if isinstance(place, bytearray) else (place, b"")
+        is_cached = self.caches and bool(plan.cache_head)
+        body = m.encode_body(
+            m.WorkBody(
+                client_id,
+                () if block is None else (m.BlockRef(*block),),
+                plan.inputs,
+                plan.outputs,
+                plan.placements,
+                plan.parameters,
+                trace is not None,
+                data,
+                not is_cached,
+            )
+        )
         if len(memoryview(body)) > m.MOST_BODY_BYTES:
             raise invalid(
                 f"the request's id, its parameters and the shapes of its tensors take {len(memoryview(body))} bytes; "
@@ -166,7 +198,7 @@ class Core:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
         request_id = next(self._ids)
         if trace is not None:
-            deliver = trace.queued(request_id, plan, client_id, deliver, partial(self._named, block))
+            deliver = trace.queued(request_id, plan, client_id, deliver, partial(self._named, place))
         self._pending[request_id] = _Pending(block, deliver, client_id, share, plan.size_bytes)
         self._scheduler.post(
             m.Infer(
@@ -179,15 +211,15 @@ class Core:
                 arrival_ns,
                 body,
                 plan.wishes,
-                self._cache_key(plan, block) if plan.cache_head and self.caches else b"",
+                self._cache_key(plan, place) if is_cached else b"",
                 plan.load,
             )
         )
         return request_id
 
-    def _cache_key(self, plan: Plan, block: Block) -> bytes:
-        writable = self._slab.writable
-        return cache_key(plan.cache_head, [writable(block, each.start, each.size_bytes) for each in plan.cache_inputs])
+    def _cache_key(self, plan: Plan, place: Place) -> bytes:
+        parts = [self.writable(place, each.start, each.size_bytes) for each in plan.cache_inputs]
+        return cache_key(plan.cache_head, parts)
 
     def cancel(self, request_id: int) -> None:
         """The client has gone. The block stays until the worker is surely done with it."""
@@ -230,7 +262,8 @@ class Core:
         """Everything in flight is lost: the scheduler has died, or the server stops."""
         pending, self._pending = self._pending, {}
         for each in pending.values():
-            self._slab.free(each.block)
+            if each.block is not None:
+                self._slab.free(each.block)
             self._admission.leave(each.share, each.size_bytes)
             if each.over is not None:
                 each.over()
@@ -269,18 +302,18 @@ class Core:
         """Send what has been submitted in this turn of the loop."""
         self._scheduler.flush()
 
-    def _check_strings(self, model: str, client_id: str, tensor: InputTensor, block: Block) -> None:
-        data = self._slab.writable(block, tensor.start, tensor.size_bytes)
+    def _check_strings(self, model: str, client_id: str, tensor: InputTensor, place: Place) -> None:
+        data = self.writable(place, tensor.start, tensor.size_bytes)
         try:
             check_bytes_elements(tensor.name, model, tensor.shape, data)
         except TisError as error:
             raise TisError(error.code, id_prefix(client_id) + error.message) from None
 
-    def _named(self, block: Block, region: int, start: int, size_bytes: int) -> memoryview:
-        """Bytes that a request names, for its trace: in its block, or a copy of those in a region."""
+    def _named(self, place: Place, region: int, start: int, size_bytes: int) -> memoryview:
+        """Bytes that a request names, for its trace: in its place, or a copy of those in a region."""
         if region:
             return memoryview(self.regions.read(region, start, size_bytes))
-        return self._slab.writable(block, start, size_bytes)
+        return self.writable(place, start, size_bytes)
 
     def _refuse(self, messages: list[m.Message], error: TisError) -> None:
         for message in messages:
@@ -322,13 +355,17 @@ class Core:
         else:
             if message.final:
                 del self._pending[message.request_id]
-                self._slab.free(pending.block)
+                if pending.block is not None:
+                    self._slab.free(pending.block)
                 self._admission.leave(pending.share, pending.size_bytes)
                 self._tell_idle()
                 if pending.over is not None:
                     pending.over()
             if pending.deliver is not None:
-                pending.deliver(self._as_answer(message, pending.client_id))
+                answer = answer_of(message, self._pool, pending.client_id)
+                if answer.blocks:
+                    self._held.update(answer.blocks)
+                pending.deliver(answer)
                 return
         if isinstance(message, m.Reply):
             for lent in message.blocks:
@@ -340,37 +377,6 @@ class Core:
         if pending is not None and pending.deliver is not None:
             deliver, pending.deliver = pending.deliver, None
             deliver(Answer([], unavailable(REQUEST_TIMEOUT_TEXT), still_runs=True))
-
-    def _as_answer(self, message: m.Reply | m.Failure, client_id: str) -> Answer:
-        if isinstance(message, m.Failure):
-            text = message.text if message.complete else id_prefix(client_id) + message.text
-            return Answer([], TisError(Code(message.code), text), final=message.final)
-        blocks = tuple([Block(ref.offset, ref.generation) for ref in message.blocks])
-        self._held.update(blocks)
-        answer = Answer([], blocks=blocks, parameters=message.parameters, final=message.final)
-        if message.outputs is None:
-            answer.is_empty = True
-            return answer
-        try:
-            answer.outputs = [
-                OutputTensor(
-                    ref.name,
-                    ref.datatype,
-                    ref.shape,
-                    self._pool.view(blocks[ref.block], ref.start, ref.size_bytes)
-                    if blocks and not ref.region
-                    else _NOTHING,
-                    ref.region > 0,
-                    ref.size_bytes if ref.region else 0,
-                )
-                for ref in message.outputs
-            ]
-        except PoolError as error:
-            _log.error("request %s: %s", client_id, error)
-            self._held.difference_update(blocks)
-            answer.outputs, answer.blocks = [], ()
-            answer.error = internal(f"{id_prefix(client_id)}the answer is lost: {error}")
-        return answer
 
     def close(self) -> None:
         """Stop listening."""

@@ -64,6 +64,7 @@ class Collector:
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        takes_data: bool = False,  # noqa: ARG002 - the writer's
     ) -> None:
         """Keep a response; a copy, since its arrays are the model's own.
 

@@ -27,6 +27,7 @@ class Answers(Protocol):
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        takes_data: bool = False,
     ) -> None:
         """Take a response."""
 

@@ -80,8 +80,11 @@ class OutputWriter:
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        takes_data: bool = False,
     ) -> None:
         """Write (name, array, datatype) outputs into a block, or where the client wants them, and post the reply.
+
+        `takes_data`: a few bytes may travel in the reply instead.
 
         Raises:
             TisError: the pool or the client's place has no room, or an array has no datatype of the protocol.
@@ -99,8 +102,9 @@ class OutputWriter:
             refs.append(m.OutputRef(name, datatype, array.shape, at, size_bytes))
             parts.append(part)
             at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-        if not at:
-            self._outbox.post(asker, m.Reply(request_id, (), tuple(refs), parameters or {}, final))
+        if not at or (takes_data and at <= m.INLINE_BYTES):
+            own = _joined(at, refs, parts)
+            self._outbox.post(asker, m.Reply(request_id, (), tuple(refs), parameters or {}, final, own))
             if not final:
                 # The execution may take long to go on.
                 self._outbox.flush()
@@ -288,6 +292,17 @@ class OutputWriter:
             return False
         self._slab.add(Grant(*reply.grant))
         return True
+
+
+def _joined(size_bytes: int, refs: list[m.OutputRef], parts: list[memoryview]) -> bytes:
+    """The data of outputs as they would lie in a block."""
+    if len(parts) == 1:
+        return parts[0].tobytes()
+    data = bytearray(size_bytes)
+    for ref, part in zip(refs, parts, strict=True):
+        if not ref.region:
+            data[ref.start : ref.start + ref.size_bytes] = part
+    return bytes(data)
 
 
 def wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:

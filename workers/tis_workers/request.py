@@ -136,6 +136,8 @@ class WorkRequest:
 
     def _view_inputs(self, spec: ModelSpec, pool: Pool, regions: ClientRegions) -> None:
         blocks = [Block(ref.offset, ref.generation) for ref in self._body.blocks]
+        # A copy, since a model may write to its inputs.
+        own = memoryview(b"" if blocks else bytearray(self._body.data))
         for ref in self._body.inputs:
             tensor = spec.inputs[ref.index]
             if ref.region:
@@ -144,8 +146,10 @@ class WorkRequest:
                     # Nobody has counted the elements yet, and the client may change them at any moment.
                     view = memoryview(bytes(view))
                     check_bytes_elements(tensor.name, spec.name, ref.shape, view)
-            else:
+            elif blocks:
                 view = pool.view(blocks[ref.block], ref.start, ref.size_bytes)
+            else:
+                view = own[ref.start : ref.start + ref.size_bytes]
             shape = ref.shape
             if tensor.reshape is not None:
                 shape = reshaped(shape, tensor.shape, tensor.reshape, batched=self._batched)
@@ -175,7 +179,15 @@ class WorkRequest:
         ]
         item = self._item
         try:
-            self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
+            self._writer.reply(
+                item.asker,
+                item.request_id,
+                chosen,
+                self._placements,
+                parameters,
+                final=final,
+                takes_data=self._body.takes_data,
+            )
         except TisError as error:
             if self._placements is None:
                 raise
@@ -214,7 +226,15 @@ class WorkRequest:
         chosen = [output for output in outputs if output[0] in wanted]
         item = self._item
         if own is None:
-            self._writer.reply(item.asker, item.request_id, chosen, self._placements, parameters, final=final)
+            self._writer.reply(
+                item.asker,
+                item.request_id,
+                chosen,
+                self._placements,
+                parameters,
+                final=final,
+                takes_data=self._body.takes_data,
+            )
         else:
             self._writer.reply_own(item.asker, item.request_id, chosen, self._placements, parameters, own, final=final)
         self.responses += 1

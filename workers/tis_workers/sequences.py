@@ -45,6 +45,7 @@ class _Mute(OutputWriter):
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        takes_data: bool = False,
     ) -> None:
         """Nobody waits for it."""
 

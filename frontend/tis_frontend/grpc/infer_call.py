@@ -220,7 +220,7 @@ class InferCalls:
         core = self._server.core
         if large is not None:
             return core.submit(planned.plan, pieces.client_id, large.block, arrival_ns, deliver, trace)
-        block = core.take(planned.block_bytes)
+        block = core.place(planned.model.spec, planned.block_bytes)
         try:
             for start, piece in zip(planned.starts, pieces.data, strict=False):
                 core.writable(block, start, len(piece))[:] = piece

@@ -53,6 +53,7 @@ class _Answers:
     ) -> None:
         self._core = core
         self._call = call
+        self._spec = spec
         self._decoupled = spec.decoupled
         self._queue: asyncio.Queue[Answer] = asyncio.Queue()
         tracer = core.tracer
@@ -62,7 +63,7 @@ class _Answers:
 
     def _submit(self, plan: Plan, arrival_ns: int) -> int:
         core, call = self._core, self._call
-        block = core.take(call.block_bytes)
+        block = core.place(self._spec, call.block_bytes)
         try:
             for tensor, data in call.json_data:
                 core.writable(block, tensor.start, len(data))[:] = data

@@ -13,13 +13,12 @@ from tis.contracts.inference import Answer
 from tis.errors import TisError, internal, invalid, unsupported
 from tis.log import get_logger
 from tis_frontend.classification import classify
-from tis_frontend.core import Core, now_ns
+from tis_frontend.core import Core, Place, now_ns
 from tis_frontend.http import compression, infer_request, infer_response, sizes
 from tis_frontend.http.header_forwarding import with_headers
 from tis_frontend.http.status import STATUS, STATUS_LINES, error_body
 from tis_frontend.model_table import ModelTable, ServedModel
 from tis_frontend.observer import Observed
-from tis_shm.pool import Block
 
 _JOIN_BELOW_BYTES: Final = 32 << 10
 #: What is compressed or decompressed at once; more is done in a thread, so that others need not wait.
@@ -75,7 +74,7 @@ class InferCall:
         self._wanted: tuple[str, int | None] = ("", None)
         self._error: TisError | None = None
         self._call: infer_request.HttpInfer | None = None
-        self._block: Block | None = None
+        self._block: Place | None = None
         self._head_left = -1  # JSON bytes still to come; -1 while the whole body is collected
         self._head = bytearray()
         self._tail_at = 0
@@ -160,10 +159,13 @@ class InferCall:
             if self._model is not None and infer_request.takes_raw_string(self._model.spec):
                 length_bytes = _LENGTH_BYTES
         self._tail_bytes = data_bytes + length_bytes
-        self._block = self._core.take(self._tail_bytes)
+        self._block = self._place(self._tail_bytes)
         if length_bytes:
             self._core.writable(self._block, 0, length_bytes)[:] = (data_bytes & 0xFFFFFFFF).to_bytes(4, "little")
         self._tail_at = length_bytes
+
+    def _place(self, size_bytes: int) -> Place:
+        return self._core.take(size_bytes) if self._model is None else self._core.place(self._model.spec, size_bytes)
 
     def feed(self, body: bytes) -> None:
         """A piece of the body."""
@@ -264,7 +266,7 @@ class InferCall:
             self._call = call
             block = self._block
             if block is None:
-                block = self._block = self._core.take(1)
+                block = self._block = self._place(0)
             self._request_id = self._core.submit(
                 plan, call.request.client_id, block, self._arrival_ns, self._deliver, self._trace
             )
@@ -295,7 +297,7 @@ class InferCall:
         for tensor, data in call.json_data:
             if len(data) > self._most_bytes:
                 raise sizes.tensor_too_large(tensor.name, len(data), self._most_bytes)
-        block = self._core.take(call.block_bytes)
+        block = self._place(call.block_bytes)
         if self._block is not None:
             if self._tail_bytes:
                 tail = self._core.writable(self._block, 0, self._tail_bytes)

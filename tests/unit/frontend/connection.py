@@ -52,6 +52,9 @@ class FakeCore:
         self.capacity_bytes = 1 << 20
         self._offset = 0
 
+    def place(self, _spec: ModelSpec, size_bytes: int) -> Block:
+        return self.take(size_bytes)
+
     def take(self, size_bytes: int) -> Block:
         if size_bytes > self.room_bytes:
             raise unavailable("no room")

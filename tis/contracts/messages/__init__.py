@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from tis.contracts.messages.base import MOST_BATCH_BODY_BYTES, MOST_BODY_BYTES, PROTOCOL_VERSION, BlockRef, Message
+from tis.contracts.messages.base import (
+    INLINE_BYTES,
+    MOST_BATCH_BODY_BYTES,
+    MOST_BODY_BYTES,
+    PROTOCOL_VERSION,
+    BlockRef,
+    Message,
+)
 from tis.contracts.messages.batches import (
     FILLER,
     Batch,
@@ -112,6 +119,7 @@ from tis.contracts.messages.traces import ComputeTimes, Trace, TracedTensor, Tra
 
 __all__ = [
     "FILLER",
+    "INLINE_BYTES",
     "MOST_BATCH_BODY_BYTES",
     "MOST_BODY_BYTES",
     "PROTOCOL_VERSION",

@@ -5,12 +5,17 @@ from typing import Final
 import msgspec
 
 #: Raised when a message changes shape; a child of another version is refused at its hello.
-PROTOCOL_VERSION: Final = 10
+PROTOCOL_VERSION: Final = 11
 
 #: The body of one request may have this many bytes, and the bodies of a batch together twice as many, so that a batch
 #: always fits one packet of the carrier.
 MOST_BODY_BYTES: Final = 64 << 10
 MOST_BATCH_BODY_BYTES: Final = 2 * MOST_BODY_BYTES
+
+
+#: Tensors of a request, or of a response, that have no more bytes than this together travel in the message: a place in the
+#: pool costs its owner and its reader more than the copies that are saved.
+INLINE_BYTES: Final = 2048
 
 
 class Message(msgspec.Struct, array_like=True, gc=False):

@@ -86,6 +86,8 @@ class Reply(Message, tag=12):
     parameters: dict[str, str | int | bool | float] = msgspec.field(default_factory=dict)
     #: False where more responses to this request follow.
     final: bool = True
+    #: Stands for the one block of a reply with little data, where the asker takes that.
+    data: bytes = b""
 
 
 class Failure(Message, tag=13):

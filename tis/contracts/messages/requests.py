@@ -50,6 +50,10 @@ class WorkBody(Message):
     parameters: dict[str, str | int | bool | float] = msgspec.field(default_factory=dict)
     #: True where the asker wants `ComputeTimes` behind the reply.
     traced: bool = False
+    #: Stands for the one block of a request with little data: that of its inputs.
+    data: bytes = b""
+    #: True where the asker takes replies with their data in them.
+    takes_data: bool = False
 
 
 class Wishes(Message):

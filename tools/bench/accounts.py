@@ -19,6 +19,8 @@ SUPERVISOR: Final = "supervisor"
 ROLES: Final = ("frontend", "scheduler", "worker", SUPERVISOR)
 _VOLUNTARY: Final = "voluntary_ctxt_switches"
 _INVOLUNTARY: Final = "nonvoluntary_ctxt_switches"
+#: Which field behind the name in `stat` has the minor faults.
+_STAT_FAULTS: Final = 7
 _TITLE: Final = re.compile(r"instance '[^']*' of model '([^']*)' version (\d+) runs as process (\d+)")
 
 
@@ -31,10 +33,15 @@ class Account:
     voluntary: int = 0
     #: Another one took its core from it.
     involuntary: int = 0
+    #: Pages that it touched for the first time, the kernel's zeroing of them included.
+    faults: int = 0
 
     def __add__(self, other: "Account") -> "Account":
         return Account(
-            self.cpu_ns + other.cpu_ns, self.voluntary + other.voluntary, self.involuntary + other.involuntary
+            self.cpu_ns + other.cpu_ns,
+            self.voluntary + other.voluntary,
+            self.involuntary + other.involuntary,
+            self.faults + other.faults,
         )
 
     def __sub__(self, other: "Account") -> "Account":
@@ -43,6 +50,7 @@ class Account:
             max(self.cpu_ns - other.cpu_ns, 0),
             max(self.voluntary - other.voluntary, 0),
             max(self.involuntary - other.involuntary, 0),
+            max(self.faults - other.faults, 0),
         )
 
 
@@ -94,11 +102,11 @@ def look(found: Iterable[Process]) -> dict[Process, Account]:
 
 def account_of(pid: int) -> Account:
     """The sum over a process' threads; nothing where it is gone."""
-    total = Account()
     try:
         threads = os.listdir(PROC / str(pid) / "task")
+        total = Account(faults=faults_in((PROC / str(pid) / "stat").read_text()))
     except OSError:
-        return total
+        return Account()
     for thread in threads:
         folder = PROC / str(pid) / "task" / thread
         try:
@@ -112,6 +120,11 @@ def parse(schedstat: str, status: str) -> Account:
     """One thread's account: nanoseconds on a core are the first field of `schedstat`."""
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     return Account(int(schedstat.split()[0]), int(fields[_VOLUNTARY]), int(fields[_INVOLUNTARY]))
+
+
+def faults_in(stat: str) -> int:
+    """A process' minor page faults; the name in `stat`, in parentheses, may itself hold spaces and parentheses."""
+    return int(stat.rpartition(")")[2].split()[_STAT_FAULTS])
 
 
 def used(before: Mapping[Process, Account], after: Mapping[Process, Account]) -> dict[Process, Account]:

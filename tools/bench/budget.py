@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     result = argparse.ArgumentParser("tools/bench/budget", description=DESCRIPTION)
-    result.add_argument("--only", default=DEFAULT_CASES, metavar="CASE,...", help=f"as of run (default {DEFAULT_CASES})")
+    result.add_argument(
+        "--only", default=DEFAULT_CASES, metavar="CASE,...", help=f"as of run (default {DEFAULT_CASES})"
+    )
     result.add_argument("--clients", default="", metavar="N,...", help="only these numbers of clients")
     result.add_argument("--seconds", type=positive, default=5, help="length of each measurement (default 5)")
     result.add_argument("--frontends", type=positive, default=1, help="processes that speak HTTP and gRPC (default 1)")

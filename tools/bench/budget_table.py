@@ -36,7 +36,9 @@ class Budget:
         """What a role used; None for one that was not there. `SERVER` is all but the load generator."""
         if role == SERVER:
             mine = [share for share in self.shares if share.role != LOAD]
-            return Share(SERVER, sum(share.processes for share in mine), sum((each.account for each in mine), Account()))
+            return Share(
+                SERVER, sum(share.processes for share in mine), sum((each.account for each in mine), Account())
+            )
         return next((share for share in self.shares if share.role == role), None)
 
     def cpu_us(self, share: Share) -> float:
@@ -88,7 +90,9 @@ def text_table(budgets: Sequence[Budget]) -> str:
                 continue
             account = share.account
             cells = [f"{budget.cpu_us(share):.1f}", *(f"{each / budget.requests:.2f}" for each in counts(account))]
-            measured = [f"{budget.sample.requests_per_s:,.0f}", f"{budget.sample.p50_ms:.3f}"] if role == SERVER else ["", ""]
+            measured = (
+                [f"{budget.sample.requests_per_s:,.0f}", f"{budget.sample.p50_ms:.3f}"] if role == SERVER else ["", ""]
+            )
             rows.append([budget.case, str(budget.clients), caption(role, share.processes), *cells, *measured])
     return f"{layout(rows)}\nEach figure is by request; requests/s and p50 are what the load generator saw."
 
@@ -107,7 +111,10 @@ def markdown_tables(budgets: Sequence[Budget]) -> str:
 def markdown_table(budgets: Sequence[Budget]) -> str:
     """One case: µs of CPU a request and, in parentheses, wake-ups a request."""
     heads = [f"{budget.clients} client{'s' if budget.clients != 1 else ''}" for budget in budgets]
-    lines = [f"| `{budgets[0].case}`: µs of CPU (wake-ups) a request | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
+    lines = [
+        f"| `{budgets[0].case}`: µs of CPU (wake-ups) a request | {' | '.join(heads)} |",
+        "|---|" + "---|" * len(heads),
+    ]
     for role in roles_of(budgets):
         shares = [budget.share(role) for budget in budgets]
         most = max(share.processes for share in shares if share is not None)

@@ -139,7 +139,9 @@ def one_round(endpoint: Endpoint, network: Path, seconds: int, folder: Path) -> 
     took_s = images / sample.requests_per_s
     done = Round(sample, batches, computed_after_s - computed_before_s, took_s, bare)
     print(
-        f"{sample}; bare loop {bare.rows_per_s:,.1f}/s; {done.ratio:.3f}; batches {batches}", file=sys.stderr, flush=True
+        f"{sample}; bare loop {bare.rows_per_s:,.1f}/s; {done.ratio:.3f}; batches {batches}",
+        file=sys.stderr,
+        flush=True,
     )
     return done
 

@@ -4,7 +4,6 @@ Nothing is attached to the processes, so that measuring changes nothing about th
 what it used with it, which is why load is put on a server before the first of them: its threads are there by then.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -103,14 +102,13 @@ def look(found: Iterable[Process]) -> dict[Process, Account]:
 def account_of(pid: int) -> Account:
     """The sum over a process' threads; nothing where it is gone."""
     try:
-        threads = os.listdir(PROC / str(pid) / "task")
+        threads = list((PROC / str(pid) / "task").iterdir())
         total = Account(faults=faults_in((PROC / str(pid) / "stat").read_text()))
     except OSError:
         return Account()
     for thread in threads:
-        folder = PROC / str(pid) / "task" / thread
         try:
-            total += parse((folder / "schedstat").read_text(), (folder / "status").read_text())
+            total += parse((thread / "schedstat").read_text(), (thread / "status").read_text())
         except OSError:  # the thread has ended
             continue
     return total

@@ -51,7 +51,10 @@ class Conditions:
 
 
 def select(only: Iterable[str], clients: Iterable[int] | None, *, with_perf: bool) -> list[Case]:
-    """The cases asked for, by name or as a group; an empty ``only`` means all but groups, perf_analyzer's just if asked for."""
+    """The cases asked for, by name or as a group.
+
+    An empty ``only`` means all but groups, and perf_analyzer's just if asked for.
+    """
     asked = {name for each in only for name in GROUPS.get(each, [each])}
     wanted = asked or {name for name in NAMES if with_perf or not name.startswith("perf-")}
     known = [*NAMES, *(name for names in GROUPS.values() for name in names)]

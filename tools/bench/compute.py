@@ -41,9 +41,9 @@ dynamic_batching {{ preferred_batch_size: [ {", ".join(map(str, PREFERRED))} ] }
 parameters {{ key: "intra_op_thread_count" value: {{ string_value: "{THREADS}" }} }}
 """
 DESCRIPTION = f"""\
-Serves a network of convolutions of some 4 ms an image with dynamic batching, one instance, {THREADS} thread and {CLIENTS} clients,
-and then runs it in a bare loop of ONNX Runtime in a process of its own: the same thread count and batches of the very sizes
-that the server ran, as often. Prints images per second of both and their ratio: rounds in turn, medians.
+Serves a network of convolutions of some 4 ms an image with dynamic batching, one instance, {THREADS} thread and {CLIENTS}
+clients, and then runs it in a bare loop of ONNX Runtime in a process of its own: the same thread count and batches of the
+very sizes that the server ran, as often. Prints images per second of both and their ratio: rounds in turn, medians.
 """
 
 

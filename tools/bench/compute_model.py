@@ -1,5 +1,6 @@
-"""The network that `compute` runs: convolutions of some milliseconds an image, made here, of random weights with a fixed seed."""
+"""The network that `compute` runs: convolutions of some milliseconds an image, of random weights with a fixed seed."""
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ _LOOK_S: Final = 0.4
 
 
 def calibrated(path: Path) -> tuple[int, Bare]:
-    """Write a network that takes this machine about 4 ms an image on one core; gives its width and what a look at it showed."""
+    """Write a network that takes about 4 ms an image here on one core; gives its width and what a look at it showed."""
     width = _FIRST_WIDTH
     for _ in range(_TRIES):
         write_network(path, width)
@@ -35,7 +36,7 @@ def calibrated(path: Path) -> tuple[int, Bare]:
 
 def next_width(width: int, took_ms: float) -> int:
     """The width to try after one that took so long: the work grows with its square. Never the same one again."""
-    better = max(round(width * (_AIM_MS / took_ms) ** 0.5 / _STEP), 1) * _STEP
+    better = max(round(width * math.sqrt(_AIM_MS / took_ms) / _STEP), 1) * _STEP
     if better == width:
         return width + _STEP if took_ms < _AIM_MS else max(width - _STEP, _STEP)
     return better
@@ -60,7 +61,7 @@ def write_network(path: Path, width: int) -> None:
     for number in range(_LAYERS):
         stride = 2 if number == 0 else 1
         kernel = weight(f"kernel{number}", width, channels, 3, 3)
-        how = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [stride, stride]}
+        how: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [stride, stride]}
         nodes.append(helper.make_node("Conv", [last, kernel], [f"conv{number}"], **how))
         nodes.append(helper.make_node("Relu", [f"conv{number}"], [f"relu{number}"]))
         last, channels = f"relu{number}", width

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .errors import BenchError
 from .plot_data import Data, Panel, Part, read
@@ -98,7 +98,7 @@ def figure(
             axis.set_visible(False)
     handles = [Line2D([], [], color=_COLOURS[side], marker=_MARKERS[side], label=_NAMES[side]) for side in part.sides]
     for name, style in (styles or {}).items():
-        handles.append(Line2D([], [], color="0.3", linestyle=style, label=name.removesuffix("_ms")))
+        handles.append(Line2D([], [], color="0.3", ls=cast("Any", style), label=name.removesuffix("_ms")))
     made.suptitle(title, fontsize=13, fontweight="bold")
     # The place of measurement is the legend's title: as a text of its own at the bottom it would lie over the legend.
     words = {"title": part.where, "title_fontsize": 8, "frameon": False}

@@ -10,13 +10,13 @@ import resource
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from . import machine
 from .accounts import Account, by_role, look, processes, used
-from .budget_table import LOAD, Budget, Share, markdown_tables, text_table
+from .budget_table import LOAD, Budget, Share, markdown_tables, put_into, text_table
 from .cases import LIGHT_LOADS, Case, Conditions, measure, select
 from .errors import BenchError, RunError
 from .load_tools import require
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             require(LIGHT_LOADS[case.load])
         where = machine.description()
         print("\n".join(f"{key}: {value}" for key, value in where.items()) + "\n", file=sys.stderr)
+        if given.into:
+            put_into(given.into.read_text(), "")  # says now, rather than after minutes, that it cannot
         command = [*shlex.split(given.tis_command), f"--frontends={given.frontends}", *shlex.split(given.tis_args)]
         budgets = measure_all(command, cases, Serving(given.max_batch_size, given.instances), given.seconds)
     except BenchError as error:
@@ -50,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     good = [budget for budget in budgets if not budget.sample.error]
     if good:
         print(markdown_tables(good) if given.markdown else text_table(good))
+    if given.into and good:
+        text = markdown_tables(good)
+        given.into.write_text(put_into(given.into.read_text(), f"{text}\n\n{measured(where, given.seconds)}"))
     if given.json:
         document = {"machine": where, "command": command, "budgets": [budget.as_json() for budget in good]}
         given.json.write_text(json.dumps(document, indent=2) + "\n")
@@ -73,8 +78,16 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--tis-command", default=shlex.join([sys.executable, "-m", "tis", "serve"]))
     result.add_argument("--tis-args", default="", metavar="'ARG ...'", help="further arguments for that command")
     result.add_argument("--markdown", action="store_true", help="print tables for the docs")
+    result.add_argument(
+        "--into", type=Path, metavar="FILE", help="also put the tables into their place in this document"
+    )
     result.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to a file")
     return result
+
+
+def measured(where: Mapping[str, str], seconds: int) -> str:
+    """Where and how the tables were measured, for the docs."""
+    return f"Measured on {where['cpu']}, commit {where['commit']}, {where['time'][:10]}, {seconds} s each."
 
 
 def chosen(only: str, clients: str) -> list[Case]:

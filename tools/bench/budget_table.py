@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .accounts import ROLES, Account, rank
+from .errors import BenchError
 from .samples import Sample
 from .table import MISSING, layout
 
+#: Between these lines the docs keep the tables.
+BEGIN: Final = "<!-- tools/bench/budget: begin -->"
+END: Final = "<!-- tools/bench/budget: end -->"
 LOAD: Final = "load"
 SERVER: Final = "the server"
 CAPTIONS: Final = {"frontend": "frontends", "worker": "workers"}
@@ -100,6 +104,15 @@ def text_table(budgets: Sequence[Budget]) -> str:
 def counts(account: Account) -> tuple[int, int, int]:
     """What is counted, in the order of the table's columns."""
     return account.voluntary, account.involuntary, account.faults
+
+
+def put_into(document: str, content: str) -> str:
+    """The document with this content between the lines `BEGIN` and `END`; raises where it has not got each of them once."""
+    before, begin, rest = document.partition(f"{BEGIN}\n")
+    _old, end, after = rest.partition(f"{END}\n")
+    if not begin or not end or BEGIN in rest or END in after:
+        raise BenchError(f"there is no place for the tables: it takes a line {BEGIN} and after it a line {END}")
+    return f"{before}{begin}\n{content}\n\n{end}{after}"
 
 
 def markdown_tables(budgets: Sequence[Budget]) -> str:

@@ -1,7 +1,23 @@
 """The tables of what a request costs each process."""
 
+from pathlib import Path
+
+import pytest
+
 from tools.bench.accounts import Account
-from tools.bench.budget_table import LOAD, SERVER, Budget, Share, markdown_tables, roles_of, text_table
+from tools.bench.budget_table import (
+    BEGIN,
+    END,
+    LOAD,
+    SERVER,
+    Budget,
+    Share,
+    markdown_tables,
+    put_into,
+    roles_of,
+    text_table,
+)
+from tools.bench.errors import BenchError
 from tools.bench.samples import Sample
 
 
@@ -60,3 +76,20 @@ def test_json_has_every_figure_by_request() -> None:
         "page_faults": 3.0,
     }
     assert found[SERVER]["cpu_us"] == 70.0
+
+
+def test_the_tables_take_the_place_of_the_old_ones_in_a_document() -> None:
+    document = f"before\n{BEGIN}\n\nold\n{END}\nafter\n"
+    once = put_into(document, "new")
+    assert once == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert put_into(once, "new") == once
+
+
+@pytest.mark.parametrize("document", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"])
+def test_a_document_without_one_place_for_them_is_refused(document: str) -> None:
+    with pytest.raises(BenchError, match="no place"):
+        put_into(document, "new")
+
+
+def test_the_docs_have_the_place() -> None:
+    put_into((Path(__file__).parents[3] / "docs" / "performance.md").read_text(), "new")

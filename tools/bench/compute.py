@@ -20,7 +20,7 @@ from .bare_loop import Bare, run_bare
 from .compute_model import CLASSES, NAME, SHAPE, calibrated
 from .errors import BenchError, RunError
 from .load_tools import require
-from .options import positive
+from .options import positive, split
 from .payloads import HttpPayload
 from .samples import Sample
 from .servers import Endpoint, end_on_sigterm, serving
@@ -28,17 +28,20 @@ from .table import layout
 
 AIM: Final = 0.97
 CLIENTS: Final = 8
-PREFERRED: Final = (4, 8)
+#: Half of the clients: while one batch runs, the requests of the next one come. With 8 all would wait for one batch, and the
+#: instance for all of them.
+PREFERRED: Final = (4,)
+MAX_BATCH_SIZE: Final = 8
 THREADS: Final = 1
-CONFIG: Final = f"""\
-name: "{NAME}"
+CONFIG: Final = """\
+name: "{name}"
 backend: "onnxruntime"
-max_batch_size: {PREFERRED[-1]}
-input [ {{ name: "INPUT0" data_type: TYPE_FP32 dims: [ {", ".join(map(str, SHAPE))} ] }} ]
-output [ {{ name: "OUTPUT0" data_type: TYPE_FP32 dims: [ {CLASSES} ] }} ]
+max_batch_size: {max_batch_size}
+input [ {{ name: "INPUT0" data_type: TYPE_FP32 dims: [ {dims} ] }} ]
+output [ {{ name: "OUTPUT0" data_type: TYPE_FP32 dims: [ {classes} ] }} ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
-dynamic_batching {{ preferred_batch_size: [ {", ".join(map(str, PREFERRED))} ] }}
-parameters {{ key: "intra_op_thread_count" value: {{ string_value: "{THREADS}" }} }}
+dynamic_batching {{ preferred_batch_size: [ {preferred} ] }}
+parameters {{ key: "intra_op_thread_count" value: {{ string_value: "{threads}" }} }}
 """
 DESCRIPTION = f"""\
 Serves a network of convolutions of some 4 ms an image with dynamic batching, one instance, {THREADS} thread and {CLIENTS}
@@ -89,7 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         require("wrk")
         where = machine.description()
         print("\n".join(f"{key}: {value}" for key, value in where.items()), flush=True)
-        rounds = measure(command, given.rounds, given.seconds)
+        preferred = tuple(int(size) for size in split(given.preferred))
+        rounds = measure(command, config(preferred), given.rounds, given.seconds)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -104,6 +108,8 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     result = argparse.ArgumentParser("tools/bench/compute", description=DESCRIPTION)
     result.add_argument("--rounds", type=positive, default=5, help="of the server and the bare loop (default 5)")
+    sizes = ",".join(map(str, PREFERRED))
+    result.add_argument("--preferred", default=sizes, metavar="N,...", help=f"preferred batch sizes (default {sizes})")
     result.add_argument("--seconds", type=positive, default=5, help="length of each measurement (default 5)")
     result.add_argument("--tis-command", default=shlex.join([sys.executable, "-m", "tis", "serve"]))
     result.add_argument("--tis-args", default="", metavar="'ARG ...'", help="further arguments for that command")
@@ -111,7 +117,19 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def measure(command: Sequence[str], rounds: int, seconds: int) -> list[Round]:
+def config(preferred: Sequence[int]) -> str:
+    """The model's ``config.pbtxt``."""
+    return CONFIG.format(
+        name=NAME,
+        max_batch_size=max(MAX_BATCH_SIZE, *preferred),
+        dims=", ".join(map(str, SHAPE)),
+        classes=CLASSES,
+        preferred=", ".join(map(str, preferred)),
+        threads=THREADS,
+    )
+
+
+def measure(command: Sequence[str], config_text: str, rounds: int, seconds: int) -> list[Round]:
     """Make the network, serve it once, and measure in turn."""
     with tempfile.TemporaryDirectory(prefix="tis-bench-") as name:
         folder = Path(name)
@@ -120,7 +138,7 @@ def measure(command: Sequence[str], rounds: int, seconds: int) -> list[Round]:
         print(f"model: {width} channels, {found.p50_ms:.2f} ms an image alone, {THREADS} thread\n", flush=True)
         version = folder / "models" / NAME / "1"
         version.mkdir(parents=True)
-        (version.parent / "config.pbtxt").write_text(CONFIG)
+        (version.parent / "config.pbtxt").write_text(config_text)
         shutil.copy(network, version / "model.onnx")
         with serving(command, folder / "models", folder / "server.log") as running:
             measure_server(running.endpoint, 1, folder)  # for nothing but the warmth

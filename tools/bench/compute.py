@@ -135,7 +135,10 @@ def measure(command: Sequence[str], config_text: str, rounds: int, seconds: int)
         folder = Path(name)
         network = folder / "network.onnx"
         width, found = calibrated(network)
-        print(f"model: {width} channels, {found.p50_ms:.2f} ms an image alone, {THREADS} thread\n", flush=True)
+        print(
+            f"model: {width} channels, {found.fastest_ms:.2f} ms an image (median {found.p50_ms:.2f}), {THREADS} thread\n",
+            flush=True,
+        )
         version = folder / "models" / NAME / "1"
         version.mkdir(parents=True)
         (version.parent / "config.pbtxt").write_text(config_text)

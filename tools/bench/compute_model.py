@@ -28,9 +28,9 @@ def calibrated(path: Path) -> tuple[int, Bare]:
     for _ in range(_TRIES):
         write_network(path, width)
         found = run_bare(path, SHAPE, seconds=_LOOK_S)
-        if _FASTEST_MS <= found.p50_ms <= _SLOWEST_MS:
+        if _FASTEST_MS <= found.fastest_ms <= _SLOWEST_MS:
             return width, found
-        width = next_width(width, found.p50_ms)
+        width = next_width(width, found.fastest_ms)
     raise BenchError(f"no network of {_FASTEST_MS:g} to {_SLOWEST_MS:g} ms an image was found; is the machine busy?")
 
 

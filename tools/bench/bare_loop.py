@@ -72,7 +72,8 @@ def run_bare(
         timeout=_PATIENCE_S,
     )
     if done.returncode:
-        raise BenchError(f"the bare loop failed: {done.stderr.strip().splitlines()[-1:]}")
+        last_line = done.stderr.strip().rpartition("\n")[2]
+        raise BenchError(f"the bare loop failed: {last_line}")
     return Bare(**json.loads(done.stdout))
 
 

@@ -17,7 +17,12 @@ PERF_CLIENTS = (1, 16)
 LIGHT_LOADS = {"http": "wrk", "grpc": "h2load", "stream": "h2load"}
 PERF_LOADS = ("perf-http", "perf-grpc")
 PAIRS = [(load, model) for load in (*LIGHT_LOADS, *PERF_LOADS) for model in MODELS if load in model.loads]
-NAMES = [f"{load}-{model.size}" for load, model in PAIRS]
+NAMES = [f"{load}-{model.size}" for load, model in PAIRS if not model.group]
+#: Names of groups and the cases in them.
+GROUPS = {
+    group: [f"{load}-{model.size}" for load, model in PAIRS if model.group == group]
+    for group in sorted({model.group for model in MODELS if model.group})
+}
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,16 @@ class Conditions:
 
 
 def select(only: Iterable[str], clients: Iterable[int] | None, *, with_perf: bool) -> list[Case]:
-    """The cases asked for; an empty ``only`` means all, perf_analyzer's just if asked for."""
-    wanted = set(only) or {name for name in NAMES if with_perf or not name.startswith("perf-")}
-    unknown = sorted(wanted.difference(NAMES))
+    """The cases asked for, by name or as a group.
+
+    An empty ``only`` means all but groups, and perf_analyzer's just if asked for.
+    """
+    asked = {name for each in only for name in GROUPS.get(each, [each])}
+    wanted = asked or {name for name in NAMES if with_perf or not name.startswith("perf-")}
+    known = [*NAMES, *(name for names in GROUPS.values() for name in names)]
+    unknown = sorted(wanted.difference(known))
     if unknown:
-        raise BenchError(f"no such case: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
+        raise BenchError(f"no such case: {', '.join(unknown)}; there are: {', '.join([*known, *GROUPS])}")
     every = [
         Case(load, model, count)
         for load, model in PAIRS

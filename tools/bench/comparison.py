@@ -9,6 +9,7 @@ from pathlib import Path
 from . import machine
 from .cases import LIGHT_LOADS, Conditions, measure
 from .errors import BenchError
+from .limits import Limit, measure_limits
 from .load_tools import require
 from .models import write_repository
 from .options import Options, Side, parse
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parse(arguments)
         check_tools(options)
         where = machine.description()
-        announce(options, where)
+        limits = measure_limits() if options.limits else []
+        announce(options, where, limits)
         results = compare(options)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in errors:
         print(f"error: {line}", file=sys.stderr)
     if options.json:
-        write_json(options, where, results)
+        write_json(options, where, limits, results)
     return 1 if errors else 0
 
 
@@ -49,9 +51,10 @@ def check_tools(options: Options) -> None:
         raise BenchError("there is no perf_analyzer here; name it by --perf-analyzer or TIS_PERF_ANALYZER")
 
 
-def announce(options: Options, where: dict[str, str]) -> None:
+def announce(options: Options, where: dict[str, str], limits: Sequence[Limit]) -> None:
     """Say what is measured, and where."""
     print("\n".join(f"{key}: {value}" for key, value in where.items()))
+    print("\n".join(f"limit: {limit}" for limit in limits), end="\n" if limits else "")
     models = options.serving
     print(f"models: max_batch_size {models.max_batch_size}, {models.instances} instance(s) each")
     for side in options.sides:
@@ -89,10 +92,11 @@ def measure_side(options: Options, side: Side, repository: Path, number: int, re
             print(f"round {number} {side.name} {case.name} {case.clients}: {sample}", file=sys.stderr, flush=True)
 
 
-def write_json(options: Options, where: dict[str, str], results: Results) -> None:
+def write_json(options: Options, where: dict[str, str], limits: Sequence[Limit], results: Results) -> None:
     """Write every figure, with what it takes to repeat them."""
     document = {
         "machine": where,
+        "limits": [vars(limit) for limit in limits],
         "serving": vars(options.serving),
         "rounds": options.rounds,
         "seconds": options.seconds,

@@ -44,6 +44,8 @@ class Model:
     responses: int = 1
     #: The answer's bytes where it is not the input.
     answer_bytes: int = 0
+    #: Of which group of cases it is; those run only when they are asked for.
+    group: str = ""
 
     @property
     def name(self) -> str:
@@ -60,7 +62,10 @@ LINKS = ("link_first", "link_second", "link_third")
 BLS_CHAIN = Model("bls-chain", 16, ("http",), (1, 16), scripted=True, model_py=CHAIN, needs=LINKS)
 STREAMED = Model("decoupled-1000", 16, ("stream",), (1,), scripted=True, model_py=STREAM, responses=1000)
 OCR = Model("ocr", FILE_FLOATS, ("http",), (1, 16), scripted=True, ensemble=ensemble("ocr"), answer_bytes=READ_BYTES)
-MODELS = (SMALL, LARGE, PYTHON_SMALL, PYTHON_LARGE, BLS_CHAIN, STREAMED, OCR)
+SIZES = "sizes"
+SIZES_BYTES = (64, 4096, 65_536, 1_048_576, 6_400_000)
+SIZED = tuple(Model(f"size-{size}", size // 4, LIGHT, (1, 8), scripted=True, group=SIZES) for size in SIZES_BYTES)
+MODELS = (SMALL, LARGE, PYTHON_SMALL, PYTHON_LARGE, BLS_CHAIN, STREAMED, OCR, *SIZED)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .cases import NAMES, Case, select
+from .cases import GROUPS, NAMES, Case, select
 from .errors import BenchError
 from .models import Backend, Serving
 from .venv import ROOT
@@ -19,7 +19,9 @@ DESCRIPTION = """\
 Starts this server and the reference (genuine Triton 2.51) in turn on this machine, puts the same load on both, and
 prints requests per second, p50 and p99: medians over the rounds, and the ratios ours/theirs.
 """
-EPILOG = f"cases: {', '.join(NAMES)}"
+EPILOG = f"""\
+cases: {", ".join(NAMES)}; groups of cases, which run only when asked for:
+{", ".join(f"{group} ({', '.join(names)})" for group, names in GROUPS.items())}"""
 # Measured to be the reference's best at 16 clients, by throughput.
 BEST_MAX_BATCH_SIZE = 16
 BEST_INSTANCES = 1
@@ -46,6 +48,7 @@ class Options:
     warmup_s: int
     perf_analyzer: Path | None
     json: Path | None
+    limits: bool
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -73,6 +76,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         warmup_s=given.warmup,
         perf_analyzer=find(given.perf_analyzer, "TIS_PERF_ANALYZER", "perf-analyzer"),
         json=given.json,
+        limits=given.limits,
     )
 
 
@@ -96,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
     servers.add_argument("--tis-backend", choices=("onnxruntime", "python"), default="onnxruntime")
     servers.add_argument("--reference", type=Path, help="Triton (or $TIS_REFERENCE_TRITON)")
     servers.add_argument("--perf-analyzer", type=Path, help="perf_analyzer (or $TIS_PERF_ANALYZER)")
+    result.add_argument("--no-limits", action="store_false", dest="limits", help="leave out the machine's own limits")
     result.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to a file")
     return result
 

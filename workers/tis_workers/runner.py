@@ -277,7 +277,8 @@ class Runner:
                 _log.error("model '%s': execution failed\n%s", spec.name, traceback.format_exc())
                 self._fail_rest(runnable, internal(f"model '{spec.name}' failed: {type(error).__name__}: {error}"))
             self._running = []
-        self._fail_rest(runnable, internal(f"model '{spec.name}' gave no response"))
+        if not all([request.answered for request in runnable]):
+            self._fail_rest(runnable, internal(f"model '{spec.name}' gave no response"))
         end_ns = time.monotonic_ns()
         for request in requests:
             if request.traced:

@@ -7,8 +7,9 @@ import pytest
 from tests.unit.frontend.connection import SPEC
 from tests.unit.frontend.core_bench import PLAN, STRINGS, Bench
 from tis.contracts import messages as m
-from tis.contracts.model_spec import EnsembleSpec, ModelSpec
+from tis.contracts.model_spec import ModelSpec
 from tis.contracts.plan import Plan
+from tis.contracts.scheduling_spec import EnsembleSpec
 from tis.errors import TisError
 
 ENSEMBLE = ModelSpec("e", 1, "", "", 0, SPEC.inputs, SPEC.outputs, ensemble=EnsembleSpec(()))

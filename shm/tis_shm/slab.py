@@ -22,8 +22,15 @@ class Grant(NamedTuple):
     size_bytes: int
 
 
+class Part(NamedTuple):
+    """Bytes of a range that others share: a block, whose offset is the granule that they begin in, and where in it."""
+
+    block: Block
+    start: int
+
+
 class _Whole:
-    """A range that was handed out as several blocks, one behind the other."""
+    """A range that was handed out in parts, one behind the other. Two parts may share a granule: where one ends."""
 
     __slots__ = ("arena", "begin", "end", "is_loose", "parts")
 
@@ -31,7 +38,7 @@ class _Whole:
         self.arena = arena
         self.begin = begin
         self.end = end
-        #: Where the parts that are still taken begin and end, in order.
+        #: The granules of the parts that are still taken: begin and end, in order.
         self.parts: dict[int, int] = {}
         #: Parts come back one by one, not all at once with the last of them.
         self.is_loose = False
@@ -40,7 +47,11 @@ class _Whole:
         """A part is not needed any more."""
         end = self.parts.pop(begin)
         if self.is_loose:
-            self.arena.free_piece(begin, end)
+            # A granule that is shared with a part that is still taken goes with that one.
+            first = max([begin, *(other_end for other, other_end in self.parts.items() if other < begin)])
+            end = min([end, *(other for other in self.parts if other > begin)])
+            if first < end:
+                self.arena.free_piece(first, end)
         elif not self.parts:
             self.arena.free_piece(self.begin, self.end)
 
@@ -103,37 +114,37 @@ class Slab:
                 return Block(offset, generation)
         return None
 
-    def take_parts(self, sizes_bytes: Sequence[int]) -> list[Block] | None:
-        """One range as blocks of these sizes, each beginning where the one before it ends; None without room for all.
+    def take_parts(self, sizes_bytes: Sequence[int]) -> list[Part] | None:
+        """A range with room for so many bytes, and so many behind them, and so on; None where there is no such range.
 
-        Each is lent and freed by itself, like any other block. Their memory is free again when all of them are: so a
-        reader who keeps one keeps all, until `loosen`.
+        The block of each part is lent and freed by itself, like any other. The memory is free again when all of them are:
+        so a reader who keeps one keeps all, until `loosen`.
 
         Raises:
-            ValueError: a size is not positive, or one but the last is no multiple of the granule.
+            ValueError: there is none, or one but the last is smaller than a granule, so that two would begin in the same.
         """
-        if min(sizes_bytes, default=0) <= 0 or any(size % GRANULE_BYTES for size in sizes_bytes[:-1]):
-            raise ValueError("parts of a block begin at granules of their own")
+        if not sizes_bytes or sizes_bytes[-1] <= 0 or min(sizes_bytes[:-1], default=GRANULE_BYTES) < GRANULE_BYTES:
+            raise ValueError("parts of a range begin in granules of their own")
         for arena in self._arenas:
             offset = arena.allocate(sum(sizes_bytes))
             if offset is not None:
-                return self._divided(_Whole(arena, offset, offset + arena.divide(offset)), sizes_bytes)
+                return self._parts(_Whole(arena, offset, offset + arena.divide(offset)), sizes_bytes)
         return None
 
-    def _divided(self, whole: _Whole, sizes_bytes: Sequence[int]) -> list[Block]:
-        blocks: list[Block] = []
+    def _parts(self, whole: _Whole, sizes_bytes: Sequence[int]) -> list[Part]:
+        parts: list[Part] = []
         begin = whole.begin
         for size_bytes in sizes_bytes:
-            at = begin // GRANULE_BYTES
-            # Beginnings of parts lie where other blocks begin at other times: they count on, as those do.
+            at, start = divmod(begin, GRANULE_BYTES)
+            # Other blocks begin here at other times: the word counts on, as for those.
             generation = (self._generations[at] + 1 | 1) & 0xFFFFFFFF
             self._generations[at] = generation
-            blocks.append(Block(begin, generation))
-            self._wholes[begin] = whole
-            end = begin - -size_bytes // GRANULE_BYTES * GRANULE_BYTES
-            whole.parts[begin] = end
-            begin = end
-        return blocks
+            begin += size_bytes
+            offset = at * GRANULE_BYTES
+            whole.parts[offset] = -(-begin // GRANULE_BYTES) * GRANULE_BYTES
+            self._wholes[offset] = whole
+            parts.append(Part(Block(offset, generation), start))
+        return parts
 
     def loosen(self) -> int:
         """Free what lies around parts that are still taken, though others of their range are not; for want of room.

@@ -1,8 +1,8 @@
 """Where answers are written: blocks of this worker's slab, lent to whoever asked, and the reply that names them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from tis.contracts.control import ControlLink
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.errors import TisError, internal, unavailable
 from tis_shm.pool import Block, Pool
-from tis_shm.slab import Grant, Loans, Slab
+from tis_shm.slab import Grant, Loans, Part, Slab
 from tis_workers.own_blocks import OwnBlock, OwnBlocks
 from tis_workers.regions import Placements
 
@@ -30,6 +30,28 @@ Parameters = dict[str, str | int | bool | float]
 
 _NOTHING: Final = memoryview(b"")
 _DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
+
+
+_T = TypeVar("_T")
+
+
+class Lendable(Protocol):
+    """A block that holds an output already."""
+
+    @property
+    def block(self) -> Block:
+        """The block, which holds nothing else."""
+
+    @property
+    def start(self) -> int:
+        """Where in the block the output begins."""
+
+    @property
+    def used(self) -> bool:
+        """It has been lent, and cannot be a second time."""
+
+    def lend(self, reader: int) -> None:
+        """Note that a reader has it from now on."""
 
 
 class Reservation:
@@ -131,7 +153,7 @@ class OutputWriter:
         outputs: list[tuple[str, npt.NDArray[Any], str]],
         placements: Placements | None,
         parameters: Parameters | None,
-        own: Mapping[str, OwnBlock],
+        own: Mapping[str, Lendable],
         *,
         final: bool,
     ) -> None:
@@ -141,7 +163,7 @@ class OutputWriter:
             TisError: as for `reply`.
         """
         refs: list[m.OutputRef] = []
-        lent: list[OwnBlock] = []
+        lent: list[Lendable] = []
         blocks: list[Block] = []
         rest: list[tuple[int, memoryview]] = []
         at = 0
@@ -152,7 +174,7 @@ class OutputWriter:
                 refs.append(placements.write(name, datatype, array.shape, part))
             elif place is not None and not place.used and place not in lent:
                 lent.append(place)
-                refs.append(m.OutputRef(name, datatype, array.shape, 0, len(part), block=len(lent)))
+                refs.append(m.OutputRef(name, datatype, array.shape, place.start, len(part), block=len(lent)))
             else:
                 rest.append((at, part))
                 refs.append(m.OutputRef(name, datatype, array.shape, at, len(part)))
@@ -167,7 +189,7 @@ class OutputWriter:
                 # There is no first block for copies.
                 ref.block = max(ref.block - 1, 0)
         for place in lent:
-            place.used, place.reader = True, asker
+            place.lend(asker)
             blocks.append(place.block)
         held = tuple([m.BlockRef(*block) for block in blocks])
         self._outbox.post(asker, m.Reply(request_id, held, tuple(refs), parameters or {}, final))
@@ -262,16 +284,44 @@ class OutputWriter:
             self._own.collect(1)
         block = self._slab.take(size_bytes)
         if block is None:
-            self.collect()
-            block = self._slab.take(size_bytes)
-        if block is None and self._grow(size_bytes):
-            block = self._slab.take(size_bytes)
-        if block is None:
+            block = self._with_room(size_bytes, lambda: self._slab.take(size_bytes))
+        return block
+
+    def take_parts(self, sizes_bytes: Sequence[int]) -> list[Part]:
+        """Parts of one range, to be lent or freed one by one; see `Slab.take_parts`.
+
+        Raises:
+            TisError: UNAVAILABLE, there is no room for all of them in one place.
+        """
+        self._loans.collect(len(sizes_bytes))
+        parts = self._slab.take_parts(sizes_bytes)
+        if parts is None:
+            parts = self._with_room(sum(sizes_bytes), lambda: self._slab.take_parts(sizes_bytes))
+        return parts
+
+    def lend(self, block: Block, asker: int) -> None:
+        """Note that a block goes to whoever asked."""
+        self._loans.lend(block, asker)
+
+    def array(self, block: Block, datatype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """An array over a range from the beginning of this block on, to be filled: all parts of it, if it is the first."""
+        size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
+        return np.frombuffer(self._slab.writable(block, 0, size_bytes), NUMPY[datatype]).reshape(shape)
+
+    def _with_room(self, size_bytes: int, take: Callable[[], _T | None]) -> _T:
+        """What `take` gives, after making room in one way after another."""
+        self.collect()
+        taken = take()
+        if taken is None and self._slab.loosen():
+            taken = take()
+        if taken is None and self._grow(size_bytes):
+            taken = take()
+        if taken is None:
             raise unavailable(
                 f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
                 "time or start the server with a larger --pool-byte-size"
             )
-        return block
+        return taken
 
     def _grow(self, size_bytes: int) -> bool:
         """Ask the supervisor for more: doubling keeps the number of grants small, but a full pool has room for less only."""

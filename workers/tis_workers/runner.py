@@ -140,6 +140,7 @@ class Runner:
         self._next_heartbeat_s = now_s + _HEARTBEAT_S
         self._writer.collect()
         self._regions.tidy()
+        self._backend.tidy()
         if self._caller is not None:
             self._caller.results.tidy()
         self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))

@@ -13,6 +13,8 @@ from tis_shm.slab import Grant, Loans, Slab
 
 DATA_BYTES = 64 * GRANULE_BYTES
 READERS = (1, 2, 11)
+#: Whole granules, and anything from one on.
+PART_BYTES = st.integers(1, 6).map(lambda count: count * GRANULE_BYTES) | st.integers(GRANULE_BYTES, 6 * GRANULE_BYTES)
 
 
 @pytest.fixture
@@ -29,9 +31,9 @@ def slab(pool: Pool) -> Slab:
 
 
 def taken(slab: Slab, *sizes_bytes: int) -> list[Block]:
-    blocks = slab.take_parts(sizes_bytes)
-    assert blocks is not None
-    return blocks
+    parts = slab.take_parts(sizes_bytes)
+    assert parts is not None
+    return [part.block for part in parts]
 
 
 def test_parts_lie_one_behind_the_other_and_each_has_a_life_of_its_own(pool: Pool, slab: Slab) -> None:
@@ -57,8 +59,24 @@ def test_the_memory_is_free_when_the_last_part_is_and_not_before(slab: Slab) -> 
     assert slab.take(DATA_BYTES) is not None
 
 
-@pytest.mark.parametrize("sizes_bytes", [(), (0,), (1024, 0), (1025, 1024), (512, 512), (1024, -1)])
-def test_parts_that_do_not_begin_at_granules_of_their_own_are_refused(slab: Slab, sizes_bytes: tuple[int, ...]) -> None:
+def test_a_part_may_begin_anywhere_in_its_granule_and_the_one_before_ends_there(pool: Pool, slab: Slab) -> None:
+    parts = slab.take_parts([1500, 1024, 1025, 1])
+    assert parts is not None
+    assert [(block.offset - parts[0].block.offset, start) for block, start in parts] == [
+        (0, 0),
+        (1024, 476),
+        (2048, 476),
+        (3072, 477),
+    ]
+    slab.writable(parts[0].block, 0, 3550)[:] = b"a" * 1500 + b"b" * 1024 + b"c" * 1025 + b"d"
+    seen = [
+        bytes(pool.view(part.block, part.start, size)) for part, size in zip(parts, [1500, 1024, 1025, 1], strict=True)
+    ]
+    assert seen == [b"a" * 1500, b"b" * 1024, b"c" * 1025, b"d"]
+
+
+@pytest.mark.parametrize("sizes_bytes", [(), (0,), (1024, 0), (1023, 1024), (512, 512), (1024, -1)])
+def test_parts_that_do_not_begin_in_granules_of_their_own_are_refused(slab: Slab, sizes_bytes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="granules of their own"):
         slab.take_parts(sizes_bytes)
     assert slab.used_bytes == 0
@@ -107,6 +125,17 @@ def test_one_slow_reader_holds_no_more_than_its_part_where_room_is_short(pool: P
     assert slab.loosen() == 0
 
 
+def test_a_granule_that_two_parts_share_is_free_when_neither_is_taken_any_more(pool: Pool, slab: Slab) -> None:
+    first, second, third = taken(slab, 1500, 1500, 1500)
+    slab.free(second)
+    assert slab.loosen() == 8192 - 5120, "the middle one shares both of its granules"
+    slab.free(first)
+    assert slab.used_bytes == 3072, "the last one begins in the third granule"
+    pool.check(third)
+    slab.free(third)
+    assert slab.used_bytes == 0
+
+
 def test_what_a_dead_reader_held_of_a_range_comes_back_and_the_rest_stays(pool: Pool, slab: Slab) -> None:
     loans = Loans(pool, slab)
     blocks = taken(slab, 1024, 1024, 1024, 1024)
@@ -135,6 +164,12 @@ def test_generations_of_parts_wrap_at_32_bits(pool: Pool, slab: Slab, before: in
         assert pool.generations[1] % 2 == 0
 
 
+def test_a_part_where_a_dead_owner_left_a_block_has_another_generation(pool: Pool) -> None:
+    left = taken(Slab(pool, [Grant(0, DATA_BYTES)]), 1024, 1024)
+    again = taken(Slab(pool, [Grant(0, DATA_BYTES)]), 1024, 1024)
+    assert [(block.offset, block.generation + 2) for block in left] == again
+
+
 class Lives(RuleBasedStateMachine):
     """A slab and its loans beside the plainest bookkeeping there is: which bytes were written for which block."""
 
@@ -146,19 +181,19 @@ class Lives(RuleBasedStateMachine):
         self.loans = Loans(self.pool, self.slab)
         for at in range(0, DATA_BYTES // GRANULE_BYTES, 3):
             self.pool.generations[at] = 2 * at + 1
-        #: What was written into each living block, and how many bytes of it.
-        self.living: dict[Block, tuple[int, int]] = {}
+        #: What was written into each living block, from where, and how many bytes of it.
+        self.living: dict[Block, tuple[int, int, int]] = {}
         self.lent: dict[Block, int] = {}
         self.released: set[Block] = set()
         self.dead: list[Block] = []
         self.stamp = 0
 
-    def note(self, block: Block, size_bytes: int) -> None:
+    def note(self, block: Block, size_bytes: int, start: int = 0) -> None:
         assert block not in self.living
         assert block not in self.dead
         self.stamp = self.stamp % 255 + 1
-        self.slab.writable(block, 0, size_bytes)[:] = bytes([self.stamp]) * size_bytes
-        self.living[block] = (self.stamp, size_bytes)
+        self.slab.writable(block, start, size_bytes)[:] = bytes([self.stamp]) * size_bytes
+        self.living[block] = (self.stamp, start, size_bytes)
 
     def end(self, block: Block) -> None:
         del self.living[block]
@@ -170,14 +205,13 @@ class Lives(RuleBasedStateMachine):
         if block is not None:
             self.note(block, size_bytes)
 
-    @rule(granules=st.lists(st.integers(1, 9), min_size=1, max_size=6), short=st.integers(0, GRANULE_BYTES - 1))
-    def take_parts(self, granules: list[int], short: int) -> None:
-        sizes = [count * GRANULE_BYTES for count in granules]
-        sizes[-1] -= short
-        blocks = self.slab.take_parts(sizes)
-        if blocks is not None:
-            for block, size_bytes in zip(blocks, sizes, strict=True):
-                self.note(block, size_bytes)
+    @rule(sizes=st.lists(PART_BYTES, min_size=1, max_size=6), last=st.integers(1, 3 * GRANULE_BYTES))
+    def take_parts(self, sizes: list[int], last: int) -> None:
+        sizes.append(last)
+        parts = self.slab.take_parts(sizes)
+        if parts is not None:
+            for part, size_bytes in zip(parts, sizes, strict=True):
+                self.note(part.block, size_bytes, part.start)
 
     @precondition(lambda self: len(self.living) > len(self.lent))
     @rule(data=st.data())
@@ -232,8 +266,8 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def every_living_block_holds_what_was_written_there(self) -> None:
-        for block, (stamp, size_bytes) in getattr(self, "living", {}).items():
-            assert bytes(self.pool.view(block, 0, size_bytes)) == bytes([stamp]) * size_bytes
+        for block, (stamp, start, size_bytes) in getattr(self, "living", {}).items():
+            assert bytes(self.pool.view(block, start, size_bytes)) == bytes([stamp]) * size_bytes
 
     @invariant()
     def a_descriptor_of_a_dead_block_is_stale(self) -> None:

@@ -95,7 +95,7 @@ class Bench:
             self.common += 1
             return run(*arguments)
 
-        self.backend.run = counted  # type: ignore[method-assign]
+        cast(Any, self.backend).run = counted
 
     def request(
         self,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_every_request_of_a_batch_reads_its_own_rows_of_one_range(new_bench: New
         places = [answer.blocks[0].offset + answer.refs[0].start for answer in answers]
         if turn:
             apart = [array.nbytes * 2 for array in sent[:-1]]
-            assert [after - before for before, after in zip(places, places[1:], strict=False)] == apart
+            assert [after - before for before, after in pairwise(places)] == apart
         check_doubled(answers, sent)
     assert bench.common == 1
 

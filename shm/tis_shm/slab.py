@@ -133,16 +133,16 @@ class Slab:
 
     def _parts(self, whole: _Whole, sizes_bytes: Sequence[int]) -> list[Part]:
         parts: list[Part] = []
+        generations, wholes, granules = self._generations, self._wholes, whole.parts
         begin = whole.begin
         for size_bytes in sizes_bytes:
             at, start = divmod(begin, GRANULE_BYTES)
             # Other blocks begin here at other times: the word counts on, as for those.
-            generation = (self._generations[at] + 1 | 1) & 0xFFFFFFFF
-            self._generations[at] = generation
+            generation = generations[at] = (generations[at] + 1 | 1) & 0xFFFFFFFF
             begin += size_bytes
             offset = at * GRANULE_BYTES
-            whole.parts[offset] = -(-begin // GRANULE_BYTES) * GRANULE_BYTES
-            self._wholes[offset] = whole
+            granules[offset] = -(-begin // GRANULE_BYTES) * GRANULE_BYTES
+            wholes[offset] = whole
             parts.append(Part(Block(offset, generation), start))
         return parts
 

@@ -100,7 +100,7 @@ def test_a_frontend_that_dies_with_answers_of_a_batch_takes_nothing_with_it(
         eventually(lambda: _held_bytes(server, since) > 30 * _MIB, "answers wait for their readers")
         victim = max(server.frontends(), key=lambda each: open_sockets(each.pid))
         victim.kill()
-        outcomes = []
+        outcomes: list[bool | None] = []
         for connection, array in zip(connections, sent, strict=True):
             try:
                 outcomes.append(is_right(connection.response(), array))

@@ -196,6 +196,14 @@ class OutputWriter:
         if not final:
             self._outbox.flush()
 
+    def reply_lent(self, asker: int, request_id: int, blocks: list[Block], refs: list[m.OutputRef]) -> None:
+        """Post a reply whose outputs all lie in blocks already, and lend those."""
+        held = []
+        for block in blocks:
+            self._loans.lend(block, asker)
+            held.append(m.BlockRef(*block))
+        self._outbox.post(asker, m.Reply(request_id, tuple(held), tuple(refs)))
+
     def end(self, asker: int, request_id: int) -> None:
         """Post that no more responses to a request will come."""
         self._outbox.post(asker, m.Reply(request_id, (), None))

@@ -225,6 +225,18 @@ class WorkRequest:
         """What puts its answer into the pool; None where the answer goes anywhere else."""
         return self._writer if type(self._writer) is OutputWriter else None
 
+    @property
+    def has_placements(self) -> bool:
+        """Whether the client wants any output in memory of its own."""
+        return self._placements is not None
+
+    def respond_lent(self, blocks: list[Block], refs: list[m.OutputRef]) -> None:
+        """Answer with outputs that lie in blocks already; only where there is a `pool_writer`."""
+        writer = self.pool_writer
+        if writer is not None:
+            writer.reply_lent(self._item.asker, self._item.request_id, blocks, refs)
+            self.answered = True
+
     def goes_elsewhere(self, name: str) -> bool:
         """Whether the client wants an output in memory of its own."""
         return self._placements is not None and name in self._placements

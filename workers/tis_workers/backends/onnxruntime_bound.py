@@ -18,7 +18,7 @@ from tis.contracts.model_spec import ModelSpec
 from tis_workers.backends.base import Arrays, Timings
 from tis_workers.batch.kept_buffers import KeptBuffers
 from tis_workers.request import WorkRequest
-from tis_workers.split_outputs import LARGE_BYTES, split_outputs
+from tis_workers.split_outputs import LARGE_BYTES, WORTH_LENDING_BYTES, split_outputs
 
 _SHAPES_REMEMBERED: Final = 256
 
@@ -63,11 +63,17 @@ class BoundRuns:
         plans = self._plans
         if plans is None:
             return
-        if self._doubted is not None and self._doubted == self._key(inputs, tuple(outputs)):
+        if self._doubted is None and sum([result.nbytes for result in results]) < LARGE_BYTES:
+            return
+        key = self._key(inputs, tuple(outputs))
+        if key == self._doubted:
             self._plans = None
-            return
-        if sum(result.nbytes for result in results) < LARGE_BYTES:
-            return
+        elif key not in plans and sum([result.nbytes for result in results]) >= LARGE_BYTES:
+            self._remember(plans, key, inputs, outputs, results)
+
+    def _remember(
+        self, plans: dict[_Key, _Plan], key: _Key, inputs: Arrays, outputs: Sequence[str], results: Sequence[Any]
+    ) -> None:
         if any(name in self._reshaped for name in outputs):
             return
         if any(not array.size or array.dtype == np.object_ for array in (*inputs.values(), *results)):
@@ -80,7 +86,6 @@ class BoundRuns:
         shapes = [
             (name, self._datatypes[name], array.shape[lead:]) for name, array in zip(outputs, results, strict=True)
         ]
-        key = self._key(inputs, tuple(outputs))
         plans[key] = _Plan(key, shapes)
 
     def execute(
@@ -123,7 +128,7 @@ class BoundRuns:
         self, plan: _Plan, requests: list[WorkRequest], start_ns: int, buffers: KeptBuffers
     ) -> Timings | None:
         rows = sum(request.batch_size for request in requests)
-        if not self._takes_batches or plan.row_bytes * rows < LARGE_BYTES:
+        if not self._takes_batches or plan.row_bytes * rows < max(LARGE_BYTES, WORTH_LENDING_BYTES * len(requests)):
             return None
         split = split_outputs(requests, _with_rows(plan, rows))
         if split is None:

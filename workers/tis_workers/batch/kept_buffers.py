@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from tis_workers.batch.parts import Array, Arrays, Part
 
-#: Less is gathered in fresh memory, which is warm, since it comes from the heap.
-_SMALL_BYTES: Final = 64 << 10
+#: No more than this is gathered in fresh memory, which is warm, since it comes from the heap.
+_SMALL_BYTES: Final = 128 << 10
 #: More is not kept between batches.
 _LARGEST_BYTES: Final = 256 << 20
 #: What was not used between so many looks is given up.
@@ -46,7 +46,7 @@ class KeptBuffers:
     def _joined(self, name: str, arrays: list[Array]) -> Array:
         first = arrays[0]
         # Other requests may be of other sizes, but mostly are not.
-        if first.nbytes * len(arrays) < _SMALL_BYTES or first.dtype == np.object_:
+        if first.nbytes * len(arrays) <= _SMALL_BYTES or first.dtype == np.object_:
             return np.concatenate(arrays)
         shape = (sum(array.shape[0] for array in arrays), *first.shape[1:])
         size_bytes = prod(shape) * first.itemsize

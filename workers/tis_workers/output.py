@@ -18,7 +18,8 @@ from tis_shm.slab import Grant, Loans, Part, Slab
 from tis_workers.own_blocks import OwnBlock, OwnBlocks
 from tis_workers.regions import Placements
 
-_ALIGNMENT_BYTES: Final = 64
+#: Outputs that share a block begin at multiples of this.
+ALIGNMENT_BYTES: Final = 64
 _GRANT_DEADLINE_S: Final = 5.0
 _SMALLEST_GRANT_BYTES: Final = 4 << 20
 #: A range is given back where nothing has been taken from it for so many seconds.
@@ -68,6 +69,7 @@ class OutputWriter:
 
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
+        self._begin: int = np.frombuffer(pool.data, np.uint8).ctypes.data
         self._slab = Slab(pool, grants, _SMALLEST_GRANT_BYTES)
         self._loans = Loans(pool, self._slab)
         self._own = OwnBlocks(pool, self._slab)
@@ -120,7 +122,7 @@ class OutputWriter:
                 continue
             refs.append(m.OutputRef(name, datatype, array.shape, at, size_bytes))
             parts.append(part)
-            at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+            at += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if not at:
             self._outbox.post(asker, m.Reply(request_id, (), tuple(refs), parameters or {}, final))
             if not final:
@@ -178,7 +180,7 @@ class OutputWriter:
             else:
                 rest.append((at, part))
                 refs.append(m.OutputRef(name, datatype, array.shape, at, len(part)))
-                at += -(-len(part) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+                at += -(-len(part) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if at:
             blocks.append(self.take(at))
             for start, part in rest:
@@ -231,7 +233,7 @@ class OutputWriter:
                 refs.append(placements.ref(name, datatype, shape))
                 continue
             refs.append(m.OutputRef(name, datatype, shape, at, size_bytes))
-            at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+            at += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if len(placed) == len(refs) and refs:
             return Reservation(None, tuple(refs), list(placed.values()))
         block = self.take(max(at, 1))
@@ -310,6 +312,10 @@ class OutputWriter:
     def lend(self, block: Block, asker: int) -> None:
         """Note that a block goes to whoever asked."""
         self._loans.lend(block, asker)
+
+    def address(self, block: Block) -> int:
+        """Where a block lies in this process's memory."""
+        return self._begin + block[0]
 
     def array(self, block: Block, datatype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """An array over a range from the beginning of this block on, to be filled: all parts of it, if it is the first."""

@@ -139,7 +139,7 @@ def split_outputs(requests: Sequence[WorkRequest], outputs: Sequence[_Output]) -
     answers do not go to the pool, or it has no room in one piece. For datatypes of fixed size and outputs without `reshape`.
     """
     writer = requests[0].pool_writer
-    if writer is None:
+    if writer is None or any(request.pool_writer is not writer for request in requests):
         return None
     counts = [request.batch_size for request in requests]
     sizes = [[prod(shape[1:]) * ELEMENT_BYTES[datatype] * count for count in counts] for _, datatype, shape in outputs]

@@ -7,16 +7,18 @@ is learned: a batch of other size has as many rows as its inputs.
 import time
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tis.contracts import messages as m
 from tis.contracts.arrays import NUMPY
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSpec
 from tis_workers.backends.base import Arrays, Timings
 from tis_workers.batch.kept_buffers import KeptBuffers
+from tis_workers.output import ALIGNMENT_BYTES
 from tis_workers.request import WorkRequest
 from tis_workers.split_outputs import LARGE_BYTES, WORTH_LENDING_BYTES, split_outputs
 
@@ -25,20 +27,43 @@ _SHAPES_REMEMBERED: Final = 256
 _Key = tuple[Any, ...]
 
 
+class _Place(NamedTuple):
+    """Outputs of so many rows: their shapes, and how they lie in one block."""
+
+    outputs: list[tuple[str, str, tuple[int, ...]]]
+    refs: list[m.OutputRef]
+    size_bytes: int
+
+
 class _Plan:
     """Outputs of a known shape."""
 
-    __slots__ = ("key", "names", "outputs", "row_bytes", "types", "works")
+    __slots__ = ("_outputs", "_places", "key", "names", "row_bytes", "types", "works")
 
     def __init__(self, key: _Key, outputs: list[tuple[str, str, tuple[int, ...]]]) -> None:
         self.key = key
         self.names = tuple(name for name, _, _ in outputs)
-        #: Name, datatype and shape: that of a row, where the model has batches.
-        self.outputs = outputs
         self.types = [NUMPY[datatype].type for _, datatype, _ in outputs]
-        self.row_bytes = sum(prod(shape) * ELEMENT_BYTES[datatype] for _, datatype, shape in outputs)
+        #: Bytes of all outputs, of one row where the model has batches.
+        self.row_bytes = sum(_size_bytes(datatype, shape) for _, datatype, shape in outputs)
         #: It has been seen that the outputs are written where they are wanted.
         self.works = False
+        self._outputs = outputs
+        self._places: dict[int, _Place] = {}
+
+    def place(self, rows: int) -> _Place:
+        """For so many rows; 0 for a model without batching."""
+        place = self._places.get(rows)
+        if place is None:
+            outputs = [(name, datatype, (rows, *shape) if rows else shape) for name, datatype, shape in self._outputs]
+            refs: list[m.OutputRef] = []
+            at = 0
+            for name, datatype, shape in outputs:
+                size_bytes = _size_bytes(datatype, shape)
+                refs.append(m.OutputRef(name, datatype, shape, at, size_bytes))
+                at += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+            place = self._places[rows] = _Place(outputs, refs, at)
+        return place
 
 
 class BoundRuns:
@@ -49,7 +74,6 @@ class BoundRuns:
         self._run_options = run_options
         self._datatypes = datatypes
         self._batched = spec.max_batch_size > 0
-        self._takes_batches = self._batched and spec.sequences is None
         self._outputs = spec.outputs
         self._every = tuple(output.name for output in spec.outputs)
         self._reshaped = {output.name for output in spec.outputs if output.reshape is not None}
@@ -111,13 +135,29 @@ class BoundRuns:
 
     def _run_one(self, plan: _Plan, request: WorkRequest, start_ns: int) -> Timings | None:
         rows = request.batch_size
-        if plan.row_bytes * (rows or 1) < LARGE_BYTES or request.writes_over_inputs:
+        if plan.row_bytes * (rows or 1) < LARGE_BYTES:
             return None
-        reservation = request.reserve(_with_rows(plan, rows))
+        place = plan.place(rows)
+        writer = request.pool_writer
+        if writer is None or request.has_placements:
+            return self._run_reserved(plan, place, request, start_ns)
+        block = writer.take(place.size_bytes)
+        address = writer.address(block)
+        input_end_ns = time.monotonic_ns()
+        if not self._run(plan, place, request.inputs, [address + ref.start for ref in place.refs]):
+            writer.free(block)
+            return None
+        infer_end_ns = time.monotonic_ns()
+        request.respond_lent([block], place.refs)
+        return Timings(start_ns, input_end_ns, infer_end_ns)
+
+    def _run_reserved(self, plan: _Plan, place: _Place, request: WorkRequest, start_ns: int) -> Timings | None:
+        """Where the answer does not simply go to the pool."""
+        reservation = None if request.writes_over_inputs else request.reserve(place.outputs)
         if reservation is None:
             return None
         input_end_ns = time.monotonic_ns()
-        if not self._run(plan, request.inputs, reservation.arrays):
+        if not self._run(plan, place, request.inputs, [array.ctypes.data for array in reservation.arrays]):
             request.give_back(reservation)
             return None
         infer_end_ns = time.monotonic_ns()
@@ -127,16 +167,17 @@ class BoundRuns:
     def _run_batch(
         self, plan: _Plan, requests: list[WorkRequest], start_ns: int, buffers: KeptBuffers
     ) -> Timings | None:
-        rows = sum(request.batch_size for request in requests)
-        if not self._takes_batches or plan.row_bytes * rows < max(LARGE_BYTES, WORTH_LENDING_BYTES * len(requests)):
+        rows = sum([request.batch_size for request in requests])
+        if not self._batched or plan.row_bytes * rows < max(LARGE_BYTES, WORTH_LENDING_BYTES * len(requests)):
             return None
-        split = split_outputs(requests, _with_rows(plan, rows))
+        place = plan.place(rows)
+        split = split_outputs(requests, place.outputs)
         if split is None:
             return None
         try:
             inputs = buffers.gather(requests)
             input_end_ns = time.monotonic_ns()
-            if not self._run(plan, inputs, [split.arrays[name] for name in plan.names]):
+            if not self._run(plan, place, inputs, [split.arrays[name].ctypes.data for name in plan.names]):
                 return None
             infer_end_ns = time.monotonic_ns()
             split.respond()
@@ -144,14 +185,14 @@ class BoundRuns:
             split.give_back()
         return Timings(start_ns, input_end_ns, infer_end_ns)
 
-    def _run(self, plan: _Plan, inputs: Arrays, arrays: Sequence[npt.NDArray[Any]]) -> bool:
-        """Compute into these arrays; False where that cannot be."""
+    def _run(self, plan: _Plan, place: _Place, inputs: Arrays, addresses: list[int]) -> bool:
+        """Compute to these addresses; False where that cannot be."""
         binding = self._session.io_binding()
         try:
             for name, array in inputs.items():
                 binding.bind_cpu_input(name, array)
-            for name, kind, array in zip(plan.names, plan.types, arrays, strict=True):
-                binding.bind_output(name, "cpu", 0, kind, array.shape, array.ctypes.data)
+            for (name, _, shape), kind, address in zip(place.outputs, plan.types, addresses, strict=True):
+                binding.bind_output(name, "cpu", 0, kind, shape, address)
             self._session.run_with_iobinding(binding, self._run_options)
         except Exception:  # noqa: BLE001 - ONNX Runtime has no narrower class; the common way runs again and reports
             # Either the inputs are bad, or the outputs' shapes do not follow from theirs: the common way will tell.
@@ -159,8 +200,7 @@ class BoundRuns:
             return False
         if not plan.works:
             # An input that is an output, too, is given back where it lies, and nothing is written.
-            values = binding.get_outputs()
-            if any(value.data_ptr() != array.ctypes.data for value, array in zip(values, arrays, strict=True)):
+            if [value.data_ptr() for value in binding.get_outputs()] != addresses:
                 self._plans = None
                 return False
             plan.works = True
@@ -172,10 +212,8 @@ class BoundRuns:
         return (names, *inputs, *[array.shape for array in inputs.values()])
 
 
-def _with_rows(plan: _Plan, rows: int) -> list[tuple[str, str, tuple[int, ...]]]:
-    if not rows:
-        return plan.outputs
-    return [(name, datatype, (rows, *shape)) for name, datatype, shape in plan.outputs]
+def _size_bytes(datatype: str, shape: tuple[int, ...]) -> int:
+    return prod(shape) * ELEMENT_BYTES[datatype]
 
 
 def _same_rows(arrays: Sequence[npt.NDArray[Any]]) -> bool:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from tis.contracts import messages as m
 from tis.contracts.arrays import NUMPY
 from tis.errors import Code, TisError
-from tis_workers.output import Lendable, Parameters, Reservation, wire_form
+from tis_workers.output import Lendable, Parameters, Reservation
 from tis_workers.regions import Placements
+from tis_workers.wire_form import wire_form
 
 Array = npt.NDArray[Any]
 

@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 from tis.carrier.datagram import Outbox
 from tis.contracts import messages as m
-from tis.contracts.arrays import NUMPY, encode_bytes
+from tis.contracts.arrays import NUMPY
 from tis.contracts.control import ControlLink
 from tis.contracts.datatypes import ELEMENT_BYTES
-from tis.errors import TisError, internal, unavailable
+from tis.errors import TisError, unavailable
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Grant, Loans, Part, Slab
 from tis_workers.own_blocks import OwnBlock, OwnBlocks
 from tis_workers.regions import Placements
+from tis_workers.wire_form import NOTHING, in_one_piece, wire_form, wire_part
 
 #: Outputs that share a block begin at multiples of this.
 ALIGNMENT_BYTES: Final = 64
@@ -28,9 +29,6 @@ _UNUSED_LOOKS: Final = 5
 _LONGEST_TEXT: Final = 32 << 10
 
 Parameters = dict[str, str | int | bool | float]
-
-_NOTHING: Final = memoryview(b"")
-_DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
 
 
 _T = TypeVar("_T")
@@ -111,14 +109,14 @@ class OutputWriter:
             TisError: the pool or the client's place has no room, or an array has no datatype of the protocol.
         """
         refs: list[m.OutputRef] = []
-        parts: list[memoryview] = []
+        parts: list[memoryview | npt.NDArray[Any]] = []
         at = 0
         for name, array, configured in outputs:
-            datatype, part = wire_form(name, array, configured)
-            size_bytes = len(part)
+            datatype, part = wire_part(name, array, configured)
+            size_bytes = part.nbytes
             if placements is not None and placements.takes(name, size_bytes):
-                refs.append(placements.write(name, datatype, array.shape, part))
-                parts.append(_NOTHING)
+                refs.append(placements.write(name, datatype, array.shape, in_one_piece(part)))
+                parts.append(NOTHING)
                 continue
             refs.append(m.OutputRef(name, datatype, array.shape, at, size_bytes))
             parts.append(part)
@@ -135,7 +133,10 @@ class OutputWriter:
             if ref.region:
                 continue
             begin = block.offset + ref.start
-            data[begin : begin + ref.size_bytes] = part
+            if type(part) is memoryview:
+                data[begin : begin + ref.size_bytes] = part
+            else:
+                np.ndarray(part.shape, part.dtype, data, begin)[...] = part
         self._lend(asker, block, m.Reply(request_id, (m.BlockRef(*block),), tuple(refs), parameters or {}, final))
         if not final:
             self._outbox.flush()
@@ -352,18 +353,3 @@ class OutputWriter:
             return False
         self._slab.add(Grant(*reply.grant))
         return True
-
-
-def wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
-    """An output's datatype and its bytes as they go over the wire; no copy for contiguous arrays of fixed-size elements."""
-    if array.dtype.kind in "OSU":
-        return "BYTES", memoryview(encode_bytes(array.astype(np.object_, copy=False)))
-    if configured == "BF16" and array.dtype == NUMPY["BF16"]:
-        datatype: str | None = "BF16"
-    else:
-        datatype = _DATATYPES.get(array.dtype)
-    if datatype is None:
-        raise internal(f"output '{name}' has the numpy type '{array.dtype}', which no protocol datatype stands for")
-    if not array.size:
-        return datatype, memoryview(b"")
-    return datatype, (array if array.flags.c_contiguous else np.ascontiguousarray(array)).data.cast("B")

@@ -85,7 +85,7 @@ class Bench:
         self.regions = ClientRegions()
         self._sent: deque[Any] = deque()
         self.writer = OutputWriter(
-            self.pool, [Grant(0, pool_bytes)], cast(Any, _Outbox(self._sent)), cast(Any, _Control())
+            self.pool, [Grant(0, pool_bytes)], cast(Any, Outbox(self._sent)), cast(Any, Control())
         )
         #: How many runs have gone the common way.
         self.common = 0
@@ -145,7 +145,9 @@ class Bench:
         assert not left_bytes
 
 
-class _Outbox:
+class Outbox:
+    """Keeps what is posted."""
+
     def __init__(self, sent: deque[Any]) -> None:
         self._sent = sent
 
@@ -156,7 +158,7 @@ class _Outbox:
         """It had nothing for a reader who is gone."""
 
 
-class _Control:
+class Control:
     """A supervisor that grants nothing more."""
 
     peer = 3

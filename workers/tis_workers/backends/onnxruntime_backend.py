@@ -132,7 +132,7 @@ class OnnxRuntimeBackend(TensorBackend):
     def execute(self, requests: list[WorkRequest]) -> Timings:
         """Large answers of known shapes are computed into the pool in place; everything else goes the common way."""
         bound = self._bound
-        if bound is not None and (self.goes_as_it_is(requests) or (self._shaping is None and len(requests) > 1)):
+        if bound and (self.goes_as_it_is(requests) or (self._shaping is None and len(requests) > 1)):
             timings = bound.execute(requests, self._wanted_by, self._buffers)
             if timings is not None:
                 return timings

@@ -82,6 +82,10 @@ class BoundRuns:
         #: What has just failed: if the same run succeeds in another way, it was not for its inputs.
         self._doubted: _Key | None = None
 
+    def __bool__(self) -> bool:
+        """False where no shape is known, and so everything goes the common way."""
+        return bool(self._plans)
+
     def learn(self, inputs: Arrays, outputs: Sequence[str], results: Sequence[Any]) -> None:
         """See what a run in another way has given."""
         plans = self._plans

@@ -18,6 +18,7 @@ from tests.harness.fixtures import StartServer
 from tests.harness.models import doubled
 from tests.harness.observing import batch_counts, pool_use, statistics, wait_pool_empty
 from tests.harness.processes import open_sockets
+from tests.harness.python_models import PythonModel
 from tests.harness.raw_http import Connection, Response, binary_body, infer_post
 from tests.harness.repository import DELAYED_BATCHING, one_cpu
 from tests.harness.server import Server
@@ -117,6 +118,51 @@ def test_a_frontend_that_dies_with_answers_of_a_batch_takes_nothing_with_it(
 
 def _held_bytes(server: Server, since: int) -> int:
     return sum(used for used, pending in pool_use(server, since).values() if not pending)
+
+
+#: Asks `ready` six times at once, writes into each answer, and says whether each is still what it should be.
+_ASKS = """\
+import asyncio
+import numpy as np
+import triton_python_backend_utils as pb
+
+
+class TritonPythonModel:
+    async def execute(self, requests):
+        return [await self.answer(pb.get_input_tensor_by_name(each, "SEED").as_numpy()[0]) for each in requests]
+
+    async def answer(self, seed):
+        sent = [np.arange(30_001, dtype=np.float32)[None] + seed + at for at in range(6)]
+        asked = [
+            pb.InferenceRequest(
+                model_name="ready", requested_output_names=["OUTPUT0"], inputs=[pb.Tensor("INPUT0", each)]
+            )
+            for each in sent
+        ]
+        answers = await asyncio.gather(*[each.async_exec() for each in asked])
+        arrays = [pb.get_output_tensor_by_name(each, "OUTPUT0").as_numpy() for each in answers]
+        for array in arrays:
+            array *= 2
+        right = [np.array_equal(array, np.tile(each, 2) * 2) for array, each in zip(arrays, sent)]
+        return pb.InferenceResponse([pb.Tensor("RIGHT", np.array(right))])
+"""
+_ASKS_TENSORS = """\
+input [ { name: "SEED" data_type: TYPE_FP32 dims: [ 1 ] } ]
+output [ { name: "RIGHT" data_type: TYPE_BOOL dims: [ 6 ] } ]
+"""
+
+
+def test_a_model_that_asks_writes_only_into_its_own_answers(new_server: StartServer, repository: Path) -> None:
+    PythonModel(_ASKS, _ASKS_TENSORS).write(repository, "asks")
+    server = new_server(repository).start()
+    with Connection(server) as connection:
+        for seed in range(5):
+            body = binary_body({"SEED": np.array([seed], np.float32)})
+            response = connection.call(infer_post("asks", body))
+            assert response.status == 200, response.error
+            assert response.body.endswith(b"\1" * 6)
+    assert max(batch_counts(statistics(server, "ready"))) > 1
+    wait_pool_empty(server)
 
 
 def test_mixed_sizes_for_some_seconds_leave_nothing_behind(new_server: StartServer, repository: Path) -> None:

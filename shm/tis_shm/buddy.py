@@ -27,11 +27,7 @@ class BuddyAllocator:
         self._frees_at_merge = 0
         #: Bytes handed out, rounded up to the sizes of their ranges.
         self.used_bytes = 0
-        at = start_bytes
-        while at < end_bytes:
-            order = min((at & -at).bit_length() - 1 if at else 63, (end_bytes - at).bit_length() - 1)
-            self._free[order].append(at)
-            at += 1 << order
+        self._push(start_bytes, end_bytes)
 
     @property
     def size_bytes(self) -> int:
@@ -64,6 +60,28 @@ class BuddyAllocator:
         self.frees += 1
         self.used_bytes -= 1 << order
         return 1 << order
+
+    def divide(self, offset: int) -> int:
+        """Let a range that is handed out come back in pieces, through `free_piece`; returns its size in bytes.
+
+        Raises:
+            KeyError: nothing is handed out at this offset.
+        """
+        return 1 << self._order_of.pop(offset)
+
+    def free_piece(self, begin: int, end: int) -> None:
+        """Take back whole granules of a range that was divided; the caller sees to it that none comes back twice."""
+        self._push(begin, end)
+        self.frees += 1
+        self.used_bytes -= end - begin
+
+    def _push(self, begin: int, end: int) -> None:
+        """Add to what is free: the fewest aligned ranges of power-of-two size."""
+        at = begin
+        while at < end:
+            order = min((at & -at).bit_length() - 1 if at else 63, (end - at).bit_length() - 1)
+            self._free[order].append(at)
+            at += 1 << order
 
     def _split(self, order: int) -> int | None:
         """Take a larger free range apart for one of `order`; merge first where there is none."""

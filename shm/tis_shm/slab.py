@@ -4,7 +4,7 @@ Also keeps the blocks that the process has lent to readers until their release w
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from tis_shm.buddy import BuddyAllocator
@@ -22,6 +22,52 @@ class Grant(NamedTuple):
     size_bytes: int
 
 
+class Part(NamedTuple):
+    """Bytes of a range that others share: a block, whose offset is the granule that they begin in, and where in it."""
+
+    block: Block
+    start: int
+
+
+class _Whole:
+    """A range that was handed out in parts, one behind the other. Two parts may share a granule: where one ends."""
+
+    __slots__ = ("arena", "begin", "end", "is_loose", "parts")
+
+    def __init__(self, arena: BuddyAllocator, begin: int, end: int) -> None:
+        self.arena = arena
+        self.begin = begin
+        self.end = end
+        #: The granules of the parts that are still taken: begin and end, in order.
+        self.parts: dict[int, int] = {}
+        #: Parts come back one by one, not all at once with the last of them.
+        self.is_loose = False
+
+    def free(self, begin: int) -> None:
+        """A part is not needed any more."""
+        end = self.parts.pop(begin)
+        if self.is_loose:
+            # A granule that is shared with a part that is still taken goes with that one.
+            first = max([begin, *(other_end for other, other_end in self.parts.items() if other < begin)])
+            end = min([end, *(other for other in self.parts if other > begin)])
+            if first < end:
+                self.arena.free_piece(first, end)
+        elif not self.parts:
+            self.arena.free_piece(self.begin, self.end)
+
+    def loosen(self) -> int:
+        """Free at once what lies before, between and behind the parts that are still taken; returns how many bytes."""
+        self.is_loose = True
+        freed_bytes = 0
+        at = self.begin
+        for begin, end in [*self.parts.items(), (self.end, self.end)]:
+            if begin > at:
+                self.arena.free_piece(at, begin)
+                freed_bytes += begin - at
+            at = end
+        return freed_bytes
+
+
 class Slab:
     """The ranges granted to this process, and every block taken in them. `unused` leaves it a range of up to `keep_bytes`."""
 
@@ -35,6 +81,8 @@ class Slab:
         self._kept: BuddyAllocator | None = None
         #: By the beginning of each range: how often `unused` has looked since something was freed there, and what it saw.
         self._quiet: dict[int, tuple[int, int]] = {}
+        #: By where it begins: the whole that a taken part belongs to.
+        self._wholes: dict[int, _Whole] = {}
         for grant in grants:
             self.add(grant)
 
@@ -66,6 +114,45 @@ class Slab:
                 return Block(offset, generation)
         return None
 
+    def take_parts(self, sizes_bytes: Sequence[int]) -> list[Part] | None:
+        """A range with room for so many bytes, and so many behind them, and so on; None where there is no such range.
+
+        The block of each part is lent and freed by itself, like any other. The memory is free again when all of them are:
+        so a reader who keeps one keeps all, until `loosen`.
+
+        Raises:
+            ValueError: there is none, or one but the last is smaller than a granule, so that two would begin in the same.
+        """
+        if not sizes_bytes or sizes_bytes[-1] <= 0 or min(sizes_bytes[:-1], default=GRANULE_BYTES) < GRANULE_BYTES:
+            raise ValueError("parts of a range begin in granules of their own")
+        for arena in self._arenas:
+            offset = arena.allocate(sum(sizes_bytes))
+            if offset is not None:
+                return self._parts(_Whole(arena, offset, offset + arena.divide(offset)), sizes_bytes)
+        return None
+
+    def _parts(self, whole: _Whole, sizes_bytes: Sequence[int]) -> list[Part]:
+        parts: list[Part] = []
+        generations, wholes, granules = self._generations, self._wholes, whole.parts
+        begin = whole.begin
+        for size_bytes in sizes_bytes:
+            at, start = divmod(begin, GRANULE_BYTES)
+            # Other blocks begin here at other times: the word counts on, as for those.
+            generation = generations[at] = (generations[at] + 1 | 1) & 0xFFFFFFFF
+            begin += size_bytes
+            offset = at * GRANULE_BYTES
+            granules[offset] = -(-begin // GRANULE_BYTES) * GRANULE_BYTES
+            wholes[offset] = whole
+            parts.append(Part(Block(offset, generation), start))
+        return parts
+
+    def loosen(self) -> int:
+        """Free what lies around parts that are still taken, though others of their range are not; for want of room.
+
+        Takes time in proportion to the parts that are taken. Returns how many bytes are free now that were not before.
+        """
+        return sum(whole.loosen() for whole in set(self._wholes.values()) if not whole.is_loose)
+
     def unused(self, looks: int) -> list[Grant]:
         """Ranges from which nothing has been taken for so many calls of this: they are the slab's no more.
 
@@ -95,6 +182,13 @@ class Slab:
             KeyError: the block is not taken.
         """
         offset, generation = block
+        if self._wholes and offset in self._wholes:
+            at = offset // GRANULE_BYTES
+            if self._generations[at] != generation:
+                raise KeyError(offset)
+            self._wholes.pop(offset).free(offset)
+            self._generations[at] = (generation + 1) & 0xFFFFFFFF
+            return
         for arena in self._arenas:
             if arena.start_bytes <= offset < arena.end_bytes:
                 arena.free(offset)

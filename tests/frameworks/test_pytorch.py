@@ -220,3 +220,20 @@ def test_a_state_of_sequences_is_kept_between_requests(models: Models) -> None:
             answer = model.infer(given, sequence_id=7, sequence_start=value == 1, sequence_end=value == 3)
             totals.append(answer["OUTPUT__0"].item())
         assert totals == [1, 3, 6]
+
+
+# ---- how outputs lie in memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [3, 300])
+def test_outputs_that_are_views_in_another_order_are_answered_in_their_own(models: Models, side: int) -> None:
+    models.script("def forward(self, x):\n    return x.transpose(1, 2), x.expand(x.size(0), x.size(1), x.size(1))\n")
+    text = tensors("input", x=("FP32", f"{side}, 1")) + tensors(
+        "output", OUTPUT__0=("FP32", f"1, {side}"), OUTPUT__1=("FP32", f"{side}, {side}")
+    )
+    models.config(text, max_batch_size=4)
+    sent = np.arange(2 * side, dtype=np.float32).reshape(2, side, 1)
+    with models.load() as model:
+        answer = model.infer({"x": sent})
+        assert np.array_equal(answer["OUTPUT__0"], sent.transpose(0, 2, 1))
+        assert np.array_equal(answer["OUTPUT__1"], np.broadcast_to(sent, (2, side, side)))

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from tis.contracts import messages as m
 from tis.contracts.arrays import NUMPY
 from tis.errors import Code, TisError
-from tis_workers.output import Parameters, Reservation, wire_form
-from tis_workers.own_blocks import OwnBlock
+from tis_workers.output import Lendable, Parameters, Reservation
 from tis_workers.regions import Placements
+from tis_workers.wire_form import wire_form
 
 Array = npt.NDArray[Any]
 
@@ -88,7 +88,7 @@ class Collector:
         outputs: list[tuple[str, Array, str]],
         placements: Placements | None,
         parameters: Parameters | None,
-        _own: Mapping[str, OwnBlock],
+        _own: Mapping[str, Lendable],
         *,
         final: bool,
     ) -> None:

@@ -10,7 +10,7 @@ from tis.contracts import messages as m
 from tis.contracts.arrays import NUMPY
 from tis.contracts.inference import id_prefix
 from tis.errors import TisError
-from tis_workers.output import Parameters, Reservation
+from tis_workers.output import Lendable, Parameters, Reservation
 from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import Placements
 
@@ -38,7 +38,7 @@ class Answers(Protocol):
         outputs: list[tuple[str, npt.NDArray[Any], str]],
         placements: Placements | None,
         parameters: Parameters | None,
-        own: Mapping[str, OwnBlock],
+        own: Mapping[str, Lendable],
         *,
         final: bool,
     ) -> None:

@@ -1,24 +1,26 @@
 """Where answers are written: blocks of this worker's slab, lent to whoever asked, and the reply that names them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tis.carrier.datagram import Outbox
 from tis.contracts import messages as m
-from tis.contracts.arrays import NUMPY, encode_bytes
+from tis.contracts.arrays import NUMPY
 from tis.contracts.control import ControlLink
 from tis.contracts.datatypes import ELEMENT_BYTES
-from tis.errors import TisError, internal, unavailable
+from tis.errors import TisError, unavailable
 from tis_shm.pool import Block, Pool
-from tis_shm.slab import Grant, Loans, Slab
+from tis_shm.slab import Grant, Loans, Part, Slab
 from tis_workers.own_blocks import OwnBlock, OwnBlocks
 from tis_workers.regions import Placements
+from tis_workers.wire_form import NOTHING, in_one_piece, wire_form, wire_part
 
-_ALIGNMENT_BYTES: Final = 64
+#: Outputs that share a block begin at multiples of this.
+ALIGNMENT_BYTES: Final = 64
 _GRANT_DEADLINE_S: Final = 5.0
 _SMALLEST_GRANT_BYTES: Final = 4 << 20
 #: A range is given back where nothing has been taken from it for so many seconds.
@@ -28,8 +30,27 @@ _LONGEST_TEXT: Final = 32 << 10
 
 Parameters = dict[str, str | int | bool | float]
 
-_NOTHING: Final = memoryview(b"")
-_DATATYPES: Final = {dtype: name for name, dtype in NUMPY.items() if name != "BF16"}
+
+_T = TypeVar("_T")
+
+
+class Lendable(Protocol):
+    """A block that holds an output already."""
+
+    @property
+    def block(self) -> Block:
+        """The block, which holds nothing else."""
+
+    @property
+    def start(self) -> int:
+        """Where in the block the output begins."""
+
+    @property
+    def used(self) -> bool:
+        """It has been lent, and cannot be a second time."""
+
+    def lend(self, reader: int) -> None:
+        """Note that a reader has it from now on."""
 
 
 class Reservation:
@@ -46,6 +67,7 @@ class OutputWriter:
 
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
+        self._begin: int = np.frombuffer(pool.data, np.uint8).ctypes.data
         self._slab = Slab(pool, grants, _SMALLEST_GRANT_BYTES)
         self._loans = Loans(pool, self._slab)
         self._own = OwnBlocks(pool, self._slab)
@@ -90,18 +112,18 @@ class OutputWriter:
             TisError: the pool or the client's place has no room, or an array has no datatype of the protocol.
         """
         refs: list[m.OutputRef] = []
-        parts: list[memoryview] = []
+        parts: list[memoryview | npt.NDArray[Any]] = []
         at = 0
         for name, array, configured in outputs:
-            datatype, part = wire_form(name, array, configured)
-            size_bytes = len(part)
+            datatype, part = wire_part(name, array, configured)
+            size_bytes = part.nbytes
             if placements is not None and placements.takes(name, size_bytes):
-                refs.append(placements.write(name, datatype, array.shape, part))
-                parts.append(_NOTHING)
+                refs.append(placements.write(name, datatype, array.shape, in_one_piece(part)))
+                parts.append(NOTHING)
                 continue
             refs.append(m.OutputRef(name, datatype, array.shape, at, size_bytes))
             parts.append(part)
-            at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+            at += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if not at or (takes_data and at <= m.INLINE_BYTES):
             own = _joined(at, refs, parts)
             self._outbox.post(asker, m.Reply(request_id, (), tuple(refs), parameters or {}, final, own))
@@ -115,7 +137,10 @@ class OutputWriter:
             if ref.region:
                 continue
             begin = block.offset + ref.start
-            data[begin : begin + ref.size_bytes] = part
+            if type(part) is memoryview:
+                data[begin : begin + ref.size_bytes] = part
+            else:
+                np.ndarray(part.shape, part.dtype, data, begin)[...] = part
         self._lend(asker, block, m.Reply(request_id, (m.BlockRef(*block),), tuple(refs), parameters or {}, final))
         if not final:
             self._outbox.flush()
@@ -135,7 +160,7 @@ class OutputWriter:
         outputs: list[tuple[str, npt.NDArray[Any], str]],
         placements: Placements | None,
         parameters: Parameters | None,
-        own: Mapping[str, OwnBlock],
+        own: Mapping[str, Lendable],
         *,
         final: bool,
     ) -> None:
@@ -145,7 +170,7 @@ class OutputWriter:
             TisError: as for `reply`.
         """
         refs: list[m.OutputRef] = []
-        lent: list[OwnBlock] = []
+        lent: list[Lendable] = []
         blocks: list[Block] = []
         rest: list[tuple[int, memoryview]] = []
         at = 0
@@ -156,11 +181,11 @@ class OutputWriter:
                 refs.append(placements.write(name, datatype, array.shape, part))
             elif place is not None and not place.used and place not in lent:
                 lent.append(place)
-                refs.append(m.OutputRef(name, datatype, array.shape, 0, len(part), block=len(lent)))
+                refs.append(m.OutputRef(name, datatype, array.shape, place.start, len(part), block=len(lent)))
             else:
                 rest.append((at, part))
                 refs.append(m.OutputRef(name, datatype, array.shape, at, len(part)))
-                at += -(-len(part) // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+                at += -(-len(part) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if at:
             blocks.append(self.take(at))
             for start, part in rest:
@@ -171,12 +196,20 @@ class OutputWriter:
                 # There is no first block for copies.
                 ref.block = max(ref.block - 1, 0)
         for place in lent:
-            place.used, place.reader = True, asker
+            place.lend(asker)
             blocks.append(place.block)
         held = tuple([m.BlockRef(*block) for block in blocks])
         self._outbox.post(asker, m.Reply(request_id, held, tuple(refs), parameters or {}, final))
         if not final:
             self._outbox.flush()
+
+    def reply_lent(self, asker: int, request_id: int, blocks: list[Block], refs: list[m.OutputRef]) -> None:
+        """Post a reply whose outputs all lie in blocks already, and lend those."""
+        held = []
+        for block in blocks:
+            self._loans.lend(block, asker)
+            held.append(m.BlockRef(*block))
+        self._outbox.post(asker, m.Reply(request_id, tuple(held), tuple(refs)))
 
     def end(self, asker: int, request_id: int) -> None:
         """Post that no more responses to a request will come."""
@@ -205,7 +238,7 @@ class OutputWriter:
                 refs.append(placements.ref(name, datatype, shape))
                 continue
             refs.append(m.OutputRef(name, datatype, shape, at, size_bytes))
-            at += -(-size_bytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+            at += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if len(placed) == len(refs) and refs:
             return Reservation(None, tuple(refs), list(placed.values()))
         block = self.take(max(at, 1))
@@ -266,16 +299,48 @@ class OutputWriter:
             self._own.collect(1)
         block = self._slab.take(size_bytes)
         if block is None:
-            self.collect()
-            block = self._slab.take(size_bytes)
-        if block is None and self._grow(size_bytes):
-            block = self._slab.take(size_bytes)
-        if block is None:
+            block = self._with_room(size_bytes, lambda: self._slab.take(size_bytes))
+        return block
+
+    def take_parts(self, sizes_bytes: Sequence[int]) -> list[Part]:
+        """Parts of one range, to be lent or freed one by one; see `Slab.take_parts`.
+
+        Raises:
+            TisError: UNAVAILABLE, there is no room for all of them in one place.
+        """
+        self._loans.collect(len(sizes_bytes))
+        parts = self._slab.take_parts(sizes_bytes)
+        if parts is None:
+            parts = self._with_room(sum(sizes_bytes), lambda: self._slab.take_parts(sizes_bytes))
+        return parts
+
+    def lend(self, block: Block, asker: int) -> None:
+        """Note that a block goes to whoever asked."""
+        self._loans.lend(block, asker)
+
+    def address(self, block: Block) -> int:
+        """Where a block lies in this process's memory."""
+        return self._begin + block[0]
+
+    def array(self, block: Block, datatype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """An array over a range from the beginning of this block on, to be filled: all parts of it, if it is the first."""
+        size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
+        return np.frombuffer(self._slab.writable(block, 0, size_bytes), NUMPY[datatype]).reshape(shape)
+
+    def _with_room(self, size_bytes: int, take: Callable[[], _T | None]) -> _T:
+        """What `take` gives, after making room in one way after another."""
+        self.collect()
+        taken = take()
+        if taken is None and self._slab.loosen():
+            taken = take()
+        if taken is None and self._grow(size_bytes):
+            taken = take()
+        if taken is None:
             raise unavailable(
                 f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
                 "time or start the server with a larger --pool-byte-size"
             )
-        return block
+        return taken
 
     def _grow(self, size_bytes: int) -> bool:
         """Ask the supervisor for more: doubling keeps the number of grants small, but a full pool has room for less only."""
@@ -294,27 +359,12 @@ class OutputWriter:
         return True
 
 
-def _joined(size_bytes: int, refs: list[m.OutputRef], parts: list[memoryview]) -> bytes:
+def _joined(size_bytes: int, refs: list[m.OutputRef], parts: "list[memoryview | npt.NDArray[Any]]") -> bytes:
     """The data of outputs as they would lie in a block."""
     if len(parts) == 1:
-        return parts[0].tobytes()
+        return in_one_piece(parts[0]).tobytes()
     data = bytearray(size_bytes)
     for ref, part in zip(refs, parts, strict=True):
         if not ref.region:
-            data[ref.start : ref.start + ref.size_bytes] = part
+            data[ref.start : ref.start + ref.size_bytes] = in_one_piece(part)
     return bytes(data)
-
-
-def wire_form(name: str, array: npt.NDArray[Any], configured: str) -> tuple[str, memoryview]:
-    """An output's datatype and its bytes as they go over the wire; no copy for contiguous arrays of fixed-size elements."""
-    if array.dtype.kind in "OSU":
-        return "BYTES", memoryview(encode_bytes(array.astype(np.object_, copy=False)))
-    if configured == "BF16" and array.dtype == NUMPY["BF16"]:
-        datatype: str | None = "BF16"
-    else:
-        datatype = _DATATYPES.get(array.dtype)
-    if datatype is None:
-        raise internal(f"output '{name}' has the numpy type '{array.dtype}', which no protocol datatype stands for")
-    if not array.size:
-        return datatype, memoryview(b"")
-    return datatype, (array if array.flags.c_contiguous else np.ascontiguousarray(array)).data.cast("B")

@@ -25,6 +25,9 @@ class OwnBlock:
 
     __slots__ = ("__weakref__", "array", "block", "reader", "used")
 
+    #: The output begins where the block does.
+    start: Final = 0
+
     def __init__(self, block: Block, array: Array) -> None:
         self.block = block
         self.array = weakref.ref(array)
@@ -32,6 +35,10 @@ class OwnBlock:
         self.reader = 0
         #: It has been lent, and cannot be a second time: a block has one reader.
         self.used = False
+
+    def lend(self, reader: int) -> None:
+        """The block goes to a reader as it is."""
+        self.used, self.reader = True, reader
 
 
 class OwnBlocks:

@@ -14,7 +14,7 @@ from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
 from tis_workers.answers import Answers
-from tis_workers.output import Parameters, Reservation
+from tis_workers.output import Lendable, OutputWriter, Parameters, Reservation
 from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import ClientRegions, Placements
 
@@ -213,7 +213,7 @@ class WorkRequest:
         parameters: Parameters | None = None,
         *,
         final: bool = True,
-        own: Mapping[str, OwnBlock] | None = None,
+        own: Mapping[str, Lendable] | None = None,
     ) -> None:
         """Answer with (name, array, datatype) outputs in this order; those that were not asked for are left out.
 
@@ -239,6 +239,23 @@ class WorkRequest:
             self._writer.reply_own(item.asker, item.request_id, chosen, self._placements, parameters, own, final=final)
         self.responses += 1
         self.answered = final
+
+    @property
+    def pool_writer(self) -> OutputWriter | None:
+        """What puts its answer into the pool; None where the answer goes anywhere else."""
+        return self._writer if type(self._writer) is OutputWriter else None
+
+    @property
+    def has_placements(self) -> bool:
+        """Whether the client wants any output in memory of its own."""
+        return self._placements is not None
+
+    def respond_lent(self, blocks: list[Block], refs: list[m.OutputRef]) -> None:
+        """Answer with outputs that lie in blocks already; only where there is a `pool_writer`."""
+        writer = self.pool_writer
+        if writer is not None:
+            writer.reply_lent(self._item.asker, self._item.request_id, blocks, refs)
+            self.answered = True
 
     def goes_elsewhere(self, name: str) -> bool:
         """Whether the client wants an output in memory of its own."""

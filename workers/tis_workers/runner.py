@@ -140,6 +140,7 @@ class Runner:
         self._next_heartbeat_s = now_s + _HEARTBEAT_S
         self._writer.collect()
         self._regions.tidy()
+        self._backend.tidy()
         if self._caller is not None:
             self._caller.results.tidy()
         self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
@@ -277,8 +278,9 @@ class Runner:
                 _log.error("model '%s': execution failed\n%s", spec.name, traceback.format_exc())
                 self._fail_rest(runnable, internal(f"model '{spec.name}' failed: {type(error).__name__}: {error}"))
             self._running = []
-        if not all([request.answered for request in runnable]):
-            self._fail_rest(runnable, internal(f"model '{spec.name}' gave no response"))
+        silent = [request for request in runnable if not request.answered]
+        if silent:
+            self._fail_rest(silent, internal(f"model '{spec.name}' gave no response"))
         end_ns = time.monotonic_ns()
         for request in requests:
             if request.traced:

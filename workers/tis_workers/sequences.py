@@ -93,6 +93,11 @@ class StatefulRequest(WorkRequest):
             self.states.keep(self.slot, outputs)
         super().respond(outputs, parameters, final=final)
 
+    @property
+    def pool_writer(self) -> OutputWriter | None:
+        """Answers go through `respond` only, which sees the state."""
+        return None
+
     def reserve(self, outputs: list[tuple[str, str, tuple[int, ...]]]) -> Reservation | None:  # noqa: ARG002
         """An answer that the model writes in place would leave its state out."""
         return None

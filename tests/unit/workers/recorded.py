@@ -33,6 +33,7 @@ class Recorder:
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        takes_data: bool = False,  # noqa: ARG002 - the writer's
     ) -> None:
         self.answers.append(({name: array.tolist() for name, array, _ in outputs}, final))
         self.parameters.append(parameters or {})

@@ -48,6 +48,7 @@ class Answers(OutputWriter):
         parameters: Parameters | None = None,
         *,
         final: bool = True,
+        takes_data: bool = False,
     ) -> None:
         assert request_id not in self.replies
         self.replies[request_id] = {name: array.tolist() for name, array, _ in outputs}

@@ -96,6 +96,9 @@ class Backend(ABC):
         Unless it is `unfinished`, or `rescheduled`. With a backchannel, its lock is held when this is called and returns.
         """
 
+    def tidy(self) -> None:  # noqa: B027 - most backends keep nothing
+        """Once a second, between batches: give up what was kept for batches that do not come any more."""
+
     def finalize(self) -> None:
         """The instance is about to go."""
         return

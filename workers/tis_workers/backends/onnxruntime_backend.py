@@ -5,7 +5,6 @@ Parameters of the config that it knows, as Triton's onnxruntime backend names th
 """
 
 import ctypes
-import time
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
@@ -15,9 +14,10 @@ import numpy.typing as npt
 
 from tis.contracts.arrays import NUMPY
 from tis.contracts.datatypes import ELEMENT_BYTES
-from tis.contracts.model_spec import ModelSignature, TensorSignature
+from tis.contracts.model_spec import ModelSignature, ModelSpec, TensorSignature
 from tis.errors import internal, invalid, not_found, unsupported
 from tis_workers.backends.base import Arrays, LoadContext, TensorBackend, Timings
+from tis_workers.batch.kept_buffers import KeptBuffers
 from tis_workers.request import WorkRequest
 
 try:
@@ -28,6 +28,7 @@ except ImportError as error:
         "(or 'tis[onnx-gpu]' for NVIDIA GPUs)"
     ) from error
 
+from tis_workers.backends.onnxruntime_bound import BoundRuns
 from tis_workers.backends.onnxruntime_options import run_options, session_options
 from tis_workers.backends.onnxruntime_providers import providers
 
@@ -49,9 +50,6 @@ _DATATYPES: Final = {
 }
 _BF16: Final = "tensor(bfloat16)"
 _BF16_ONNX_TYPE: Final = 16
-#: From this size on an answer is written by ONNX Runtime into the pool directly.
-_IN_PLACE_BYTES: Final = 64 << 10
-_SHAPES_REMEMBERED: Final = 256
 
 
 def load(context: LoadContext) -> "OnnxRuntimeBackend":
@@ -88,8 +86,9 @@ class OnnxRuntimeBackend(TensorBackend):
                 f"model '{context.spec.name}' takes strings and gives BF16, which ONNX Runtime's Python interface cannot "
                 "pass in one run; cast the outputs to FP32 in the model"
             )
-        #: Output shapes seen for input shapes; None once an output's shape was seen to depend on more than that.
-        self._shapes: dict[tuple[Any, ...], list[tuple[int, ...]]] | None = {}
+        self._buffers = KeptBuffers()
+        #: Runs that write into the pool; None where there can be none.
+        self._bound: BoundRuns | None = None
 
     def signature(self) -> ModelSignature:
         """The graph's inputs and outputs; symbolic and unknown dimensions are -1."""
@@ -119,59 +118,33 @@ class OnnxRuntimeBackend(TensorBackend):
                 results = self._session.run(list(outputs), feeds, self._run_options)
         except Exception as error:
             raise internal(f"onnx runtime error: {error}") from error
-        self._learn(inputs, outputs, results)
+        if self._bound is not None:
+            self._bound.learn(inputs, outputs, results)
         return dict(zip(outputs, results, strict=True))
 
+    def serve(self, spec: ModelSpec) -> None:
+        """The completed specification, before the first batch."""
+        super().serve(spec)
+        if self._on_cpu and not self._has_bf16:
+            datatypes = {node.name: _DATATYPES[node.type] for node in self._session.get_outputs()}
+            self._bound = BoundRuns(self._session, self._run_options, spec, datatypes)
+
     def execute(self, requests: list[WorkRequest]) -> Timings:
-        """A large answer to a single request is computed into the pool in place; everything else goes the common way."""
-        if self._on_cpu and not self._has_bf16 and self._shapes is not None and self.goes_as_it_is(requests):
-            timings = self._execute_in_place(requests[0])
+        """Large answers of known shapes are computed into the pool in place; everything else goes the common way."""
+        bound = self._bound
+        if bound and (self.goes_as_it_is(requests) or (self._shaping is None and len(requests) > 1)):
+            timings = bound.execute(requests, self._wanted_by, self._buffers)
             if timings is not None:
                 return timings
         return super().execute(requests)
 
-    def _execute_in_place(self, request: WorkRequest) -> Timings | None:
-        """Bind the outputs to a block of the pool and run; None where the shapes are not known or the answer is small."""
-        start_ns = time.monotonic_ns()
-        names = [output.name for output in request.wanted]
-        shapes = self._shapes.get(_shape_key(request.inputs, names)) if self._shapes else None
-        if shapes is None:
-            return None
-        datatypes = [_DATATYPES[self._declared[name].type] for name in names]
-        if request.writes_over_inputs or any(output.reshape is not None for output in request.wanted):
-            return None
-        reservation = request.reserve(list(zip(names, datatypes, shapes, strict=True)))
-        if reservation is None:
-            return None
-        binding = self._session.io_binding()
-        for name, array in request.inputs.items():
-            binding.bind_cpu_input(name, self._feed(name, array))
-        for name, array in zip(names, reservation.arrays, strict=True):
-            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        input_end_ns = time.monotonic_ns()
-        try:
-            self._session.run_with_iobinding(binding, self._run_options)
-        except Exception:  # noqa: BLE001 - ONNX Runtime has no narrower class; the common way runs again and reports
-            # Either the inputs are bad, or the shapes do not follow from the inputs' shapes: never bind again.
-            request.give_back(reservation)
-            self._shapes = None
-            return None
-        infer_end_ns = time.monotonic_ns()
-        request.respond_reserved(reservation)
-        return Timings(start_ns, input_end_ns, infer_end_ns)
+    def tidy(self) -> None:
+        """Give up memory that was gathered in but is not any more."""
+        self._buffers.look()
 
-    def _learn(self, inputs: Arrays, outputs: Sequence[str], results: Sequence[Any]) -> None:
-        """Remember the shapes of a large answer for the next request of the same shapes."""
-        known = self._shapes
-        if known is None or sum(result.nbytes for result in results) < _IN_PLACE_BYTES:
-            return
-        if any(result.dtype == np.object_ for result in results):
-            return
-        if self.spec.max_batch_size and not _same_rows([*inputs.values(), *results]):
-            return
-        if len(known) >= _SHAPES_REMEMBERED:
-            known.clear()
-        known[_shape_key(inputs, outputs)] = [result.shape for result in results]
+    def _gather(self, requests: list[WorkRequest]) -> Arrays:
+        # ONNX Runtime keeps nothing of its inputs, and its outputs are no views of them.
+        return self._buffers.gather(requests) if self._shaping is None else super()._gather(requests)
 
     def _feed(self, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An input as ONNX Runtime takes it; strings are Python strings there."""
@@ -183,15 +156,6 @@ class OnnxRuntimeBackend(TensorBackend):
             raise invalid(
                 f"input '{name}' holds bytes that are not UTF-8, which ONNX strings must be: {error}"
             ) from None
-
-
-def _same_rows(arrays: Sequence[npt.NDArray[Any]]) -> bool:
-    """True where the first dimension of all is the same."""
-    return len({array.shape[:1] for array in arrays}) == 1
-
-
-def _shape_key(inputs: Arrays, outputs: Sequence[str]) -> tuple[Any, ...]:
-    return (*((name, array.shape) for name, array in inputs.items()), *outputs)
 
 
 def _signature(node: Any) -> TensorSignature:

@@ -11,6 +11,7 @@ import torch
 from tis.errors import internal, invalid
 from tis.log import get_logger
 from tis_workers.batch.parts import Array, Arrays, Part
+from tis_workers.wire_form import LARGE_STRIDED_BYTES
 
 #: Protocol names of PyTorch's types.
 DATATYPES: Final = {
@@ -45,11 +46,13 @@ def tensor_of(array: Array, *, is_bf16: bool) -> Any:
 
 
 def array_of(tensor: Any) -> Array:
-    """An array over a tensor's memory on the CPU; BF16 as its bits in uint16."""
+    """An array over a tensor's memory on the CPU, contiguous if it is small; BF16 as its bits in uint16."""
     if tensor.requires_grad:
         tensor = tensor.detach()
     # An imaginary part may be a view with a flag instead of negated values, of which numpy knows nothing.
-    tensor = (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
+    tensor = tensor.resolve_neg() if tensor.is_neg() else tensor
+    if tensor.nbytes < LARGE_STRIDED_BYTES:
+        tensor = tensor.contiguous()
     array: Array = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
     return array
 

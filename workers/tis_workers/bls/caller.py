@@ -25,7 +25,8 @@ from tis_workers.bls.ready_models import ReadyModels
 from tis_workers.bls.results import Results
 from tis_workers.bls.scheduler_line import LOST_TEXT, SchedulerLine
 from tis_workers.bls.waiter import Waiter
-from tis_workers.output import OutputWriter, wire_form
+from tis_workers.output import OutputWriter
+from tis_workers.wire_form import wire_form
 
 _TABLE_DEADLINE_S: Final = 5.0
 #: How old what is known of the supervisor's news may be; who waits sees them come. To look costs as much as to send.

@@ -45,7 +45,7 @@ class Results:
             TisError: INTERNAL, the answer cannot be read; its blocks have been given back.
         """
         try:
-            blocks = [self._see(ref, reply) for ref in reply.blocks]
+            blocks = [self._see(ref, number, reply) for number, ref in enumerate(reply.blocks)]
             outputs = [self._output(ref, blocks) for ref in reply.outputs or ()]
         except (PoolError, TypeError, ValueError, IndexError) as error:
             self.drop(reply)
@@ -79,10 +79,13 @@ class Results:
             else:
                 action()
 
-    def _see(self, ref: m.BlockRef, reply: m.Reply) -> npt.NDArray[Any]:
+    def _see(self, ref: m.BlockRef, number: int, reply: m.Reply) -> npt.NDArray[Any]:
         """A block as bytes, given back when this array goes."""
         block = Block(ref.offset, ref.generation)
-        size_bytes = max([each.start + each.size_bytes for each in reply.outputs or ()], default=0)
+        ends = [
+            each.start + each.size_bytes for each in reply.outputs or () if each.block == number and not each.region
+        ]
+        size_bytes = max(ends, default=0)
         whole = np.frombuffer(self._pool.view(block, 0, max(size_bytes, 1)), np.uint8)
         self._seen[block.offset] = weakref.ref(whole, partial(self._gone, block))
         return whole

@@ -202,7 +202,7 @@ def test_a_decoupled_model_streams_and_leaving_early_cancels(client: Client, dir
         assert result["OUT"].tolist() == [0]
         break
     assert client.infer("echo", {"INPUT0": BIG})["OUTPUT0"].size == BIG.size
-    eventually(lambda: client.infer("echo", {"INPUT0": BIG}) and not client._left, "the stream has ended")
+    eventually(lambda: client.infer("echo", {"INPUT0": BIG}) and not client._conversation.left, "the stream has ended")
     wait_pool_empty(direct)
 
 

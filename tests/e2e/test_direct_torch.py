@@ -76,8 +76,7 @@ def test_a_tensor_over_the_clients_memory_is_handed_over_as_it_is(client: Client
 
 def regions_used(client: Client) -> int:
     """Bytes of the client's shared memory that something refers to."""
-    regions = client._conversation.memory.regions
-    return sum(each.size_bytes - sum(size for _, size in each._free) for each in regions)
+    return sum(each.used_bytes for each in client._conversation.memory.regions)
 
 
 def test_tensors_that_are_laid_out_otherwise_or_want_gradients_go_in(client: Client) -> None:

@@ -89,7 +89,8 @@ class AsyncClient:
         self._conversation: Final = Conversation(name, is_plain=is_plain(address, *self._key_files))
         #: Who waits for messages about a request or call, by its number; 0: the answer to a hello.
         self._waiting: dict[int, _Inbox] = {}
-        self._greeting = asyncio.Lock()
+        self._greeting: Final = asyncio.Lock()
+        self._growing: Final = asyncio.Lock()
         self._greetings = 0
         self._line: AsyncLine | None = None
         #: The line, where messages may be written to it as they are.
@@ -191,7 +192,8 @@ class AsyncClient:
 
     async def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """An array for an input, in shared memory where there is any: it is handed over without a copy."""
-        return await self._run(lambda: self._conversation.empty(shape, dtype))
+        async with self._growing:
+            return await self._run(lambda: self._conversation.empty(shape, dtype))
 
     async def region(self, size_bytes: int) -> AsyncSharedRegion:
         """Memory of the program's own, new; see `Client.region`."""
@@ -209,8 +211,9 @@ class AsyncClient:
         prepared = self._conversation.requests.prepared(request)
         if isinstance(prepared, Prepared):
             return prepared
-        # Something has to be asked first.
-        return await self._run(lambda: self._conversation.prepare(request))
+        # Something has to be asked first: by one for all that wait for it.
+        async with self._growing:
+            return await self._run(lambda: self._conversation.prepare(request))
 
     async def _only_response(self, prepared: Prepared) -> Result:
         """The same as `_responses` for one, which is asked for so often that a generator would be felt."""

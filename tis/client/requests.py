@@ -15,6 +15,7 @@ from tis.client.messages import Head
 from tis.client.result import Place, Result
 from tis.client.template import Blank, Template
 from tis.client.tensors import DATATYPES, DTYPES, Array, as_array, as_target, encode_bytes
+from tis.client.zmtp import JOINED_BYTES
 
 #: Tensors of fewer bytes travel in messages: that costs less than their places.
 INLINE_BYTES: Final = 4096
@@ -156,7 +157,7 @@ class Requests:
     # ---- tensors ---------------------------------------------------------------------------------------------------
 
     def _put_inputs(self, draft: _Draft, inputs: Mapping[str, Any], *, may_grow: bool) -> int:
-        """Say where inputs' bytes are, and put them there if need be; gives the bytes that no block is to be had for, or 0."""
+        """Say where inputs' bytes are, and put them there if need be; gives how many there is no block for, or 0."""
         memory, values = self._memory, draft.values
         for name, array in inputs.items():
             datatype = ""
@@ -183,7 +184,7 @@ class Requests:
             elif (block := memory.take(size_bytes)) is None:
                 if may_grow:
                     return size_bytes
-                draft.frames.append(array.data.cast("B") if array.ndim else array.tobytes())
+                draft.frames.append(array.tobytes() if size_bytes <= JOINED_BYTES else array.data.cast("B"))
             else:
                 block.fill(array)
                 draft.held.append(block)
@@ -206,7 +207,7 @@ class Requests:
                 draft.values.append(where[1])
 
     def _put_outputs(self, draft: _Draft, request: Request, about: Head, *, may_grow: bool) -> int:
-        """Room for outputs that are large and come once; gives the bytes that no block is to be had for, or 0."""
+        """Room for outputs that are large and come once; gives how many bytes there is no block for, or 0."""
         names = request.outputs
         key = (request.model, request.version, draft.batch, names if names is None else tuple(names))
         rooms = self._rooms.get(key)

@@ -115,6 +115,17 @@ def test_a_region_has_no_name_that_could_stay(client: Client) -> None:
             region.array(shape, np.float32, offset)
 
 
+def test_names_that_killed_programs_have_left_are_taken_away(client: Client) -> None:
+    old, new = (SHM / f"tis-client-0-{each}-{secrets.token_hex(8)}" for each in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    client.region(4096)
+    assert not old.exists()
+    # This one may be on its way to the server.
+    new.unlink()
+
+
 def by_name(name: str) -> tuple[Any, dict[str, Any]]:
     return name, {}
 

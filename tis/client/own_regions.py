@@ -1,8 +1,10 @@
 """Memory of the program's own that the server reads and writes in place: POSIX objects that it has, or are made for it."""
 
+import contextlib
 import mmap
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from math import prod
 from pathlib import Path
@@ -17,6 +19,9 @@ from tis.client.tensors import Array
 _SHM: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 _OPEN_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWNERS_ONLY: Final = 0o600
+_PREFIX: Final = "tis-client-"
+#: No name of a made object is needed for so long.
+_LONGEST_NAMED_S: Final = 3600
 
 
 class OwnMemory(Span):
@@ -65,7 +70,8 @@ def made(name: str, size_bytes: int) -> OwnMemory:
     """
     if size_bytes < 1:
         raise ValueError(f"a region has at least one byte, not {size_bytes}")
-    key = f"tis-client-{os.getpid()}-{secrets.token_hex(8)}"
+    _sweep()
+    key = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
     fd = os.open(_SHM / key, _OPEN_FLAGS | os.O_CREAT | os.O_EXCL, _OWNERS_ONLY)
     try:
         # Room is taken now: where it ran out later, whoever writes there, the server's worker too, would be killed.
@@ -81,6 +87,15 @@ def made(name: str, size_bytes: int) -> OwnMemory:
 def unlink(key: str) -> None:
     """Take an object's name away: whoever has it keeps it, and nothing of it stays however they end."""
     (_SHM / key).unlink(missing_ok=True)
+
+
+def _sweep() -> None:
+    """Take the names away that killed programs have left: there is a moment before the server has opened the object."""
+    for path in _SHM.glob(f"{_PREFIX}*"):
+        # Another's, or taken away by another meanwhile.
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LONGEST_NAMED_S:
+                path.unlink()
 
 
 def found(name: str, memory: Any, key: str, offset: int) -> OwnMemory:

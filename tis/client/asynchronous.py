@@ -11,7 +11,7 @@ from tis.client.async_lines import AsyncLine, AsyncPlainLine, open_async_line
 from tis.client.conversation import Conversation, Steps
 from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError
 from tis.client.lines import is_plain
-from tis.client.messages import Answer, Head, UnknownConnectionError, checked, is_over, packed, unpacked
+from tis.client.messages import Answer, Head, UnknownConnectionError, checked, is_over, packed
 from tis.client.own_regions import AsyncSharedRegion, OwnMemory
 from tis.client.requests import Prepared, Request
 from tis.client.result import Result
@@ -313,13 +313,13 @@ class AsyncClient:
 
     def _hear(self, frames: list[Any]) -> None:
         try:
-            answer = unpacked(frames)
+            answer = self._conversation.read(frames)
         except ClientError as error:
             # Whose answer it was is not to be known.
             for inbox in self._waiting.values():
                 inbox.put(error)
             return
-        inbox_of = self._waiting.get(answer.head.get("id", 0))
+        inbox_of = self._waiting.get(answer.number)
         if inbox_of is not None:
             inbox_of.put(answer)
         else:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tis.client.errors import ClientError, InferenceError
 from tis.client.memory import Memory, Region
-from tis.client.messages import Answer, Call, Head, checked, is_over
+from tis.client.messages import Answer, Call, Head, Reader, checked, is_over
 from tis.client.own_regions import OwnMemory, found, made, unlink
 from tis.client.requests import Prepared, Request, Requests
 from tis.client.result import Result
@@ -40,6 +40,7 @@ class Conversation:
         self._own: list[OwnMemory] = []
         #: Requests that nobody waits for any more, but which may still touch their memory.
         self.left: Final[dict[int, Prepared]] = {}
+        self.read: Final = Reader().read
 
     # ---- the connection --------------------------------------------------------------------------------------------
 
@@ -171,7 +172,7 @@ class Conversation:
             InferenceError, UnknownConnectionError: it is an error.
         """
         try:
-            head, frames = checked(answer)
+            head, frames, _ = checked(answer)
         except InferenceError:
             self.requests.forget_model(prepared.model)
             raise
@@ -193,9 +194,8 @@ class Conversation:
 
     def is_left(self, answer: Answer) -> bool:
         """True for an answer to a request that nobody waits for."""
-        number = answer.head.get("id", 0)
-        if number not in self.left:
+        if answer.number not in self.left:
             return False
         if is_over(answer.head):
-            del self.left[number]
+            del self.left[answer.number]
         return True

@@ -146,9 +146,9 @@ class Requests:
 
     def result(self, prepared: Prepared, head: Head, frames: Sequence[Any]) -> Result:
         """The response of a request, whose arrays are views of where they came."""
-        for output in head["outputs"]:
+        for name, output in head["outputs"].items():
             if "region" not in output:
-                key = (prepared.model, prepared.version, output["name"])
+                key = (prepared.model, prepared.version, name)
                 if output["size"] > self._seen_bytes.get(key, 0):
                     self._seen_bytes[key] = output["size"]
                     self._rooms.clear()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -28,17 +28,16 @@ class Result(Mapping[str, Array]):
         Raises:
             ValueError: an output does not fit its target.
         """
-        self._head: Final = head
         #: The model and the version that answered, and the request's id.
         self.model: str = head["model"]
         self.version: str = head["version"]
         self.request_id: str = head["request_id"]
         #: Parameters that the model gave its response.
-        self.parameters: dict[str, Any] = head["parameters"]
+        self.parameters: dict[str, Any] = dict(head["parameters"])
         #: False where more responses to the same request follow.
         self.is_final: bool = head["final"]
         #: What the arrays are made of, by name; None once released.
-        self._outputs: dict[str, Any] | None = {output["name"]: output for output in head["outputs"]}
+        self._outputs: dict[str, Any] | None = head["outputs"]
         self._frames = frames
         self._places = places
         self._arrays: dict[str, Array] = {}
@@ -79,8 +78,7 @@ class Result(Mapping[str, Array]):
         array = self[name]
         # With keys, small outputs lie in the message that they came by, which nobody may write to.
         tensor = torch.from_dlpack(array if array.flags.writeable else array.copy())
-        datatype = next(output["datatype"] for output in self._head["outputs"] if output["name"] == name)
-        return tensor.view(torch.bfloat16) if datatype == "BF16" else tensor
+        return tensor.view(torch.bfloat16) if self._held()[name]["datatype"] == "BF16" else tensor
 
     def release(self) -> None:
         """Give the memory back, or leave that to the last view that was taken out; any number of times."""

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from tis.client.conversation import Conversation, Steps
 from tis.client.errors import ConnectionLostError, InferenceError, RefusedError
 from tis.client.lines import Line, open_line
-from tis.client.messages import Answer, Call, Head, UnknownConnectionError, checked, is_over, packed, unpacked
+from tis.client.messages import Answer, Call, Head, UnknownConnectionError, checked, is_over, packed
 from tis.client.own_regions import OwnMemory, SharedRegion
 from tis.client.plain_line import PlainLine
 from tis.client.requests import Prepared, Request
@@ -259,13 +259,15 @@ class Client:
         """The next message about a request or call; 0: the answer to a hello."""
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        conversation = self._conversation
         while True:
             frames = self._opened().receive(None if end_s is None else max(0.0, end_s - time.monotonic()))
             if frames is None:
                 raise ConnectionLostError(f"the server did not answer within {timeout_s:g} s")
-            answer = unpacked(frames)
-            if not self._conversation.is_left(answer) and answer.head.get("id", 0) == number:
+            answer = conversation.read(frames)
+            if answer.number == number:
                 return answer
+            conversation.is_left(answer)
 
     def _opened(self) -> Line:
         if self._line is None:

@@ -140,7 +140,7 @@ def test_many_small_inputs_find_room_in_the_head(maker: Maker) -> None:
 
 def reply(**output: Any) -> dict[str, Any]:
     about = {"model": "m", "version": "1", "request_id": "", "parameters": {}, "final": True}
-    return {**about, "outputs": [output]}
+    return {**about, "outputs": {output["name"]: output}}
 
 
 def test_outputs_get_room_once_it_is_known_how_large_they_are(maker: Maker) -> None:

@@ -16,6 +16,8 @@ class Wild:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.regions = ["r", ""]
+        #: Heads whose ids are their last eight bytes, which the server remembers.
+        self._said: list[bytes] = []
 
     def value(self, depth: int = 0) -> Any:
         """Something that may be where another type is due."""
@@ -64,6 +66,8 @@ class Wild:
         if self.random.random() < 0.3:
             head[pick([*head, "more"])] = self.value()
         packed: bytes = msgpack.packb(head)
+        if self.random.random() < 0.4:
+            packed = self._like_before(head, pick([number] * 9 + [1, 0, 1 << 63]))
         kind = self.random.random()
         if kind < 0.1:
             packed = packed[: self.random.randrange(len(packed))]
@@ -74,3 +78,10 @@ class Wild:
             packed = self.random.randbytes(self.random.randrange(100))
         frames = [pick([b"", VALUES.tobytes(), bytes(100_000)]) for _ in range(pick([0, 0, 0, 1, 1, 1, 2, 2, 2, 300]))]
         return packed, frames
+
+    def _like_before(self, head: dict[str, Any], number: int) -> bytes:
+        """The head with its id at the end, or one of before with this id."""
+        if len(self._said) < 5 or self.random.random() < 0.5:
+            packed: bytes = msgpack.packb({**{key: value for key, value in head.items() if key != "id"}, "id": 1 << 63})
+            self._said = [*self._said[-20:], packed[:-8]]
+        return self.random.choice(self._said) + number.to_bytes(8, "big")

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.harness.direct import address_of, zmq_flag
+from tests.harness.direct import DirectClient, address_of, zmq_flag
+from tests.harness.fixtures import StartServer
 from tests.harness.models import identity
 from tests.harness.native_models import write_identity
 from tests.harness.observing import wait_pool_empty
@@ -62,7 +63,7 @@ def objects(server: Server) -> list[str]:
     for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             targets.append(str(each.readlink()))
-    return [each for each in targets if each.startswith("/dev/shm/tis-")]
+    return [each for each in targets if each.startswith(("/dev/shm/tis-", "/memfd:tis-client"))]
 
 
 def in_place(client: Client | AsyncClient, array: "np.ndarray[Any, Any]") -> bool:
@@ -105,25 +106,18 @@ def test_tensors_in_a_region_of_the_programs_own_are_used_where_they_lie(client:
         region.array([1], np.float32)
 
 
-def test_a_region_has_no_name_that_could_stay(client: Client) -> None:
+def test_a_region_has_no_name_that_could_stay_and_no_other_size(client: Client) -> None:
     before = set(SHM.iterdir())
     region = client.region(5000)
     assert set(SHM.iterdir()) <= before
+    descriptor = int(region._memory.key.rpartition("/")[2])
+    for size in (100, 10_000):
+        with pytest.raises(PermissionError):
+            os.ftruncate(descriptor, size)
     assert region.size_bytes == 5000
     for shape, offset in (([1251], 0), ([1], 4997), ([1], -4)):
         with pytest.raises(ValueError, match="are not within 5000 bytes"):
             region.array(shape, np.float32, offset)
-
-
-def test_names_that_killed_programs_have_left_are_taken_away(client: Client) -> None:
-    old, new = (SHM / f"tis-client-0-{each}-{secrets.token_hex(8)}" for each in ("old", "new"))
-    for path in (old, new):
-        path.touch()
-    os.utime(old, (0, 0))
-    client.region(4096)
-    assert not old.exists()
-    # This one may be on its way to the server.
-    new.unlink()
 
 
 def by_name(name: str) -> tuple[Any, dict[str, Any]]:
@@ -201,6 +195,8 @@ def test_what_is_wrong_with_memory_is_told(client: Client, named: str) -> None:
     os.truncate(SHM / named, 2048)
     with pytest.raises(ValueError, match="has 2048 bytes, fewer than 4096"):
         client.share(mapped, key=named, offset=4096)
+    with pytest.raises(OSError):
+        client.region(1 << 62)
     # Nothing of all that is left, and the client goes on.
     assert not client._conversation._own
     assert client.infer("echo", {"INPUT0": BIG})["OUTPUT0"].size == BIG.size
@@ -264,11 +260,12 @@ def test_a_program_that_dies_gives_back_what_it_has_shared(direct: Server, named
     assert set(SHM.iterdir()) <= before
 
 
-def test_what_has_a_name_is_shared_anew_when_a_frontend_has_died(direct: Server, named: str) -> None:
+def test_memory_is_shared_anew_when_a_frontend_has_died(direct: Server, named: str) -> None:
     with Client(address_of(direct), timeout_s=30) as client:
         region, shared = client.region(1 << 20), client.share(named)
-        made, found = (each.array(BIG.shape, np.float32) for each in (region, shared))
-        made[:] = found[:] = BIG
+        arrays = [each.array(BIG.shape, np.float32) for each in (region, shared)]
+        for array in arrays:
+            array[:] = BIG
         for process in direct.frontends():
             direct.kill(process)
 
@@ -278,11 +275,56 @@ def test_what_has_a_name_is_shared_anew_when_a_frontend_has_died(direct: Server,
             except (ConnectionLostError, InferenceError):
                 return False
 
-        eventually(lambda: answers(found), "the frontend that was started again answers")
-        assert shared.is_registered
-        assert in_place(client, found)
-        # What has no name any more cannot be found again, and is copied from here on.
-        assert not region.is_registered
-        assert not in_place(client, made)
-        assert answers(made)
+        eventually(lambda: answers(arrays[0]), "the frontend that was started again answers")
+        assert answers(arrays[1])
+        assert [each.is_registered for each in (region, shared)] == [True, True]
+        assert [in_place(client, array) for array in arrays] == [True, True]
+        # What has lost its name meanwhile cannot be found again, and is copied from then on.
+        (SHM / named).unlink()
+        for process in direct.frontends():
+            direct.kill(process)
+        eventually(lambda: answers(arrays[1]), "the frontend that was started again answers")
+        assert [in_place(client, array) for array in arrays] == [True, False]
     eventually(lambda: not objects(direct), "nothing is left of it")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/proc/self/fd/{regular}",
+        "/proc/self/fd/{unsealed}",
+        "/proc/self/fd/{pipe}",
+        "/proc/self/fd/999",
+        "/proc/{pid}/fd/{regular}",
+        "/proc/self/fd/-1",
+    ],
+)
+def test_only_sealed_memory_of_the_client_itself_is_taken_by_its_descriptor(
+    direct: Server, tmp_path: Path, key: str
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(4096))
+    with (tmp_path / "file").open("r+b") as file, contextlib.ExitStack() as stack:
+        unsealed = os.memfd_create("unsealed")
+        os.truncate(unsealed, 4096)
+        pipe = os.pipe()
+        for each in (unsealed, *pipe):
+            stack.callback(os.close, each)
+        key = key.format(regular=file.fileno(), unsealed=unsealed, pipe=pipe[0], pid=direct.process.pid)
+        with DirectClient(address_of(direct)) as client:
+            about = {"type": "register", "id": 1, "region": "r", "key": key, "size": 4096}
+            code, text = client.refusal(about)
+            assert code == "INTERNAL"
+            assert f"Unable to open shared memory region: '{key}'" in text
+
+
+def test_over_tcp_a_region_is_one_that_the_server_grants(new_server: StartServer, tmp_path: Path) -> None:
+    write_identity(tmp_path / "models", "same", dims="-1")
+    server = new_server(tmp_path / "models", "--zmq-address=tcp://127.0.0.1:0").start()
+    server.wait_ready()
+    with Client(address_of(server), timeout_s=30) as client, client.region(1 << 20) as region:
+        array = region.array(BIG.shape, np.float32)
+        array[:] = BIG
+        client.infer("same", {"INPUT0": array}, outputs={"OUTPUT0": array}).release()
+        assert (array == BIG).all()
+        assert not granted(client)
+        assert is_known(region)

@@ -14,7 +14,7 @@ import numpy as np
 from tis.client.errors import ClientError, InferenceError
 from tis.client.memory import Memory, Region
 from tis.client.messages import Answer, Call, Head, Reader, checked, is_over
-from tis.client.own_regions import OwnMemory, found, made, unlink
+from tis.client.own_regions import OwnMemory, found, made
 from tis.client.requests import Prepared, Request, Requests
 from tis.client.result import Result
 from tis.client.tensors import Array
@@ -57,12 +57,11 @@ class Conversation:
         self._limits = welcome.head["limits"]
         if not welcome.head["shared_memory"]:
             self.memory.works = False
-        self._own = [own for own in self._own if own.has_name]
         for own in self._own:
             try:
                 yield from self._register(own)
             except InferenceError:
-                # Its object has lost its name meanwhile. What lies in it is copied from now on.
+                # Its object has lost its name meanwhile, say. What lies in it is copied from now on.
                 continue
 
     def end(self) -> None:
@@ -90,7 +89,7 @@ class Conversation:
         return np.empty(shape, dtype) if block is None else block.array(shape, dtype)
 
     def make_region(self, size_bytes: int) -> Steps[OwnMemory]:
-        """New memory of the program's own. It has no name once the server has it, so that nothing of it can stay.
+        """New memory, without a name that could stay.
 
         Raises:
             InferenceError: the server does not take it.
@@ -99,9 +98,15 @@ class Conversation:
         own = made(self._own_name(), size_bytes)
         try:
             yield from self._register(own)
-        finally:
-            unlink(own.key)
-            own.has_name = False
+        except InferenceError as error:
+            own.let_go()
+            if error.code != "UNSUPPORTED":
+                raise
+            # The server cannot tell over TCP whose descriptor is meant. It has memory itself, which a restarted one has not.
+            region = yield from self._granted(size_bytes)
+            own = OwnMemory(region.name, region.map, "", 0)
+            own.is_registered = True
+            self.memory.know(own)
         self._own.append(own)
         return own
 
@@ -136,19 +141,25 @@ class Conversation:
             return False
         wished = self.memory.wished_bytes(size_bytes, self._limits["region_bytes"])
         try:
-            granted = yield Call({"type": "grant", "id": next(self._ids), "size": wished})
+            region = yield from self._granted(wished)
         except InferenceError:
             return False
-        head = granted.head
-        try:
-            region = Region(head["region"], head["path"], head["size"], (head["device"], head["inode"]))
         except OSError:
             # Another user's process, or one in a container of its own.
             self.memory.works = False
-            yield Call({"type": "release", "id": next(self._ids), "region": head["region"]})
             return False
         self.memory.add(region)
         return True
+
+    def _granted(self, size_bytes: int) -> Steps[Region]:
+        """A region that the server grants. Raises InferenceError: it does not; OSError: it cannot be opened here."""
+        granted = yield Call({"type": "grant", "id": next(self._ids), "size": size_bytes})
+        head = granted.head
+        try:
+            return Region(head["region"], head["path"], head["size"], (head["device"], head["inode"]))
+        except OSError:
+            yield Call({"type": "release", "id": next(self._ids), "region": head["region"]})
+            raise
 
     # ---- inference -------------------------------------------------------------------------------------------------
 

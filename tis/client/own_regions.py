@@ -1,10 +1,9 @@
 """Memory of the program's own that the server reads and writes in place: POSIX objects that it has, or are made for it."""
 
-import contextlib
+import fcntl
 import mmap
 import os
-import secrets
-import time
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from math import prod
 from pathlib import Path
@@ -18,17 +17,16 @@ from tis.client.tensors import Array
 
 _SHM: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 _OPEN_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-_OWNERS_ONLY: Final = 0o600
-_PREFIX: Final = "tis-client-"
-#: No name of a made object is needed for so long.
-_LONGEST_NAMED_S: Final = 3600
 
 
 class OwnMemory(Span):
     """A program's memory under a name that this connection knows it by."""
 
-    def __init__(self, name: str, buffer: Any, key: str, offset: int, keeper: Any = None) -> None:
-        """`buffer` is mapped from the byte `offset` of the object `key` on; `keeper`: what must live as long."""
+    def __init__(self, name: str, buffer: Any, key: str, offset: int, *, keeper: Any = None, fd: int = -1) -> None:
+        """`buffer` is mapped from the byte `offset` of the object `key` on.
+
+        `keeper`: what must live as long. `fd`: a descriptor to be closed when it is let go.
+        """
         #: It holds what was mapped: a mapping that is in use here cannot be closed, and nothing else lie there afterwards.
         self._bytes: Array | None = np.frombuffer(buffer, np.uint8)
         super().__init__(name, address_of(self._bytes), self._bytes.nbytes)
@@ -37,8 +35,7 @@ class OwnMemory(Span):
         self._keeper = keeper
         #: False where the server does not know it (any more): then tensors in it are copied, as all others.
         self.is_registered = False
-        #: True where the object has a name by which a restarted server can find it.
-        self.has_name = True
+        self._finalizer: Final = weakref.finalize(self, os.close, fd) if fd >= 0 else None
 
     def array(self, shape: Sequence[int], dtype: Any, offset: int = 0) -> Array:
         """An array over the bytes from `offset` on.
@@ -59,10 +56,12 @@ class OwnMemory(Span):
         """It is used no more here; what is mapped stays so for as long as there are arrays over it."""
         self.is_registered = False
         self._bytes = self._keeper = None
+        if self._finalizer is not None:
+            self._finalizer()
 
 
 def made(name: str, size_bytes: int) -> OwnMemory:
-    """A new object, which loses its name by `unlink`.
+    """A new object without a name, so that nothing of it can stay, whose size is sealed.
 
     Raises:
         OSError: there is no room for it.
@@ -70,32 +69,15 @@ def made(name: str, size_bytes: int) -> OwnMemory:
     """
     if size_bytes < 1:
         raise ValueError(f"a region has at least one byte, not {size_bytes}")
-    _sweep()
-    key = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
-    fd = os.open(_SHM / key, _OPEN_FLAGS | os.O_CREAT | os.O_EXCL, _OWNERS_ONLY)
+    fd = os.memfd_create("tis-client", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        # Room is taken now: where it ran out later, whoever writes there, the server's worker too, would be killed.
-        os.posix_fallocate(fd, 0, size_bytes)
-        return OwnMemory(name, mmap.mmap(fd, size_bytes), key, 0)
+        os.ftruncate(fd, size_bytes)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        # The server finds it by the descriptor, also when it has been restarted.
+        return OwnMemory(name, mmap.mmap(fd, size_bytes), f"/proc/self/fd/{fd}", 0, fd=fd)
     except BaseException:
-        unlink(key)
-        raise
-    finally:
         os.close(fd)
-
-
-def unlink(key: str) -> None:
-    """Take an object's name away: whoever has it keeps it, and nothing of it stays however they end."""
-    (_SHM / key).unlink(missing_ok=True)
-
-
-def _sweep() -> None:
-    """Take the names away that killed programs have left: there is a moment before the server has opened the object."""
-    for path in _SHM.glob(f"{_PREFIX}*"):
-        # Another's, or taken away by another meanwhile.
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _LONGEST_NAMED_S:
-                path.unlink()
+        raise
 
 
 def found(name: str, memory: Any, key: str, offset: int) -> OwnMemory:
@@ -123,7 +105,7 @@ def found(name: str, memory: Any, key: str, offset: int) -> OwnMemory:
             raise ValueError(f"the shared memory '{key}' has been closed")
     if not key:
         raise ValueError("which object is this memory of? Give its name as key")
-    own = OwnMemory(name, buffer, key, offset, keeper)
+    own = OwnMemory(name, buffer, key, offset, keeper=keeper)
     fd = _opened(key)
     try:
         inode, size_bytes = os.fstat(fd).st_ino, os.fstat(fd).st_size

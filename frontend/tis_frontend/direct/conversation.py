@@ -57,6 +57,10 @@ class Conversation:
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._remembered: Final = Remembered(server)
 
+    def meet(self, peer: str, pid: int) -> None:
+        """Who the client is, and its process where that is known for sure, else 0."""
+        self.peer, self._regions.pid = peer, pid
+
     def take(self, incoming: Incoming) -> None:
         """A message has come."""
         head, *frames = incoming.frames

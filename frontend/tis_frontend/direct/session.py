@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from tis.log import get_logger
@@ -51,7 +52,7 @@ class Session(asyncio.BufferedProtocol):
             transport.abort()
             return
         self._sessions.add(self)
-        self.conversation.peer = _peer_text(transport.get_extra_info("socket"))
+        self.conversation.meet(*_peer(transport.get_extra_info("socket")))
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         self._handshake = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._check_handshake)
         self._flush()
@@ -125,13 +126,18 @@ class Session(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-def _peer_text(connected: Any) -> str:
-    """Address and port; of a socket's file the process at the other end."""
+def _peer(connected: Any) -> tuple[str, int]:
+    """Address and port; of a socket's file the process at the other end, and that for sure or 0."""
     try:
-        if connected.family == socket.AF_UNIX:
-            pid, *_ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            return f"pid:{pid}"
-        host, port = connected.getpeername()[:2]
+        if connected.family != socket.AF_UNIX:
+            host, port = connected.getpeername()[:2]
+            return f"{host}:{port}", 0
+        pid, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     except OSError:
-        return "-"  # it has gone already
-    return f"{host}:{port}"
+        return "-", 0  # it has gone already
+    try:
+        # The process that has connected may have gone, and another have its number, while a child of it has the socket.
+        is_same = Path(f"/proc/{pid}").stat().st_uid == uid
+    except OSError:
+        is_same = False
+    return f"pid:{pid}", pid if is_same else 0

@@ -8,6 +8,7 @@ import numpy as np
 
 #: What the model `echo` is asked with.
 VALUES: Final = np.arange(8, dtype=np.float32)
+_KEYS: Final = ("/../etc/passwd", "", "/x", "\0", "/proc/self/fd/0", "/proc/self/fd/999999999", "/proc/1/fd/0")
 
 
 class Wild:
@@ -56,7 +57,7 @@ class Wild:
             {"type": "infer", "model": "echo", "inputs": [self.tensor()], "parameters": {"sequence_id": self.value()}},
             {"type": "grant", "size": pick([0, 4096, 1 << 40])},
             {"type": "release", "region": pick(self.regions)},
-            {"type": "register", "region": "r", "key": pick(["/../etc/passwd", "", "/x", "\0"]), "size": 1 << 62},
+            {"type": "register", "region": "r", "key": pick(_KEYS), "size": pick([1, 1 << 62])},
             {"type": "cancel"},
             {"type": "metadata", "model": "echo", "version": pick(["", "1", "-1", "9" * 400])},
             {"type": "statistics", "model": pick(["", "echo", "nobody"])},

@@ -10,7 +10,7 @@ import zmq.asyncio
 from tis.client.errors import ConnectionLostError, RefusedError
 from tis.client.keys import EVENTS, check_refusal, use_keys
 from tis.client.lines import is_plain
-from tis.client.zmtp import FIRST_WORDS, Incoming, wire
+from tis.client.zmtp import FIRST_WORDS, JOINED_BYTES, Incoming, wire
 
 _RETRY_S: Final = 0.05
 _WRITE_HIGH_BYTES: Final = 1 << 20
@@ -56,23 +56,29 @@ class AsyncPlainLine:
         """Send a message; see `AsyncLine`."""
         connection = await self._connected()
         for piece in wire(frames):
-            connection.transport.write(piece)
+            connection.write(piece)
         if connection.room is not None:
             await asyncio.shield(connection.room)
 
-    async def write(self, message: bytes) -> None:
-        """Send a message that is on the wire as it is; otherwise as `send`."""
+    async def write(self, message: bytes, *, may_wait: bool) -> None:
+        """Send a message that is on the wire as it is; otherwise as `send`.
+
+        `may_wait`: others may have something to say in this turn of the loop: it leaves together with that.
+        """
         connection = self._connection
         if connection is None or not connection.is_live:
             connection = await self._connected()
-        connection.transport.write(message)
+        if may_wait and len(message) <= JOINED_BYTES:
+            connection.hold(message)
+        else:
+            connection.write(message)
         if connection.room is not None:
             await asyncio.shield(connection.room)
 
     def post(self, frames: Sequence[Any]) -> None:
         """Send a small message if there is a connection."""
         if self._connection is not None and self._connection.is_live:
-            self._connection.transport.write(b"".join(wire(frames)))
+            self._connection.write(b"".join(wire(frames)))
 
     async def close(self) -> None:
         """Disconnect."""
@@ -141,6 +147,8 @@ class _Connection(asyncio.BufferedProtocol):
         #: Done once messages may be sent, or never can be.
         self.ready: Final[asyncio.Future[None]] = loop.create_future()
         self.ended: Final[asyncio.Future[None]] = loop.create_future()
+        #: Messages that leave at the end of this turn of the loop.
+        self._held: list[bytes] = []
         #: There while the server takes nothing; done when it does again.
         self.room: asyncio.Future[None] | None = None
 
@@ -149,6 +157,23 @@ class _Connection(asyncio.BufferedProtocol):
         self.transport = transport
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         transport.write(FIRST_WORDS)
+
+    def write(self, data: Any) -> None:
+        """Send, behind all that is held."""
+        if self._held:
+            self._write_held()
+        self.transport.write(data)
+
+    def hold(self, message: bytes) -> None:
+        """Send at the end of this turn of the loop."""
+        if not self._held:
+            self._loop.call_soon(self._write_held)
+        self._held.append(message)
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, []
+        if held and self.is_live:
+            self.transport.write(b"".join(held))
 
     def get_buffer(self, _size_hint: int) -> memoryview:
         """Where the next bytes are to go."""

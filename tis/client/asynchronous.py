@@ -302,7 +302,7 @@ class AsyncClient:
         if prepared.frames is not None:
             await self._opened().send([prepared.message, *prepared.frames])
         elif self._plain is not None:
-            await self._plain.write(prepared.message)
+            await self._plain.write(prepared.message, may_wait=len(self._waiting) > 1)
         else:
             self._opened()
 

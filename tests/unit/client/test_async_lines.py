@@ -56,8 +56,9 @@ def test_messages_of_all_sizes_go_to_libzmq_and_come_back(
             router.send_multipart([identity, *frames])
             assert await ears.messages.get() == frames
         line.post([b"posted"])
-        await line.write(wire([b"written"]))
-        for expected in (b"posted", b"written"):
+        for number, may_wait in enumerate((True, True, False, True)):
+            await line.write(wire([b"written %d" % number]), may_wait=may_wait)
+        for expected in (b"posted", *(b"written %d" % number for number in range(4))):
             assert (await asyncio.to_thread(router.recv_multipart))[1:] == [expected]
         await line.close()
         with pytest.raises(ConnectionLostError, match="has been closed"):

@@ -93,6 +93,7 @@ class Conversation:
             self._server.core.cancel(request_id)
         self._requests.clear()
         self._calls.clear()
+        self._remembered.clear()
         self._regions.end()
 
     @property

@@ -87,6 +87,10 @@ class Remembered:
             self._epochs = now
         self._asked[_key(head, frames)] = asked
 
+    def clear(self) -> None:
+        """The client has gone."""
+        self._asked.clear()
+
     def _now(self) -> tuple[int, int]:
         return self._server.table.epoch, self._server.core.regions.epoch
 

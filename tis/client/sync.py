@@ -66,14 +66,15 @@ class Client:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | Mapping[str, Array] | None = None,
+        outputs: Sequence[str] | Mapping[str, Any] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a model and wait for its response. `outputs`: the names of those wanted; None for all.
 
-        Or arrays by name that those wanted are to be put into; without a copy where `empty` has made them.
+        Or arrays or tensors by name that those wanted are to be put into; without a copy where they lie in memory of `empty`,
+        `region` or `share`.
 
         Raises:
             InferenceError: the server's answer is an error.
@@ -93,7 +94,7 @@ class Client:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | Mapping[str, Array] | None = None,
+        outputs: Sequence[str] | Mapping[str, Any] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,

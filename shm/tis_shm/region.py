@@ -3,6 +3,7 @@
 `multiprocessing.shared_memory` is not used: it would unlink what is not ours, and cannot map what has been found before.
 """
 
+import fcntl
 import mmap
 import os
 import stat
@@ -12,6 +13,7 @@ from typing import Final
 _SHM: Final = Path("/dev/shm")  # noqa: S108 - where Linux keeps POSIX shared memory
 _LONGEST_NAME_BYTES: Final = 254
 _OPEN_FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_SIZE_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 class RegionError(Exception):
@@ -35,6 +37,31 @@ def open_object(key: str) -> int:
         os.close(fd)
         raise RegionError(f"{key!r} is not a shared-memory object")
     return fd
+
+
+def open_sealed(pid: int, fd: int) -> int:
+    """A descriptor of the anonymous object (memfd) that a client has open as `fd`, whose size nobody can change.
+
+    Whoever calls this has made sure that the process is the one that asks.
+
+    Raises:
+        RegionError: it is not there, may not be opened by this process, or is something else.
+    """
+    path = Path(f"/proc/{pid}/fd/{fd}")
+    try:
+        # First looked at: to open something else might have effects.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise RegionError("it is not shared memory")
+        opened = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise RegionError(f"descriptor {fd} of process {pid}: {error.strerror}") from error
+    try:
+        if fcntl.fcntl(opened, fcntl.F_GET_SEALS) & _SIZE_SEALS == _SIZE_SEALS:
+            return opened
+    except OSError:
+        pass  # a file of another kind has no seals
+    os.close(opened)
+    raise RegionError("it is no anonymous object whose size is sealed (F_SEAL_SHRINK, F_SEAL_GROW)")
 
 
 def identity_of(fd: int) -> tuple[int, int]:

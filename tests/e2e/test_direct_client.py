@@ -74,11 +74,12 @@ def in_memory(client: Client, array: "np.ndarray[Any, Any]") -> bool:
     return client._conversation.memory.holding(array) is not None
 
 
-def test_the_example_of_the_page_prints_its_sum(direct: Server) -> None:
-    (block,) = [block for block in blocks("docs/zeromq.md") if block.name == "quick.py"]
+@pytest.mark.parametrize(("name", "printed"), [("quick.py", "32\n"), ("own_memory.py", "96\n")])
+def test_the_examples_of_the_page_print_their_sums(direct: Server, name: str, printed: str) -> None:
+    (block,) = [block for block in blocks("docs/zeromq.md") if block.name == name]
     program = block.text.replace("ipc:///run/tis/direct", address_of(direct))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout, done.stderr) == ("32\n", "")
+    assert (done.stdout, done.stderr) == (printed, "")
 
 
 def test_small_tensors_go_in_and_come_out(client: Client) -> None:
@@ -202,7 +203,7 @@ def test_a_decoupled_model_streams_and_leaving_early_cancels(client: Client, dir
         assert result["OUT"].tolist() == [0]
         break
     assert client.infer("echo", {"INPUT0": BIG})["OUTPUT0"].size == BIG.size
-    eventually(lambda: client.infer("echo", {"INPUT0": BIG}) and not client._left, "the stream has ended")
+    eventually(lambda: client.infer("echo", {"INPUT0": BIG}) and not client._conversation.left, "the stream has ended")
     wait_pool_empty(direct)
 
 

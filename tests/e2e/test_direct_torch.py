@@ -76,8 +76,7 @@ def test_a_tensor_over_the_clients_memory_is_handed_over_as_it_is(client: Client
 
 def regions_used(client: Client) -> int:
     """Bytes of the client's shared memory that something refers to."""
-    regions = client._conversation.memory.regions
-    return sum(each.size_bytes - sum(size for _, size in each._free) for each in regions)
+    return sum(each.used_bytes for each in client._conversation.memory.regions)
 
 
 def test_tensors_that_are_laid_out_otherwise_or_want_gradients_go_in(client: Client) -> None:
@@ -93,3 +92,25 @@ def test_outputs_go_to_any_library_by_dlpack(client: Client) -> None:
     with client.infer("int64", {"INPUT0": array}) as result:
         assert torch.from_dlpack(result["OUTPUT0"]).sum() == array.sum()
         assert (np.from_dlpack(result["OUTPUT0"]) == array).all()
+
+
+def test_outputs_are_put_into_tensors(client: Client) -> None:
+    own = torch.zeros(4, 1000)
+    sent = torch.rand(4, 1000)
+    with client.region(1 << 20) as region:
+        shared = torch.from_dlpack(region.array((4, 1000), np.float32))
+        for target in (own, shared):
+            client.infer("fp32", {"INPUT0": sent}, outputs={"OUTPUT0": target}).release()
+            assert torch.equal(target, sent)
+        # Where it lies in the program's own memory, that is where the model reads it, too.
+        before = regions_used(client)
+        shared += 1
+        with client.infer("fp32", {"INPUT0": shared}, outputs={"OUTPUT0": shared}) as result:
+            assert regions_used(client) == before
+            assert result["OUTPUT0"].__array_interface__["data"][0] == shared.data_ptr()
+        assert torch.equal(shared, sent + 1)
+    bits = torch.zeros(4, 100, dtype=torch.bfloat16)
+    client.infer("bf16", {"INPUT0": bits + 3}, outputs={"OUTPUT0": bits}).release()
+    assert torch.equal(bits, torch.full((4, 100), 3, dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match="no contiguous array"):
+        client.infer("fp32", {"INPUT0": sent}, outputs={"OUTPUT0": own.T})

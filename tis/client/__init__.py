@@ -5,16 +5,19 @@ Nothing of the server is imported here; numpy, pyzmq and msgpack are all that it
 
 from tis.client.asynchronous import AsyncClient
 from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError, StaleError
+from tis.client.own_regions import AsyncSharedRegion, SharedRegion
 from tis.client.result import Result
 from tis.client.sync import Client
 
 __all__ = [
     "AsyncClient",
+    "AsyncSharedRegion",
     "Client",
     "ClientError",
     "ConnectionLostError",
     "InferenceError",
     "RefusedError",
     "Result",
+    "SharedRegion",
     "StaleError",
 ]

@@ -2,22 +2,67 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import zmq
-import zmq.asyncio
-
-from tis.client.conversation import Conversation, Prepared, Steps
-from tis.client.errors import ClientError, ConnectionLostError, InferenceError
-from tis.client.keys import EVENTS, check_refusal, use_keys
-from tis.client.messages import Answer, Call, Head, UnknownConnectionError, checked, is_over, packed, unpacked
+from tis.client.async_lines import AsyncLine, AsyncPlainLine, open_async_line
+from tis.client.conversation import Conversation, Steps
+from tis.client.errors import ClientError, ConnectionLostError, InferenceError, RefusedError
+from tis.client.lines import is_plain
+from tis.client.messages import Answer, Head, UnknownConnectionError, checked, is_over, packed
+from tis.client.own_regions import AsyncSharedRegion, OwnMemory
+from tis.client.requests import Prepared, Request
 from tis.client.result import Result
 from tis.client.tensors import Array
 
+#: How long after a failed greeting the next one is.
+_RETRY_S: Final = 0.05
+
 _T = TypeVar("_T")
-_Heard = asyncio.Queue[Answer | None]
+
+
+class _Inbox:
+    """What has come about one request or call."""
+
+    __slots__ = ("_answers", "_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._answers: deque[Answer | ClientError] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, answer: Answer | ClientError) -> None:
+        """An answer, or why there will be none."""
+        self._answers.append(answer)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def next(self, timeout_s: float | None) -> Answer:
+        """The next answer.
+
+        Raises:
+            ConnectionLostError: there is none in time, or there will be none.
+        """
+        if not self._answers:
+            waiter = self._waiter = self._loop.create_future()
+            timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._give_up, timeout_s)
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        answer = self._answers.popleft()
+        if isinstance(answer, ClientError):
+            # Several may wait; each gets an error of its own.
+            raise type(answer)(*answer.args)
+        return answer
+
+    def _give_up(self, timeout_s: float) -> None:
+        if not self._answers:
+            self.put(ConnectionLostError(f"the server did not answer within {timeout_s:g} s"))
 
 
 class AsyncClient:
@@ -41,27 +86,22 @@ class AsyncClient:
         self._address: Final = address
         self._timeout_s: Final = timeout_s
         self._connect_timeout_s: Final = connect_timeout_s
-        self._conversation: Final = Conversation(name)
+        self._conversation: Final = Conversation(name, is_plain=is_plain(address, *self._key_files))
         #: Who waits for messages about a request or call, by its number; 0: the answer to a hello.
-        self._waiting: dict[int, _Heard] = {}
-        #: Requests that nobody waits for any more, but which may still touch their memory.
-        self._left: dict[int, Prepared] = {}
-        self._greeting = asyncio.Lock()
+        self._waiting: dict[int, _Inbox] = {}
+        self._greeting: Final = asyncio.Lock()
+        self._growing: Final = asyncio.Lock()
         self._greetings = 0
-        self._context: zmq.asyncio.Context | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        #: Why the server does not let this client in.
-        self._refusal: ConnectionLostError | None = None
+        self._line: AsyncLine | None = None
+        #: The line, where messages may be written to it as they are.
+        self._plain: AsyncPlainLine | None = None
 
     async def __aenter__(self) -> "AsyncClient":
-        self._context = zmq.asyncio.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._monitor = self._socket.get_monitor_socket(EVENTS)
+        self._loop = asyncio.get_running_loop()
+        line = open_async_line(self._address, self._connect_timeout_s, *self._key_files, self._hear, self._lose)
+        self._line = line
+        self._plain = line if isinstance(line, AsyncPlainLine) else None
         try:
-            use_keys(self._socket, *self._key_files)
-            self._socket.connect(self._address)
-            self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._watch())]
             await self._greet(0)
         except BaseException:
             await self.close()
@@ -75,19 +115,13 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Disconnect: what runs is cancelled. Arrays that are still there stay what they are."""
-        context, self._context = self._context, None
-        if context is None:
+        line, self._line = self._line, None
+        self._plain = None
+        if line is None:
             return
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._socket.disable_monitor()
-        self._monitor.close(0)
-        self._socket.close(0)
-        context.term()
-        self._lose()
-        self._conversation.memory.forget()
-        self._left.clear()
+        await line.close()
+        self._lose(ConnectionLostError("the client has been closed"))
+        self._conversation.end()
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 
@@ -96,36 +130,35 @@ class AsyncClient:
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | Mapping[str, Array] | None = None,
+        outputs: Sequence[str] | Mapping[str, Any] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a model and wait for its response. `outputs`: the names of those wanted; None for all.
 
-        Or arrays by name that those wanted are to be put into; without a copy where `empty` has made them.
+        Or arrays or tensors by name that those wanted are to be put into; without a copy where they lie in memory of `empty`,
+        `region` or `share`.
 
         Raises:
             InferenceError: the server's answer is an error.
             ConnectionLostError: there is no answer.
             TypeError: an input is nothing that a tensor can be made of.
         """
-        responses = self.stream(
-            model, inputs, outputs=outputs, version=version, request_id=request_id, parameters=parameters
-        )
-        async with contextlib.aclosing(responses):
-            async for result in responses:
-                if not result.is_final:
-                    raise ClientError(f"model '{model}' may give several responses; ask it with stream()")
-                return result
-        raise ClientError(f"model '{model}' gave no response; ask it with stream()")
+        request = Request(model, inputs, outputs, version, request_id, parameters)
+        greetings = self._greetings
+        try:
+            return await self._only_response(await self._prepare(request))
+        except UnknownConnectionError:
+            await self._greet(greetings)
+            return await self._only_response(await self._prepare(request))
 
     async def stream(
         self,
         model: str,
         inputs: Mapping[str, Any],
         *,
-        outputs: Sequence[str] | Mapping[str, Array] | None = None,
+        outputs: Sequence[str] | Mapping[str, Any] | None = None,
         version: str = "",
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
@@ -134,11 +167,10 @@ class AsyncClient:
 
         Closing this early cancels the rest.
         """
+        request = Request(model, inputs, outputs, version, request_id, parameters)
         for attempt in (0, 1):
-            prepared = await self._run(
-                lambda: self._conversation.prepare(model, inputs, outputs, version, request_id, parameters)
-            )
             greetings = self._greetings
+            prepared = await self._prepare(request)
             try:
                 async with contextlib.aclosing(self._responses(prepared)) as responses:
                     async for result in responses:
@@ -161,39 +193,78 @@ class AsyncClient:
 
     async def empty(self, shape: Sequence[int], dtype: Any) -> Array:
         """An array for an input, in shared memory where there is any: it is handed over without a copy."""
-        return await self._run(lambda: self._conversation.empty(shape, dtype))
+        async with self._growing:
+            return await self._run(lambda: self._conversation.empty(shape, dtype))
+
+    async def region(self, size_bytes: int) -> AsyncSharedRegion:
+        """Memory of the program's own, new; see `Client.region`."""
+        own = await self._run(lambda: self._conversation.make_region(size_bytes))
+        return AsyncSharedRegion(own, self._give_back)
+
+    async def share(self, memory: Any, key: str = "", *, offset: int = 0) -> AsyncSharedRegion:
+        """Memory that the program has; see `Client.share`."""
+        own = await self._run(lambda: self._conversation.share(memory, key, offset))
+        return AsyncSharedRegion(own, self._give_back)
 
     # ---- the conversation ------------------------------------------------------------------------------------------
 
-    async def _responses(self, prepared: Prepared) -> AsyncGenerator[Result, None]:
-        number = prepared.call.head["id"]
-        heard = self._waiting[number] = asyncio.Queue()
+    async def _prepare(self, request: Request) -> Prepared:
+        prepared = self._conversation.requests.prepared(request)
+        if isinstance(prepared, Prepared):
+            return prepared
+        # Something has to be asked first: by one for all that wait for it.
+        async with self._growing:
+            return await self._run(lambda: self._conversation.prepare(request))
+
+    async def _only_response(self, prepared: Prepared) -> Result:
+        """The same as `_responses` for one, which is asked for so often that a generator would be felt."""
+        inbox = self._waiting[prepared.number] = _Inbox(self._loop)
         is_open = True
         try:
-            await self._send(prepared.call)
-            while is_open:
-                answer = await self._next(heard, self._timeout_s)
-                is_open = not is_over(answer.head)
-                head = checked(answer).head
-                if not head["empty"]:
-                    yield self._conversation.result(prepared, answer)
-        except InferenceError:
-            self._conversation.forget_model(prepared.call.head["model"])
-            raise
+            await self._ask(prepared)
+            answer = await inbox.next(self._timeout_s)
+            is_open = not is_over(answer.head)
+            return self._conversation.only_response(prepared, answer)
         finally:
-            del self._waiting[number]
-            if is_open and self._context is not None:
-                self._left[number] = prepared
-                # Nothing is awaited here: this may be the end of a task that is cancelled.
-                asyncio.ensure_future(self._send(Call({"type": "cancel", "id": number})))  # noqa: RUF006
+            self._done(prepared, is_open=is_open)
+
+    async def _responses(self, prepared: Prepared) -> AsyncGenerator[Result, None]:
+        inbox = self._waiting[prepared.number] = _Inbox(self._loop)
+        is_open = True
+        try:
+            await self._ask(prepared)
+            while is_open:
+                answer = await inbox.next(self._timeout_s)
+                is_open = not is_over(answer.head)
+                result = self._conversation.response(prepared, answer)
+                if result is not None:
+                    yield result
+        finally:
+            self._done(prepared, is_open=is_open)
+
+    def _done(self, prepared: Prepared, *, is_open: bool) -> None:
+        """Nobody waits for a request any more. Nothing is awaited here: this may be the end of a task that is cancelled."""
+        del self._waiting[prepared.number]
+        if is_open and self._line is not None:
+            self._line.post(packed(self._conversation.leave(prepared)))
 
     async def _greet(self, greetings: int) -> None:
         """Say hello, unless somebody else has since there were so many greetings."""
         async with self._greeting:
-            if self._greetings == greetings:
-                self._left.clear()
-                await self._drive(self._conversation.hello(), self._connect_timeout_s)
-                self._greetings += 1
+            if self._greetings != greetings:
+                return
+            end_s = self._loop.time() + self._connect_timeout_s
+            while True:
+                try:
+                    await self._drive(self._conversation.hello(), max(0.0, end_s - self._loop.time()))
+                except ConnectionLostError as error:
+                    # A server that has just been there may be there again soon.
+                    if isinstance(error, RefusedError) or self._loop.time() >= end_s:
+                        raise
+                    await asyncio.sleep(_RETRY_S)
+                else:
+                    break
+            self._greetings += 1
 
     async def _run(self, make: Callable[[], Steps[_T]]) -> _T:
         """Go through steps; from the beginning where the server had to be greeted anew."""
@@ -204,15 +275,20 @@ class AsyncClient:
             await self._greet(greetings)
             return await self._drive(make(), self._timeout_s)
 
+    async def _give_back(self, own: OwnMemory) -> None:
+        # What the server did not know, or knows no more, is given back already.
+        with contextlib.suppress(UnknownConnectionError):
+            await self._drive(self._conversation.give_back(own), self._timeout_s)
+
     async def _drive(self, steps: Steps[_T], timeout_s: float | None) -> _T:
         try:
             call = next(steps)
             while True:
                 number = call.head.get("id", 0)
-                heard = self._waiting[number] = asyncio.Queue()
+                inbox = self._waiting[number] = _Inbox(self._loop)
                 try:
-                    await self._send(call)
-                    answer = checked(await self._next(heard, timeout_s))
+                    await self._opened().send(packed(call))
+                    answer = checked(await inbox.next(timeout_s))
                 except InferenceError as error:
                     call = steps.throw(error)
                 else:
@@ -223,44 +299,35 @@ class AsyncClient:
             value: _T = done.value
             return value
 
-    async def _send(self, call: Call) -> None:
-        await self._socket.send_multipart(packed(call))
+    async def _ask(self, prepared: Prepared) -> None:
+        if prepared.frames is not None:
+            await self._opened().send([prepared.message, *prepared.frames])
+        elif self._plain is not None:
+            await self._plain.write(prepared.message, may_wait=len(self._waiting) > 1)
+        else:
+            self._opened()
 
-    async def _next(self, heard: _Heard, timeout_s: float | None) -> Answer:
+    def _opened(self) -> AsyncLine:
+        if self._line is None:
+            raise ConnectionLostError("the client has been closed")
+        return self._line
+
+    def _hear(self, frames: list[Any]) -> None:
         try:
-            answer = await asyncio.wait_for(heard.get(), timeout_s)
-        except TimeoutError:
-            raise ConnectionLostError(f"the server did not answer within {timeout_s:g} s") from None
-        if answer is None and self._refusal is not None:
-            raise self._refusal
-        if answer is None:
-            raise ConnectionLostError("the connection to the server has ended")
-        return answer
+            answer = self._conversation.read(frames)
+        except ClientError as error:
+            # Whose answer it was is not to be known.
+            for inbox in self._waiting.values():
+                inbox.put(error)
+            return
+        inbox_of = self._waiting.get(answer.number)
+        if inbox_of is not None:
+            inbox_of.put(answer)
+        else:
+            self._conversation.is_left(answer)
 
-    async def _listen(self) -> None:
-        while True:
-            answer = unpacked(await self._socket.recv_multipart())
-            number = answer.head.get("id", 0)
-            heard = self._waiting.get(number)
-            if heard is not None:
-                heard.put_nowait(answer)
-            elif number in self._left and is_over(answer.head):
-                del self._left[number]
-
-    async def _watch(self) -> None:
-        while True:
-            event = await self._monitor.recv_multipart()
-            try:
-                check_refusal(event)
-            except ConnectionLostError as error:
-                self._refusal = error
-                self._lose()
-                continue
-            # What had come before the end is read first.
-            await asyncio.sleep(0)
-            self._lose(but_hello=True)
-
-    def _lose(self, *, but_hello: bool = False) -> None:
-        for number, heard in self._waiting.items():
-            if number or not but_hello:
-                heard.put_nowait(None)
+    def _lose(self, error: ConnectionLostError) -> None:
+        for number, inbox in self._waiting.items():
+            # libzmq connects again by itself and then says what was to be said first.
+            if number or self._plain is not None or self._line is None or isinstance(error, RefusedError):
+                inbox.put(error)

@@ -4,71 +4,73 @@ A step is a generator: it yields a `Call`, is sent the answer, and returns what 
 written once, and who waits for an answer, and how, is up to the client.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from itertools import count
 from math import prod
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from tis.client.errors import ClientError, InferenceError
-from tis.client.memory import Block, Memory, Region
-from tis.client.messages import Answer, Call, Head
+from tis.client.memory import Memory, Region
+from tis.client.messages import Answer, Call, Head, Reader, checked, is_over
+from tis.client.own_regions import OwnMemory, found, made
+from tis.client.requests import Prepared, Request, Requests
 from tis.client.result import Result
-from tis.client.tensors import DTYPES, Array, as_array, decode, encode_bytes
+from tis.client.tensors import Array
 
 VERSION: Final = 1
-#: Tensors of fewer bytes travel in messages: that costs less than their places.
-INLINE_BYTES: Final = 4096
-_NONE: Final[Mapping[str, Any]] = {}
 
 _T = TypeVar("_T")
 
 Steps = Generator[Call, Answer, _T]
 
 
-class Prepared(NamedTuple):
-    """A request ready to be sent, and what it needs until it has ended."""
-
-    call: Call
-    held: list[Any]
-    #: The places given to outputs, by name.
-    places: "dict[str, Block | _Given]"
-    #: The arrays that outputs are to be put into which came in messages.
-    targets: dict[str, Array]
-
-
-class _Given:
-    """An array of the program's own that an output is written to."""
-
-    def __init__(self, array: Array) -> None:
-        self.bytes: Final[Array] = array.reshape(-1).view(np.uint8)
-
-
 class Conversation:
     """One connection's state."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_plain: bool) -> None:
+        """`is_plain`: requests are wanted as they are on the wire, see `Template`."""
         self._name = name
         self._ids = count(1)
         self.memory: Final = Memory()
+        self.requests: Final = Requests(self.memory, self._ids.__next__, is_plain=is_plain)
         self._limits: dict[str, int] = {}
-        self._metadata: dict[tuple[str, str], Head] = {}
-        #: How large outputs of no fixed shape have been, by model, version and name.
-        self._seen_bytes: dict[tuple[str, str, str], int] = {}
+        #: The program's own memory that has been registered once.
+        self._own: list[OwnMemory] = []
+        #: Requests that nobody waits for any more, but which may still touch their memory.
+        self.left: Final[dict[int, Prepared]] = {}
+        self.read: Final = Reader().read
 
     # ---- the connection --------------------------------------------------------------------------------------------
 
     def hello(self) -> Steps[None]:
         """The first words, also after the server was restarted: nothing of before holds."""
         self.memory.forget()
-        self._metadata.clear()
+        self.requests.forget()
+        self.left.clear()
+        for own in self._own:
+            own.is_registered = False
         welcome = yield Call({"type": "hello", "version": VERSION, "client": self._name})
         if welcome.head["type"] != "welcome":
             raise ClientError(f"the server answered the hello by a message of the type '{welcome.head['type']}'")
         self._limits = welcome.head["limits"]
         if not welcome.head["shared_memory"]:
             self.memory.works = False
+        for own in self._own:
+            try:
+                yield from self._register(own)
+            except InferenceError:
+                # Its object has lost its name meanwhile, say. What lies in it is copied from now on.
+                continue
+
+    def end(self) -> None:
+        """The connection is closed. Arrays that are still there stay what they are."""
+        self.memory.forget()
+        self.left.clear()
+        for own in self._own:
+            own.let_go()
+        self._own.clear()
 
     def ask(self, kind: str, **keys: Any) -> Steps[Head]:
         """A call that is answered by a head."""
@@ -77,195 +79,134 @@ class Conversation:
 
     # ---- memory ----------------------------------------------------------------------------------------------------
 
-    def take(self, size_bytes: int) -> Steps[Block | None]:
-        """A block of shared memory; None where there is none to be had."""
-        if not self.memory.works:
-            return None
-        block = self.memory.take(size_bytes)
-        if block is not None:
-            return block
-        if len(self.memory.regions) >= self._limits["regions"]:
-            return None
+    def empty(self, shape: Sequence[int], dtype: Any) -> Steps[Array]:
+        """An array in shared memory where there is any."""
+        dtype, shape = np.dtype(dtype), tuple(shape)
+        size_bytes = prod(shape) * dtype.itemsize
+        block = self.memory.take(size_bytes) if self.memory.works else None
+        if block is None and (yield from self._grant(size_bytes)):
+            block = self.memory.take(size_bytes)
+        return np.empty(shape, dtype) if block is None else block.array(shape, dtype)
+
+    def make_region(self, size_bytes: int) -> Steps[OwnMemory]:
+        """New memory, without a name that could stay.
+
+        Raises:
+            InferenceError: the server does not take it.
+            OSError: there is no room for it.
+        """
+        own = made(self._own_name(), size_bytes)
+        try:
+            yield from self._register(own)
+        except InferenceError as error:
+            own.let_go()
+            if error.code != "UNSUPPORTED":
+                raise
+            # The server cannot tell over TCP whose descriptor is meant. It has memory itself, which a restarted one has not.
+            region = yield from self._granted(size_bytes)
+            own = OwnMemory(region.name, region.map, "", 0)
+            own.is_registered = True
+            self.memory.know(own)
+        self._own.append(own)
+        return own
+
+    def share(self, memory: Any, key: str, offset: int) -> Steps[OwnMemory]:
+        """Memory that the program has. Raises as `found`, and InferenceError where the server does not take it."""
+        own = found(self._own_name(), memory, key, offset)
+        yield from self._register(own)
+        self._own.append(own)
+        return own
+
+    def give_back(self, own: OwnMemory) -> Steps[None]:
+        """The server is to forget memory of the program's own."""
+        is_known = own.is_registered
+        self.memory.drop(own)
+        self._own = [each for each in self._own if each is not own]
+        own.let_go()
+        if is_known:
+            yield Call({"type": "release", "id": next(self._ids), "region": own.name})
+
+    def _own_name(self) -> str:
+        return f"own-{next(self._ids)}"
+
+    def _register(self, own: OwnMemory) -> Steps[None]:
+        about = {"region": own.name, "key": own.key, "offset": own.offset, "size": own.size_bytes}
+        yield Call({"type": "register", "id": next(self._ids), **about})
+        own.is_registered = True
+        self.memory.know(own)
+
+    def _grant(self, size_bytes: int) -> Steps[bool]:
+        """Have the server grant a region with room for so many bytes; False where there is none to be had."""
+        if not self.memory.works or len(self.memory.regions) >= self._limits["regions"]:
+            return False
         wished = self.memory.wished_bytes(size_bytes, self._limits["region_bytes"])
         try:
-            granted = yield Call({"type": "grant", "id": next(self._ids), "size": wished})
+            region = yield from self._granted(wished)
         except InferenceError:
-            return None
-        head = granted.head
-        try:
-            region = Region(head["region"], head["path"], head["size"], (head["device"], head["inode"]))
+            return False
         except OSError:
             # Another user's process, or one in a container of its own.
             self.memory.works = False
-            yield Call({"type": "release", "id": next(self._ids), "region": head["region"]})
-            return None
+            return False
         self.memory.add(region)
-        return self.memory.take(size_bytes)
+        return True
 
-    def empty(self, shape: Sequence[int], dtype: Any) -> Steps[Array]:
-        """An array in shared memory where there is any."""
-        dtype = np.dtype(dtype)
-        size_bytes = prod(shape) * dtype.itemsize
-        block = yield from self.take(size_bytes)
-        if block is None:
-            return np.empty(shape, dtype)
-        array: Array = block.bytes[:size_bytes].view(dtype).reshape(tuple(shape))
-        return array
+    def _granted(self, size_bytes: int) -> Steps[Region]:
+        """A region that the server grants. Raises InferenceError: it does not; OSError: it cannot be opened here."""
+        granted = yield Call({"type": "grant", "id": next(self._ids), "size": size_bytes})
+        head = granted.head
+        try:
+            return Region(head["region"], head["path"], head["size"], (head["device"], head["inode"]))
+        except OSError:
+            yield Call({"type": "release", "id": next(self._ids), "region": head["region"]})
+            raise
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
-    def prepare(
-        self,
-        model: str,
-        inputs: Mapping[str, Any],
-        outputs: Sequence[str] | Mapping[str, Array] | None,
-        version: str,
-        request_id: str,
-        parameters: Mapping[str, Any] | None,
-    ) -> Steps[Prepared]:
+    def prepare(self, request: Request) -> Steps[Prepared]:
         """A request with its tensors where they are to be."""
-        about = self._metadata.get((model, version))
-        if about is None:
-            about = yield from self.ask("metadata", model=model, version=version)
-            self._metadata[model, version] = about
-        held: list[Any] = []
-        frames: list[Any] = []
-        entries: list[Head] = []
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, value in inputs.items():
-            array, datatype = as_array(name, value)
-            shapes[name] = array.shape
-            entry: Head = {"name": name, "datatype": datatype, "shape": list(array.shape)}
-            if datatype == "BYTES":
-                array = np.frombuffer(encode_bytes(array), np.uint8)
-            yield from self._place(entry, array, held, frames)
-            entries.append(entry)
-        head: Head = {"type": "infer", "id": next(self._ids), "model": model, "inputs": entries}
-        if version:
-            head["version"] = version
-        if request_id:
-            head["request_id"] = request_id
-        if parameters:
-            head["parameters"] = dict(parameters)
-        wanted, places = yield from self._outputs(model, version, about, outputs, shapes)
-        if wanted:
-            head["outputs"] = wanted
-        targets: dict[str, Array] = {}
-        if outputs is not None and isinstance(outputs, Mapping):
-            targets = {name: array for name, array in outputs.items() if name not in places}
-        return Prepared(Call(head, frames), held, places, targets)
-
-    def result(self, prepared: Prepared, answer: Answer) -> Result:
-        """The response of a request, whose arrays are views of where they came."""
-        arrays: dict[str, Array] = {}
-        head = prepared.call.head
-        for output in answer.head["outputs"]:
-            name, size_bytes = output["name"], output["size"]
-            if "region" in output:
-                data: Any = prepared.places[name].bytes[:size_bytes]
+        may_grow = True
+        while True:
+            prepared = self.requests.prepared(request, may_grow=may_grow)
+            if isinstance(prepared, Prepared):
+                return prepared
+            if prepared.size_bytes:
+                may_grow = yield from self._grant(prepared.size_bytes)
             else:
-                data = memoryview(answer.frames[output["frame"]])
-            arrays[name] = (
-                _array(data, output)
-                if "region" in output and output["datatype"] != "BYTES"
-                else decode(data, output["datatype"], output["shape"])
-            )
-            if name in prepared.targets:
-                arrays[name] = _put(arrays[name], prepared.targets[name])
-            key = (head["model"], head.get("version", ""), name)
-            if size_bytes > self._seen_bytes.get(key, 0):
-                self._seen_bytes[key] = size_bytes
-        return Result(answer.head, arrays)
+                about = yield from self.ask("metadata", model=request.model, version=request.version)
+                self.requests.learn(request.model, request.version, about)
 
-    def forget_model(self, model: str) -> None:
-        """What is known of a model may not be so any more."""
-        for key in [key for key in self._metadata if key[0] == model]:
-            del self._metadata[key]
-
-    def _place(self, entry: Head, array: Array, held: list[Any], frames: list[Any]) -> Steps[None]:
-        """Say where an input's bytes are, and put them there if need be."""
-        size_bytes = array.nbytes
-        where = self.memory.holding(array) if size_bytes else None
-        if where is not None:
-            held.append(array)
-            entry.update(region=where[0].name, offset=where[1], size=size_bytes)
-            return
-        if size_bytes < INLINE_BYTES:
-            entry["data"] = array.tobytes()
-            return
-        block = yield from self.take(size_bytes)
-        if block is None:
-            entry["frame"] = len(frames)
-            frames.append(array.data.cast("B") if array.ndim else array.tobytes())
-            return
-        block.bytes[:size_bytes] = array.reshape(-1).view(np.uint8)
-        held.append(block)
-        entry.update(region=block.region.name, offset=block.start, size=size_bytes)
-
-    def _outputs(
-        self,
-        model: str,
-        version: str,
-        about: Head,
-        names: Sequence[str] | Mapping[str, Array] | None,
-        shapes: Mapping[str, tuple[int, ...]],
-    ) -> Steps[tuple[list[Head], dict[str, Block | _Given]]]:
-        """The outputs to ask for, with places for those that are large and come once."""
-        wanted: list[Head] = []
-        places: dict[str, Block | _Given] = {}
-        batch = next(iter(shapes.values()))[:1] if shapes and about["max_batch_size"] else ()
-        for tensor in about["outputs"]:
-            name = tensor["name"]
-            if names is not None and name not in names:
-                continue
-            entry: Head = {"name": name}
-            wanted.append(entry)
-            if names is not None and isinstance(names, Mapping):
-                where = self._place_of(name, names[name])
-                if where is not None:
-                    places[name] = _Given(names[name])
-                    entry.update(region=where[0].name, offset=where[1], size=names[name].nbytes)
-                continue
-            if about["decoupled"]:
-                # Each response would overwrite the one before.
-                continue
-            shape = [*batch, *tensor["shape"][len(batch) :]]
-            if -1 in shape or tensor["datatype"] not in DTYPES:
-                size_bytes = self._seen_bytes.get((model, version, name), 0)
-            else:
-                size_bytes = prod(shape) * DTYPES[tensor["datatype"]].itemsize
-            if size_bytes < INLINE_BYTES:
-                continue
-            block = yield from self.take(size_bytes)
-            if block is not None:
-                places[name] = block
-                entry.update(region=block.region.name, offset=block.start, size=block.size_bytes, spill=True)
-        if names is None:
-            return (wanted if places else []), places
-        known = {tensor["name"] for tensor in about["outputs"]}
-        # The server has the words for those that the model does not have.
-        wanted += [{"name": name} for name in names if name not in known]
-        return wanted, places
-
-    def _place_of(self, name: str, array: Array) -> tuple[Region, int] | None:
-        """Where an array for an output lies; None where it is none of shared memory.
+    def response(self, prepared: Prepared, answer: Answer) -> Result | None:
+        """What an answer to a request says; None where it is only the news that there are no more.
 
         Raises:
-            TypeError: nothing can be written to it as it lies.
+            InferenceError, UnknownConnectionError: it is an error.
         """
-        if not array.flags.c_contiguous or not array.flags.writeable:
-            raise TypeError(f"output '{name}' is to go to what is no contiguous array that may be written to")
-        return self.memory.holding(array) if array.nbytes else None
+        try:
+            head, frames, _ = checked(answer)
+        except InferenceError:
+            self.requests.forget_model(prepared.model)
+            raise
+        return None if head["empty"] else self.requests.result(prepared, head, frames)
 
+    def only_response(self, prepared: Prepared, answer: Answer) -> Result:
+        """The same where there is to be one response. Raises also ClientError: there is none, or more."""
+        result = self.response(prepared, answer)
+        if result is None:
+            raise ClientError(f"model '{prepared.model}' gave no response; ask it with stream()")
+        if not result.is_final:
+            raise ClientError(f"model '{prepared.model}' may give several responses; ask it with stream()")
+        return result
 
-def _put(came: Array, target: Array) -> Array:
-    """The beginning of the program's array, with what has come; Raises: ValueError: it does not fit."""
-    if came.dtype != target.dtype or came.size > target.size:
-        raise ValueError(f"an output of {came.size} x {came.dtype} does not fit {target.size} x {target.dtype}")
-    view: Array = target.reshape(-1)[: came.size].reshape(came.shape)
-    np.copyto(view, came)
-    return view
+    def leave(self, prepared: Prepared) -> Call:
+        """Nobody waits for a request any more; gives what the server is to be told."""
+        self.left[prepared.number] = prepared
+        return Call({"type": "cancel", "id": prepared.number})
 
-
-def _array(data: Array, output: Head) -> Array:
-    return data.view(DTYPES[output["datatype"]]).reshape(output["shape"])
+    def is_left(self, answer: Answer) -> bool:
+        """True for an answer to a request that nobody waits for."""
+        if answer.number not in self.left:
+            return False
+        if is_over(answer.head):
+            del self.left[answer.number]
+        return True

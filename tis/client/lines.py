@@ -8,7 +8,7 @@ import zmq
 
 from tis.client.errors import ConnectionLostError
 from tis.client.keys import EVENTS, check_refusal, use_keys
-from tis.client.zmtp import PlainLine
+from tis.client.plain_line import PlainLine
 
 
 class Line(Protocol):
@@ -87,12 +87,19 @@ class ZmqLine:
             self._context.term()
 
 
-def open_line(address: str, connect_timeout_s: float, key_file: str | None, server_key_file: str | None) -> Line:
+def is_plain(address: str, key_file: str | None, server_key_file: str | None) -> bool:
+    """True where a client speaks ZeroMQ's wire protocol itself."""
+    return key_file is None and server_key_file is None and address.startswith(("ipc://", "tcp://"))
+
+
+def open_line(
+    address: str, connect_timeout_s: float, key_file: str | None, server_key_file: str | None, spin_us: int | None
+) -> Line:
     """The line to an address.
 
     Raises:
         OSError, ValueError: a key cannot be read.
     """
-    if key_file is None and server_key_file is None and address.startswith(("ipc://", "tcp://")):
-        return PlainLine(address, connect_timeout_s)
+    if is_plain(address, key_file, server_key_file):
+        return PlainLine(address, connect_timeout_s, spin_us)
     return ZmqLine(address, key_file, server_key_file)

@@ -25,7 +25,8 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
-_DATATYPES: Final = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
+#: Datatypes by numpy dtype.
+DATATYPES: Final = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 _LENGTH_BYTES: Final = 4
 _BFLOAT16: Final = "torch.bfloat16"
 
@@ -47,7 +48,7 @@ def as_array(name: str, value: Any) -> tuple[Array, str]:
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
     if not datatype:
-        datatype = "BYTES" if array.dtype.kind in "OSU" else _DATATYPES.get(array.dtype, "")
+        datatype = "BYTES" if array.dtype.kind in "OSU" else DATATYPES.get(array.dtype, "")
     if not datatype:
         raise TypeError(f"input '{name}' has the numpy type '{array.dtype}', which no datatype stands for")
     if datatype != "BYTES" and DTYPES.get(datatype) != array.dtype:
@@ -66,6 +67,34 @@ def _foreign(value: Any, datatype: str) -> tuple[Array, str]:
         array: Array = np.from_dlpack(value)
         return (array.view(np.uint16), datatype) if datatype == "BF16" else (array, datatype)
     return np.asarray(value), datatype
+
+
+def as_target(name: str, value: Any) -> Array:
+    """What an output is to be put into, as a contiguous array over the same memory; other libraries' by DLPack.
+
+    Raises:
+        TypeError: nothing can be written to it as it lies.
+    """
+    array: Array = value
+    if not isinstance(value, np.ndarray):
+        if not hasattr(value, "__dlpack__"):
+            raise TypeError(f"output '{name}' is to go to a {type(value).__name__}, which is no array")
+        array, _ = _foreign(value, "")
+        if array.flags.c_contiguous and not array.flags.writeable:
+            # Numpy does not write to what others have made unless they say that it may; who asks for this has said so.
+            array = np.asarray(_Writable(array))
+    if not array.flags.c_contiguous or not array.flags.writeable:
+        raise TypeError(f"output '{name}' is to go to what is no contiguous array that may be written to")
+    return array
+
+
+class _Writable:
+    """Another library's memory, for numpy to write to."""
+
+    def __init__(self, array: Array) -> None:
+        self._array: Final = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def encode_bytes(array: Array) -> bytes:

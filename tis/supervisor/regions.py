@@ -17,7 +17,7 @@ from tis.contracts import messages as m
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.supervisor.calls import Calls
 from tis_shm.granted import make_granted
-from tis_shm.region import RegionError, identity_of, object_bytes, open_object
+from tis_shm.region import RegionError, identity_of, object_bytes, open_object, open_sealed
 
 #: Objects with such names belong to the server's own Python models.
 RESERVED_PREFIX: Final = "triton_python_backend_shm_region_"
@@ -212,8 +212,10 @@ def _open(call: m.RegisterRegion) -> int:
             f"prefix '{RESERVED_PREFIX}'"
         )
     try:
-        fd = open_object(call.key)
-    except RegionError:
+        fd = open_sealed(call.pid, call.fd) if call.pid else open_object(call.key)
+    except RegionError as error:
+        if call.pid:
+            raise internal(f"Unable to open shared memory region: '{call.key}': {error}") from None
         raise internal(f"Unable to open shared memory region: '{call.key}'") from None
     if call.offset + call.size_bytes > object_bytes(fd):
         os.close(fd)

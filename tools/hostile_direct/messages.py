@@ -8,6 +8,7 @@ import numpy as np
 
 #: What the model `echo` is asked with.
 VALUES: Final = np.arange(8, dtype=np.float32)
+_KEYS: Final = ("/../etc/passwd", "", "/x", "\0", "/proc/self/fd/0", "/proc/self/fd/999999999", "/proc/1/fd/0")
 
 
 class Wild:
@@ -16,6 +17,8 @@ class Wild:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.regions = ["r", ""]
+        #: Heads whose ids are their last eight bytes, which the server remembers.
+        self._said: list[bytes] = []
 
     def value(self, depth: int = 0) -> Any:
         """Something that may be where another type is due."""
@@ -54,7 +57,7 @@ class Wild:
             {"type": "infer", "model": "echo", "inputs": [self.tensor()], "parameters": {"sequence_id": self.value()}},
             {"type": "grant", "size": pick([0, 4096, 1 << 40])},
             {"type": "release", "region": pick(self.regions)},
-            {"type": "register", "region": "r", "key": pick(["/../etc/passwd", "", "/x", "\0"]), "size": 1 << 62},
+            {"type": "register", "region": "r", "key": pick(_KEYS), "size": pick([1, 1 << 62])},
             {"type": "cancel"},
             {"type": "metadata", "model": "echo", "version": pick(["", "1", "-1", "9" * 400])},
             {"type": "statistics", "model": pick(["", "echo", "nobody"])},
@@ -64,6 +67,8 @@ class Wild:
         if self.random.random() < 0.3:
             head[pick([*head, "more"])] = self.value()
         packed: bytes = msgpack.packb(head)
+        if self.random.random() < 0.4:
+            packed = self._like_before(head, pick([number] * 9 + [1, 0, 1 << 63]))
         kind = self.random.random()
         if kind < 0.1:
             packed = packed[: self.random.randrange(len(packed))]
@@ -74,3 +79,10 @@ class Wild:
             packed = self.random.randbytes(self.random.randrange(100))
         frames = [pick([b"", VALUES.tobytes(), bytes(100_000)]) for _ in range(pick([0, 0, 0, 1, 1, 1, 2, 2, 2, 300]))]
         return packed, frames
+
+    def _like_before(self, head: dict[str, Any], number: int) -> bytes:
+        """The head with its id at the end, or one of before with this id."""
+        if len(self._said) < 5 or self.random.random() < 0.5:
+            packed: bytes = msgpack.packb({**{key: value for key, value in head.items() if key != "id"}, "id": 1 << 63})
+            self._said = [*self._said[-20:], packed[:-8]]
+        return self.random.choice(self._said) + number.to_bytes(8, "big")

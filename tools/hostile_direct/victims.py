@@ -150,6 +150,23 @@ def _library(address: str, step: Step) -> None:
             step("answered")
 
 
+def _own_memory(address: str, step: Step) -> None:
+    step("connected")
+    with Client(address) as client:
+        step("greeted")
+        shared = client.share(_key(os.getppid()))
+        while True:
+            with client.region(2 * _BIG.nbytes) as region:
+                step("granted")
+                array = region.array(_BIG.shape, np.float32)
+                array[:] = _BIG
+                for target in (region, shared):
+                    came = target.array(_BIG.shape, np.float32, offset=_BIG.nbytes)
+                    client.infer("echo", {"INPUT0": array}, outputs={"OUTPUT0": came}).release()
+                    step("answered")
+            step("released")
+
+
 def _halves(address: str, step: Step) -> None:
     """Bytes in small pieces, so that the end is somewhere inside of a frame."""
     hello = msgpack.packb({"type": "hello", "version": 1})
@@ -175,6 +192,7 @@ MODES: Final[dict[str, Callable[[str, Step], None]]] = {
     "registered": _registered,
     "streaming": _streaming,
     "library": _library,
+    "own memory": _own_memory,
     "halves": _halves,
 }
 

@@ -8,6 +8,7 @@ from tis_frontend.access_log import CURRENT, AccessLog, Record
 from tis_frontend.direct import messages as dm
 from tis_frontend.direct.conversation import Conversation, Send
 from tis_frontend.direct.infer_request import Data
+from tis_frontend.direct.remembered import Asked
 from tis_frontend.direct.zmtp import Incoming, Limits
 from tis_frontend.server import Server
 
@@ -16,6 +17,8 @@ _PROTOCOL = "ZeroMQ"
 
 class LoggedConversation(Conversation):
     """A conversation each of whose requests and calls has a line."""
+
+    remembers = False
 
     def __init__(self, log: AccessLog, server: Server, limits: Limits, send: Send, hang_up: Callable[[], None]) -> None:
         super().__init__(server, limits, self._noted, hang_up)
@@ -40,17 +43,16 @@ class LoggedConversation(Conversation):
             self._log.done(record, "CANCELLED")
         self._records.clear()
 
-    def _act(self, message: dm.FromClient, frames: list[Data]) -> None:
+    def _act(self, message: dm.FromClient, frames: list[Data]) -> Asked | None:
         if isinstance(message, dm.Cancel | dm.Ping):
-            super()._act(message, frames)
-            return
+            return super()._act(message, frames)
         record = self._taken = self._record(message.__struct_config__.tag)
         record.model = getattr(message, "model", "")
         number = getattr(message, "id", 0)
         self._records.setdefault(number, record)
         token = CURRENT.set(record)
         try:
-            super()._act(message, frames)
+            return super()._act(message, frames)
         except Exception:
             if self._records.get(number) is record:
                 del self._records[number]

@@ -11,18 +11,19 @@ from typing import Any, Final
 
 import msgspec
 
-from tis.contracts.inference import Answer, InferRequest
+from tis.contracts.inference import Answer
 from tis.contracts.plan import make_plan
 from tis.contracts.versions import parse_version
 from tis.errors import Code, TisError, internal, invalid, unavailable
 from tis.log import get_logger
 from tis_frontend.classification import classify
-from tis_frontend.core import now_ns
+from tis_frontend.core import Deliver, now_ns
 from tis_frontend.direct import messages as dm
 from tis_frontend.direct.infer_request import Data, parse
 from tis_frontend.direct.regions import ClientRegions
+from tis_frontend.direct.remembered import Asked, Remembered
 from tis_frontend.direct.zmtp import Incoming, Limits
-from tis_frontend.model_table import ServedModel
+from tis_frontend.observer import Observed
 from tis_frontend.server import Server
 from tis_frontend.statistics_form import statistics_form
 
@@ -38,6 +39,9 @@ _log = get_logger(__name__)
 class Conversation:
     """One client, from its connection to its end."""
 
+    #: Whether heads that come again need not be read again.
+    remembers = True
+
     def __init__(self, server: Server, limits: Limits, send: Send, hang_up: Callable[[], None]) -> None:
         self._server = server
         self._limits = limits
@@ -51,6 +55,11 @@ class Conversation:
         #: The core's number of each request that is not answered yet, by the client's.
         self._requests: dict[int, int] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
+        self._remembered: Final = Remembered(server)
+
+    def meet(self, peer: str, pid: int) -> None:
+        """Who the client is, and its process where that is known for sure, else 0."""
+        self.peer, self._regions.pid = peer, pid
 
     def take(self, incoming: Incoming) -> None:
         """A message has come."""
@@ -58,13 +67,19 @@ class Conversation:
         if incoming.refusal is not None:
             self._refuse(dm.id_of(head), incoming.refusal)
             return
+        found = self._remembered.find(head, frames)
+        if found is not None and self._is_free(found[1]):
+            self._repeat(*found, frames)
+            return
         try:
             message = dm.decode(head)
         except msgspec.DecodeError as error:
             self._refuse(dm.id_of(head), invalid(f"the message cannot be read: {error}"))
             return
         try:
-            self._act(message, frames)
+            asked = self._act(message, frames)
+            if asked is not None and self.remembers and isinstance(message, dm.Infer):
+                self._remembered.add(head, frames, message, asked)
         except TisError as error:
             self._refuse(getattr(message, "id", 0), error)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong with one message is that message's answer
@@ -78,6 +93,7 @@ class Conversation:
             self._server.core.cancel(request_id)
         self._requests.clear()
         self._calls.clear()
+        self._remembered.clear()
         self._regions.end()
 
     @property
@@ -87,7 +103,19 @@ class Conversation:
 
     # ---- what clients say ------------------------------------------------------------------------------------------
 
-    def _act(self, message: dm.FromClient, frames: list[Data]) -> None:
+    def _act(self, message: dm.FromClient, frames: list[Data]) -> Asked | None:
+        """Do what is wanted; gives a request that was sent off."""
+        if self._is_greeted and isinstance(message, dm.Infer) and self._is_free(message.id):
+            return self._infer(message, frames)
+        self._answer_call(message)
+        return None
+
+    def _is_free(self, number: int) -> bool:
+        """True where a request may have this number now."""
+        requests, calls = self._requests, self._calls
+        return number not in requests and number not in calls and len(requests) + len(calls) < MOST_IN_FLIGHT
+
+    def _answer_call(self, message: dm.FromClient) -> None:
         if isinstance(message, dm.Hello):
             self._greet(message)
             return
@@ -105,9 +133,7 @@ class Conversation:
             raise invalid(f"the id {message.id} is that of a request or call that is not answered yet")
         if len(self._requests) + len(self._calls) >= MOST_IN_FLIGHT:
             raise unavailable(f"{MOST_IN_FLIGHT} requests and calls of this client wait for their answers already")
-        if isinstance(message, dm.Infer):
-            self._infer(message, frames)
-        elif isinstance(message, dm.GetMetadata):
+        if isinstance(message, dm.GetMetadata):
             self._say(self._metadata(message))
         elif isinstance(message, dm.GetStatistics):
             self._call(message.id, self._statistics(message))
@@ -115,7 +141,7 @@ class Conversation:
             self._call(message.id, self._regions.grant(message))
         elif isinstance(message, dm.Register):
             self._call(message.id, self._regions.register(message))
-        else:
+        elif isinstance(message, dm.Release):
             self._call(message.id, self._regions.release(message))
 
     def _greet(self, message: dm.Hello) -> None:
@@ -157,36 +183,58 @@ class Conversation:
 
     # ---- inference -------------------------------------------------------------------------------------------------
 
-    def _infer(self, message: dm.Infer, frames: list[Data]) -> None:
+    def _infer(self, message: dm.Infer, frames: list[Data]) -> Asked:
         arrival_ns = now_ns()
         server = self._server
         server.check_running()
-        core = server.core
         model = server.model(message.model, parse_version(message.version))
-        request, pieces, block_bytes = parse(model.spec, message, frames, core.regions, self._regions.client)
-        plan = make_plan(model.spec, request)
-        trace = core.tracer.sample(model.spec, "ZMQ", arrival_ns) if core.tracer is not None else None
+        request, pieces, block_bytes = parse(model.spec, message, frames, server.core.regions, self._regions.client)
+        asked = Asked(
+            model,
+            request,
+            make_plan(model.spec, request),
+            {output.name: output for output in message.outputs},
+            tuple(
+                (tensor.start, entry.frame)
+                for tensor, entry in zip(request.inputs, message.inputs, strict=True)
+                if entry.frame is not None
+            ),
+            block_bytes,
+        )
+        starts = [(tensor.start, piece) for tensor, piece in zip(request.inputs, pieces, strict=True) if piece]
+        self._submit(asked, message.id, arrival_ns, starts)
+        return asked
 
-        def deliver(answer: Answer) -> None:
-            if trace is not None:
-                trace.sending()
-            self._answered(message, model, request, answer)
-            if trace is not None and answer.final:
-                trace.sent()
-
-        block = core.take(block_bytes)
+    def _repeat(self, asked: Asked, number: int, frames: list[Data]) -> None:
+        """A request like one before."""
+        arrival_ns = now_ns()
         try:
-            for tensor, piece in zip(request.inputs, pieces, strict=True):
-                if not tensor.region:
-                    core.writable(block, tensor.start, tensor.size_bytes)[:] = piece
-            self._requests[message.id] = core.submit(plan, request.client_id, block, arrival_ns, deliver, trace)
+            self._server.check_running()
+            self._submit(asked, number, arrival_ns, [(start, frames[frame]) for start, frame in asked.frames])
+        except TisError as error:
+            self._refuse(number, error)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one message is that message's answer
+            _log.exception("a message of a direct client failed")
+            self._refuse(number, internal(f"{type(error).__name__}: {error}"))
+
+    def _submit(self, asked: Asked, number: int, arrival_ns: int, pieces: list[tuple[int, Data]]) -> None:
+        """Send a request off, with the bytes of its tensors at their starts in its block."""
+        core = self._server.core
+        deliver: Deliver = partial(self._answered, number, asked)
+        trace = core.tracer.sample(asked.model.spec, "ZMQ", arrival_ns) if core.tracer is not None else None
+        if trace is not None:
+            deliver = partial(_traced, trace, deliver)
+        block = core.take(asked.block_bytes)
+        try:
+            for start, piece in pieces:
+                core.writable(block, start, len(piece))[:] = piece
+            self._requests[number] = core.submit(asked.plan, asked.request.client_id, block, arrival_ns, deliver, trace)
         except Exception:
             core.discard(block)
             raise
 
-    def _answered(self, message: dm.Infer, model: ServedModel, request: InferRequest, answer: Answer) -> None:
+    def _answered(self, number: int, asked: Asked, answer: Answer) -> None:
         core = self._server.core
-        number = message.id
         request_id = self._requests.get(number, 0)
         if answer.final:
             self._requests.pop(number, None)
@@ -196,7 +244,7 @@ class Conversation:
                 if answer.still_runs:
                     core.when_over(request_id, partial(self._say, dm.Over(number)))
                 return
-            self._reply(message, model, request, answer)
+            self._reply(number, asked, answer)
         except TisError as error:
             self._fail(number, error, final=answer.final)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one answer is that answer's text
@@ -205,23 +253,26 @@ class Conversation:
         finally:
             core.release(answer)
 
-    def _reply(self, message: dm.Infer, model: ServedModel, request: InferRequest, answer: Answer) -> None:
+    def _reply(self, number: int, asked: Asked, answer: Answer) -> None:
+        if self._has_ended:
+            return
+        request = asked.request
         if request.classification:
-            classify(model, answer, request.classification)
+            classify(asked.model, answer, request.classification)
         outputs: list[dm.ReplyOutput] = []
         parts: list[bytes | memoryview] = []
-        places = {output.name: output for output in message.outputs}
         for tensor in answer.outputs:
             if tensor.placed:
-                size, place = tensor.placed_bytes, places[tensor.name]
-                output = dm.ReplyOutput(tensor.name, tensor.datatype, tensor.shape, size)
-                output.region, output.offset = place.region, place.offset
+                place = asked.outputs[tensor.name]
+                output = dm.ReplyOutput(
+                    tensor.name, tensor.datatype, tensor.shape, tensor.placed_bytes, None, place.region, place.offset
+                )
             else:
                 output = dm.ReplyOutput(tensor.name, tensor.datatype, tensor.shape, len(tensor.data), len(parts))
                 parts.append(tensor.data)
             outputs.append(output)
         reply = dm.Reply(
-            message.id,
+            number,
             request.model,
             str(request.version),
             request.client_id,
@@ -230,8 +281,7 @@ class Conversation:
             outputs,
             answer.parameters,
         )
-        if not self._has_ended:
-            self._send(reply, parts)
+        self._send(reply, parts)
 
     def _cancel(self, number: int) -> None:
         request_id = self._requests.pop(number, 0)
@@ -271,3 +321,10 @@ class Conversation:
 
     def _fail(self, number: int, error: TisError, *, final: bool = True, running: bool = False) -> None:
         self._say(dm.Error(number, error.code, error.message, final, running))
+
+
+def _traced(trace: Observed, deliver: Deliver, answer: Answer) -> None:
+    trace.sending()
+    deliver(answer)
+    if answer.final:
+        trace.sent()

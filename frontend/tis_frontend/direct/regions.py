@@ -1,11 +1,12 @@
 """The regions of one direct client: granted or registered under names of its own, and gone when it has gone."""
 
 import os
+import re
 import secrets
 from typing import Any, Final
 
 from tis.contracts import messages as m
-from tis.errors import internal, invalid, not_found, unavailable
+from tis.errors import internal, invalid, not_found, unavailable, unsupported
 from tis_frontend.direct import messages as dm
 from tis_frontend.region_calls import check_allowed
 from tis_frontend.server import Server
@@ -13,6 +14,8 @@ from tis_frontend.server import Server
 #: Regions that one client may have at once, and the bytes of one.
 MOST_REGIONS: Final = 64
 MOST_REGION_BYTES: Final = 16 << 30
+#: The key of an anonymous object that the client itself has open.
+_OWN_DESCRIPTOR: Final = re.compile(r"/proc/self/fd/([0-9]{1,9})", re.ASCII)
 
 
 class ClientRegions:
@@ -21,6 +24,8 @@ class ClientRegions:
     def __init__(self, server: Server, client: str) -> None:
         self._server: Final = server
         self.client: Final = client
+        #: Its process, where that is known for sure, else 0.
+        self.pid = 0
         #: Those that are there or on their way.
         self._names: set[str] = set()
 
@@ -57,10 +62,14 @@ class ClientRegions:
             TisError: it may not be, or is not there as described.
         """
         name, key, offset, size = message.region, message.key, message.offset, message.size
+        own = _OWN_DESCRIPTOR.fullmatch(key)
+        if own is not None and not self.pid:
+            raise unsupported(f"'{key}' can be registered by a client that has connected over ipc:// only")
+        pid, fd = (self.pid, int(own[1])) if own is not None else (0, 0)
         await self._ask(
             name,
             lambda call_id, peer: m.RegisterRegion(
-                call_id, peer, name, "system", key, offset, size, client=self.client
+                call_id, peer, name, "system", key, offset, size, client=self.client, pid=pid, fd=fd
             ),
         )
         return {"type": "done"}

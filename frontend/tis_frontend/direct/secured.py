@@ -28,6 +28,7 @@ class SecuredConnection(Connection):
     """A connection of a client that has shown that it has a known key."""
 
     mechanism = b"CURVE"
+    _is_open = False
 
     def __init__(self, limits: Limits, budget: Budget, keys: ServerKeys) -> None:
         super().__init__(limits, budget)

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from tis.log import get_logger
@@ -18,6 +19,8 @@ from tis_frontend.direct.zmtp_error import ZmtpError
 _WRITE_HIGH_BYTES: Final = 1 << 20
 #: Answers that a client may let pile up; one that does is disconnected.
 _MOST_PILED_BYTES: Final = 256 << 20
+#: Answers of so many bytes are not waited with.
+_HELD_BYTES: Final = 64 << 10
 #: How long a client may take to begin to speak ZeroMQ.
 _HANDSHAKE_S: Final = 20.0
 
@@ -40,6 +43,9 @@ class Session(asyncio.BufferedProtocol):
         self._connection: Final = connect()
         self.conversation: Final = converse(self._send, self.close)
         self._handshake: asyncio.TimerHandle | None = None
+        #: Answers that leave at the end of this turn of the loop.
+        self._held: list[bytes] = []
+        self._held_bytes = 0
 
     # ---- from the socket -------------------------------------------------------------------------------------------
 
@@ -51,7 +57,7 @@ class Session(asyncio.BufferedProtocol):
             transport.abort()
             return
         self._sessions.add(self)
-        self.conversation.peer = _peer_text(transport.get_extra_info("socket"))
+        self.conversation.meet(*_peer(transport.get_extra_info("socket")))
         transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
         self._handshake = asyncio.get_running_loop().call_later(_HANDSHAKE_S, self._check_handshake)
         self._flush()
@@ -102,6 +108,7 @@ class Session(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection when what has been said is on its way."""
+        self._write_held()
         self._transport.close()
 
     def _send(self, head: Any, parts: list[bytes | memoryview]) -> int:
@@ -109,13 +116,33 @@ class Session(asyncio.BufferedProtocol):
             return 0
         # The parts lie in the pool, where they are only until this returns.
         data = self._connection.wire(dm.encode(head), parts)
+        if not self.conversation.is_busy:
+            if self._held:
+                self._write_held()
+            self._write(data)
+            return len(data)
+        # More answers may come in this turn of the loop: they leave together.
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._write_held)
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes >= _HELD_BYTES:
+            self._write_held()
+        return len(data)
+
+    def _write_held(self) -> None:
+        held, self._held, self._held_bytes = self._held, [], 0
+        if held and not self._transport.is_closing():
+            self._write(b"".join(held) if len(held) > 1 else held[0])
+
+    def _write(self, data: bytes) -> None:
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > _MOST_PILED_BYTES:
             _log.warning("a direct client does not read its answers and is disconnected")
             self._transport.abort()
-        return len(data)
 
     def _flush(self) -> None:
+        self._write_held()
         out = bytes(self._connection.out)
         self._connection.out.clear()
         self._transport.write(out)
@@ -125,13 +152,18 @@ class Session(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-def _peer_text(connected: Any) -> str:
-    """Address and port; of a socket's file the process at the other end."""
+def _peer(connected: Any) -> tuple[str, int]:
+    """Address and port; of a socket's file the process at the other end, and that for sure or 0."""
     try:
-        if connected.family == socket.AF_UNIX:
-            pid, *_ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            return f"pid:{pid}"
-        host, port = connected.getpeername()[:2]
+        if connected.family != socket.AF_UNIX:
+            host, port = connected.getpeername()[:2]
+            return f"{host}:{port}", 0
+        pid, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     except OSError:
-        return "-"  # it has gone already
-    return f"{host}:{port}"
+        return "-", 0  # it has gone already
+    try:
+        # The process that has connected may have gone, and another have its number, while a child of it has the socket.
+        is_same = Path(f"/proc/{pid}").stat().st_uid == uid
+    except OSError:
+        is_same = False
+    return f"pid:{pid}", pid if is_same else 0

@@ -17,6 +17,8 @@ MORE, LONG, COMMAND = 1, 2, 4  # flags of a frame
 _SHORT_BYTES: Final = 255
 LONGEST_COMMAND_BYTES: Final = 1024
 _LONGEST_PING_CONTEXT_BYTES: Final = 16
+_SHORT_HEAD_BYTES: Final = 2
+_LONG_HEAD_BYTES: Final = 9
 #: Frames that are longer get a buffer of their own.
 _OWN_BUFFER_BYTES: Final = 64 << 10
 _READY: Final = b"\x05READY"
@@ -66,6 +68,8 @@ class Connection:
 
     #: ZMTP's name of how peers show who they are.
     mechanism = b"NULL"
+    #: Whether a frame is what its sender meant, and not a box.
+    _is_open = True
 
     def __init__(self, limits: Limits, budget: Budget) -> None:
         self._limits: Final = limits
@@ -110,6 +114,18 @@ class Connection:
             if self._long_bytes == len(self._long):
                 frame, self._long = self._long, None
                 self._take(self._long_flags, frame, messages)
+            return messages
+        head_bytes = _LONG_HEAD_BYTES if _ROOM[0] else _SHORT_HEAD_BYTES
+        if (
+            _ROOM[0] in (0, LONG)
+            and not (self._rest or self._count or self._skipped_bytes)
+            and size_bytes > head_bytes
+            and int.from_bytes(_ROOM[1:head_bytes], "big") == size_bytes - head_bytes <= self._limits.head_bytes
+            and self._is_ready
+            and self._is_open
+        ):
+            # One message of one frame and nothing else, as most requests are.
+            messages.append(Incoming([bytes(_ROOM[head_bytes:size_bytes])]))
             return messages
         data = self._rest + bytes(_ROOM[:size_bytes])
         at = 0

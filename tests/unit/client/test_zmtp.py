@@ -10,7 +10,7 @@ import zmq
 
 from tests.harness.waiting import eventually
 from tis.client.errors import ConnectionLostError, RefusedError
-from tis.client.zmtp import PlainLine
+from tis.client.plain_line import PlainLine
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)
 READY = b"\x04\x1c\x05READY\x0bSocket-Type\x00\x00\x00\x06ROUTER"
@@ -174,7 +174,7 @@ def test_who_only_writes_is_read_from_by_a_server_that_only_writes_too(peer: Pee
 
     def read() -> None:
         # It reads once all of its own has been taken.
-        eventually(lambda: len(peer.line._messages) + bool(peer.line._frames) > 4000, "the flood has come")
+        eventually(lambda: len(peer.line._incoming.messages) > 4000, "the flood has come")
         while len(heard) < 3_000_000:
             heard.extend(peer.connected.recv(1 << 20))
 

@@ -30,6 +30,9 @@ class RegisterRegion(Message, tag=41):
     handle: bytes = b""
     #: The direct client whose own name this is, and with which it goes; empty for a name that everybody may use.
     client: str = ""
+    #: Where not 0: the client's process, and the object is the anonymous one that it has open as the descriptor `fd`.
+    pid: int = 0
+    fd: int = 0
 
 
 class GrantRegion(Message, tag=95):

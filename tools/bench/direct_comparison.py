@@ -113,7 +113,7 @@ def compare(options: Options) -> dict[Row, list[Sample]]:
     samples: dict[Row, list[Sample]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="tb-") as name:
         folder = Path(name)
-        ours = write_repository(folder / "ours", "onnxruntime", options.serving, (_LARGE, _SMALL))
+        ours = write_repository(folder / "ours", "python", options.serving, (_LARGE, _SMALL))
         Script(_IN_PLACE, _IN_PLACE_CONFIG).write(ours)
         theirs = write_repository(folder / "theirs", "python", options.serving, (_LARGE, _SMALL))
         address = f"ipc://{folder}/direct"

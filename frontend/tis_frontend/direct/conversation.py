@@ -224,7 +224,7 @@ class Conversation:
         trace = core.tracer.sample(asked.model.spec, "ZMQ", arrival_ns) if core.tracer is not None else None
         if trace is not None:
             deliver = partial(_traced, trace, deliver)
-        block = core.take(asked.block_bytes)
+        block = core.place(asked.model.spec, asked.block_bytes)
         try:
             for start, piece in pieces:
                 core.writable(block, start, len(piece))[:] = piece

@@ -24,7 +24,7 @@ _most_ns = most_spin_ns(-1)
 
 def configure(spin_us: int) -> None:
     """How long this process's pollers look again at most, see `tis.carrier.spin`; for those that are made from now on."""
-    global _most_ns  # noqa: PLW0603 - a setting of the process, like those of the log
+    global _most_ns
     _most_ns = most_spin_ns(spin_us)
 
 

@@ -65,12 +65,11 @@ class Line:
         waiting_bytes = self.waiting_bytes
         self.clear()
         _log.warning("a stream is given up: %d bytes of responses wait for its client", waiting_bytes)
-        self._fail(
-            unavailable(
-                f"responses are not taken: {waiting_bytes} bytes of them wait for this client, and {most_bytes} may; the rest of "
-                "the stream is given up"
-            )
+        text = (
+            f"responses are not taken: {waiting_bytes} bytes of them wait for this client, and {most_bytes} may; the rest of "
+            "the stream is given up"
         )
+        self._fail(unavailable(text))
 
 
 class Backlog:

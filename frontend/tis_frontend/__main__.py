@@ -20,6 +20,7 @@ from tis_frontend.access_log import AccessLog
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.direct.server import DirectServer
+from tis_frontend.doors import DOORS
 from tis_frontend.grpc.native.server import NativeServer
 from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.access import LoggedApp, logged_call
@@ -154,6 +155,7 @@ class Frontend:
     def _look_at_clients(self) -> None:
         """Take back what those hold that have stopped in the middle."""
         exchanges: list[Exchange] = []
+        DOORS.look(self._loop.time())
         if isinstance(self._grpc, NativeServer):
             self._grpc.look()
             exchanges += self._grpc.exchanges()

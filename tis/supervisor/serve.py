@@ -6,6 +6,7 @@ import sys
 import msgspec
 
 from tis.errors import TisError
+from tis.file_limit import raise_file_limit
 from tis.log import configure, get_logger
 from tis.log_output import FileOutput
 from tis.runtime_dir import RuntimeDir
@@ -28,6 +29,7 @@ _log = get_logger(__name__)
 def run(settings: ServerSettings) -> int:
     """Serve until told to stop. Returns the exit code: 0 after an orderly stop, else 1."""
     configure(settings.log)
+    raise_file_limit()
     runtime_dir: RuntimeDir | None = None
     ports: list[Port] = []
     apps: Apps | None = None

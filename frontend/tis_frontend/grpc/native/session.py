@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tis.log import get_logger
+from tis_frontend.doors import DOORS
 from tis_frontend.grpc.native.call import FAR_BYTES, Call
 from tis_frontend.grpc.native.compression import chosen
 from tis_frontend.grpc.native.connections import Connections
@@ -56,7 +57,7 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
-        if self._connections.is_full:
+        if not DOORS.enter("gRPC"):
             transport.abort()
             return
         self._transport = transport
@@ -93,6 +94,8 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The client has gone."""
+        if self._transport is not None:
+            DOORS.leave("gRPC")
         self._connections.discard(self)
         self._times.end()
         if self._cut is not None:

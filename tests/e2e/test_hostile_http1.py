@@ -1,4 +1,4 @@
-"""Clients of HTTP/1.1 that stop, never read, or come in hosts: nobody else notices, memory stays, they lose what they hold."""
+"""Clients of HTTP/1.1 that stop, never read, or come in hosts: nobody else notices, and they lose what they hold."""
 
 import contextlib
 import threading
@@ -12,7 +12,7 @@ from tests.harness.faces import Call, HttpFace
 from tests.harness.fixtures import StartServer
 from tests.harness.models import identity
 from tests.harness.observing import wait_pool_empty
-from tests.harness.processes import anonymous_bytes, cpu_ticks, open_sockets
+from tests.harness.processes import anonymous_bytes, cpu_ticks
 from tests.harness.raw_http import Connection, binary_body, infer_post
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
@@ -36,37 +36,36 @@ def is_served(server: Server) -> None:
         assert face.infer(call).outputs["OUTPUT0"].tolist() == list(range(8))
 
 
-@pytest.mark.parametrize(
-    "begun",
-    [
-        b"G",
-        b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: x\r\nX: y",
-        b"POST /v2/models/echo/infer HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
-        b"POST /v2/models/echo/generate HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
-        b"POST /v2/repository/index HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"POST /v2/models/echo/infer HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX: ",
-    ],
-)
-def test_a_request_that_is_not_sent_to_its_end_is_given_up_however_it_dribbles(
-    own_server: Server, begun: bytes
-) -> None:
-    (frontend,) = own_server.frontends()
-    with Connection(own_server) as stopped, Connection(own_server) as dribbling:
-        before = open_sockets(frontend.pid)
-        stopped.send(begun)
-        dribbling.send(begun)
+#: Requests that have begun, and what a client may dribble out behind that without an end.
+_BEGUN: Final = [
+    (b"G", b""),
+    (b"GET /", b"a"),
+    (b"POST /v2/models/echo/infer HTTP/1.1\r\nHost: x\r\nX: y", b"a"),
+    (b"POST /v2/models/echo/infer HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{", b" "),
+    (b"POST /v2/models/echo/generate HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{", b" "),
+    (b"POST /v2/repository/index HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    (b"POST /v2/models/echo/infer HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX: ", b"a"),
+]
+
+
+def test_a_request_that_is_not_sent_to_its_end_is_given_up_however_it_dribbles(own_server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Connection(own_server)) for _ in _BEGUN * 2]
+        for client, (begun, _) in zip(clients, _BEGUN * 2, strict=True):
+            assert client.call(_LIVE).status == 200
+            client.send(begun)
         stop = threading.Event()
 
         def dribble() -> None:
-            with contextlib.suppress(OSError):
-                while not stop.wait(0.1):
-                    dribbling.send(b"0" if begun.endswith((b"\n", b"{")) else b"a")
+            while not stop.wait(0.1):
+                for client, (_, more) in zip(clients, _BEGUN, strict=False):
+                    with contextlib.suppress(OSError):
+                        client.send(more)
 
         sending = threading.Thread(target=dribble)
         sending.start()
         try:
-            assert stopped.closed_by_server()
-            eventually(lambda: open_sockets(frontend.pid) <= before - 2, "both connections are closed")
+            assert [client.closed_by_server() for client in clients] == [True] * len(clients)
         finally:
             stop.set()
             sending.join()

@@ -87,6 +87,7 @@ class InferCall:
         self._started = False
         self._trace: Observed | None = None
         self.received_bytes = 0  # of the body, used or not
+        self._content_bytes = 0  # as its head says
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property
@@ -105,6 +106,11 @@ class InferCall:
                 self._core.discard(self._block)
                 self._block = None
 
+    @property
+    def left_bytes(self) -> int:
+        """How much of the body is still to come, as far as its head says."""
+        return self._content_bytes - self.received_bytes
+
     # ---- the request -----------------------------------------------------------------------------------------------
 
     def begin(self, name: str, version: int | None, headers: list[tuple[bytes, bytes]]) -> None:
@@ -115,7 +121,7 @@ class InferCall:
         encoding: bytes | None = None
         for key, value in headers:
             if key == b"content-length":
-                content_bytes = int(value)
+                content_bytes = self._content_bytes = int(value)
             elif key == _HEADER_LENGTH:
                 header_text = value
             elif key == b"content-encoding":

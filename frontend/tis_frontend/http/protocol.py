@@ -34,6 +34,11 @@ _MOST_DIGITS: Final = 40
 _FAR_BYTES: Final = 1 << 50
 #: What is neither a body nor ends a head may be so long: a head, trailers, extensions of chunks. More than is read at once.
 _MOST_QUIET_BYTES: Final = 512 << 10
+#: Requests that wait behind another one on their connection; what comes behind these is not parsed.
+_MOST_PIPELINED: Final = 16
+#: Bytes that are parsed at once: of heads, and of a body whose length is not known.
+_STEP_BYTES: Final = 2048
+_BODY_STEP_BYTES: Final = 16 << 10
 #: A target may name the server, too (RFC 9112, 3.2.2).
 _INFER_ROUTE: Final = re.compile(
     rb"(?:[Hh][Tt][Tt][Pp]://[^/?]*)?/v2/models/([^/?]+)(?:/versions/([0-9]{1,99}))?/infer(?:\?.*)?"
@@ -83,6 +88,8 @@ class InferProtocol(HttpToolsProtocol):
         #: What came behind the requests that wait for their answers is no HTTP.
         self._is_broken = False
         self._is_offer = False
+        #: What has come behind as many requests as may wait.
+        self._unparsed = b""
         self._has_entered = False
 
     # ---- the connection --------------------------------------------------------------------------------------------
@@ -157,22 +164,52 @@ class InferProtocol(HttpToolsProtocol):
         """Bytes have come."""
         if self._is_broken:
             return
+        if self._unparsed:
+            self._unparsed += data
+            self.flow.pause_reading()
+            return
         self._quiet_bytes += len(data)
-        try:
-            while data:
-                try:
-                    self.parser.feed_data(data)
-                    break
-                except httptools.HttpParserUpgrade as offer:
-                    # The parser takes the body for another protocol's.
-                    data = self._without_offer() + data[offer.args[0] :]
-        except httptools.HttpParserError as error:
-            _log.debug("a client sends what is no HTTP: %s", error)
-            self._break_off()
+        self._take(data)
         if self._quiet_bytes > _MOST_QUIET_BYTES and not self.transport.is_closing():
             _log.debug("a client sends a head without end")
             self.transport.write(_TOO_LARGE)
             self.transport.close()
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            _log.debug("a client sends what is no HTTP: %s", error)
+            self._break_off()
+
+    def _parse(self, data: bytes) -> None:
+        """Each request that is parsed takes far more memory than its bytes: so only a few at a time, and bodies whole."""
+        at = 0
+        while at < len(data):
+            if len(self.pipeline) >= _MOST_PIPELINED:
+                self._unparsed = data[at:]
+                self.flow.pause_reading()
+                return
+            step = _STEP_BYTES
+            cycle: RequestResponseCycle | InferCall | None = self.cycle
+            if cycle is not None and cycle.more_body:
+                step = max(cycle.left_bytes, _BODY_STEP_BYTES) if isinstance(cycle, InferCall) else _BODY_STEP_BYTES
+            try:
+                self.parser.feed_data(memoryview(data)[at : at + step] if len(data) > step or at else data)
+                at += step
+            except httptools.HttpParserUpgrade as offer:
+                # The parser takes the body for another protocol's.
+                data = self._without_offer() + data[at + offer.args[0] :]
+                at = 0
+
+    def _parse_on(self) -> None:
+        """There is room for requests that have come before."""
+        if len(self.pipeline) >= _MOST_PIPELINED or self._is_broken or self.transport.is_closing():
+            return
+        data, self._unparsed = self._unparsed, b""
+        self._take(data)
+        if not (self._unparsed or self.pipeline or self._is_broken or self._waits_for_client):
+            self.flow.resume_reading()
 
     def _without_offer(self) -> bytes:
         """The head of a request that offers another protocol, which nobody here takes, as if it did not (RFC 9110, 7.8)."""
@@ -278,7 +315,10 @@ class InferProtocol(HttpToolsProtocol):
 
     def _go_on(self) -> None:
         """The last answer is out: it is the next request's turn."""
-        if not self._is_broken:
+        if self._unparsed:
+            # Not now: the parser may be at work.
+            self.loop.call_soon(self._parse_on)
+        elif not self._is_broken:
             self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())

@@ -88,6 +88,27 @@ def test_any_number_of_requests_may_follow_each_other(connection: Connection) ->
     assert not connection.transport.closed
 
 
+@pytest.mark.parametrize("request_bytes", [GET, b"GET / HTTP/1.1\r\n\r\n", plain("x")], ids=["route", "short", "infer"])
+def test_of_many_requests_that_come_at_once_only_a_few_are_held_and_all_are_answered(
+    connection: Connection, core: FakeCore, request_bytes: bytes
+) -> None:
+    """A parsed request takes far more memory than its bytes."""
+    connection.send(request_bytes * 2000)
+    answered = 0
+    while answered < 2000:
+        assert len(connection.protocol.pipeline) < 150
+        while answered < len(core.submitted):
+            core.answer(answered)
+            answered += 1
+            assert len(core.blocks) < 150
+        connection.turn()
+        if not core.submitted:
+            answered = connection.transport.written.count(b"plain")
+    assert [status for status, _, _ in connection.responses()] == [200] * 2000
+    assert not connection.transport.closed
+    assert not connection.transport.reading_paused
+
+
 # ---- clients that do not read ------------------------------------------------------------------------------------------
 
 

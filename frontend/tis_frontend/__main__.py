@@ -30,6 +30,7 @@ from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.metrics.app import Metrics, serve
 from tis_frontend.metrics.app import build_app as build_metrics_app
 from tis_frontend.metrics.query import ServerQueries
+from tis_frontend.leftovers import Leftovers
 from tis_frontend.model_table import ModelTable
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server
@@ -68,6 +69,7 @@ class Frontend:
             AccessLog(server.settings.access_log, server.settings.log_format) if server.settings.access_log else None
         )
         server.core.tracer = self._access
+        self._leftovers = Leftovers()
         self._stalls = Stalls(server.settings.stall_timeout_s)
         self._server_queries = ServerQueries(control, self._on_control)
 
@@ -156,6 +158,7 @@ class Frontend:
         """Take back what those hold that have stopped in the middle."""
         exchanges: list[Exchange] = []
         DOORS.look(self._loop.time())
+        self._leftovers.look(sum(DOORS.inside.values()))
         if isinstance(self._grpc, NativeServer):
             self._grpc.look()
             exchanges += self._grpc.exchanges()

@@ -27,10 +27,10 @@ from tis_frontend.http.access import LoggedApp, logged_call
 from tis_frontend.http.app import build_app
 from tis_frontend.http.infer_call import InferCall
 from tis_frontend.http.protocol import InferProtocol, protocol_class
+from tis_frontend.leftovers import Leftovers
 from tis_frontend.metrics.app import Metrics, serve
 from tis_frontend.metrics.app import build_app as build_metrics_app
 from tis_frontend.metrics.query import ServerQueries
-from tis_frontend.leftovers import Leftovers
 from tis_frontend.model_table import ModelTable
 from tis_frontend.restriction import expected_headers
 from tis_frontend.server import Server

@@ -36,7 +36,7 @@ class Client(asyncio.Protocol, ABC):
         """The server has accepted, or its kernel has."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _error: Exception | None) -> None:
         """It is over."""
         self.is_lost = True
         if self._answer is not None and not self._answer.done():

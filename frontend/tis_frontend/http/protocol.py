@@ -208,8 +208,11 @@ class InferProtocol(HttpToolsProtocol):
             return
         data, self._unparsed = self._unparsed, b""
         self._take(data)
-        if not (self._unparsed or self.pipeline or self._is_broken or self._waits_for_client):
+        if not self._must_not_read():
             self.flow.resume_reading()
+
+    def _must_not_read(self) -> bool:
+        return bool(self._unparsed or self.pipeline) or self._is_broken or self._waits_for_client
 
     def _without_offer(self) -> bytes:
         """The head of a request that offers another protocol, which nobody here takes, as if it did not (RFC 9110, 7.8)."""

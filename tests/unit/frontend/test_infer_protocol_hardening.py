@@ -40,6 +40,10 @@ def taken(connection: Connection, begin: bytes, piece: bytes = _PIECE) -> int:
     return _PIECES
 
 
+def is_paused(connection: Connection) -> bool:
+    return connection.transport.reading_paused
+
+
 # ---- what has no end ---------------------------------------------------------------------------------------------------
 
 
@@ -119,7 +123,7 @@ def test_the_next_request_waits_until_the_client_has_taken_the_answer_before(
     connection.transport.unsent_bytes = 10
     connection.protocol.pause_writing()
     core.answer(0)
-    assert connection.transport.reading_paused
+    assert is_paused(connection)
     # Those had been read already.
     connection.send(binary("b") + GET + binary("c"))
     connection.turn()
@@ -127,7 +131,7 @@ def test_the_next_request_waits_until_the_client_has_taken_the_answer_before(
     assert len(connection.responses()) == 1
     connection.transport.unsent_bytes = 0
     connection.protocol.resume_writing()
-    assert not connection.transport.reading_paused
+    assert not is_paused(connection)
     assert [each.client_id for each in core.submitted] == ["a", "b"]
     core.answer(1)
     connection.turn()

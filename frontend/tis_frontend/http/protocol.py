@@ -169,18 +169,14 @@ class InferProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         self._quiet_bytes += len(data)
-        self._take(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            self._break_off(error)
         if self._quiet_bytes > _MOST_QUIET_BYTES and not self.transport.is_closing():
             _log.debug("a client sends a head without end")
             self.transport.write(_TOO_LARGE)
             self.transport.close()
-
-    def _take(self, data: bytes) -> None:
-        try:
-            self._parse(data)
-        except httptools.HttpParserError as error:
-            _log.debug("a client sends what is no HTTP: %s", error)
-            self._break_off()
 
     def _parse(self, data: bytes) -> None:
         """Each request that is parsed takes far more memory than its bytes: so only a few at a time, and bodies whole."""
@@ -207,7 +203,10 @@ class InferProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= _MOST_PIPELINED or self._is_broken or self.transport.is_closing():
             return
         data, self._unparsed = self._unparsed, b""
-        self._take(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            self._break_off(error)
         if not self._must_not_read():
             self.flow.resume_reading()
 
@@ -226,8 +225,9 @@ class InferProtocol(HttpToolsProtocol):
                 head.append(name + b": " + value)
         return b"\r\n".join((*head, b"", b""))
 
-    def _break_off(self) -> None:
+    def _break_off(self, error: Exception) -> None:
         """The newest request is none; those before it still get their answers."""
+        _log.debug("a client sends what is no HTTP: %s", error)
         if self.transport.is_closing():
             return
         current = self._current
@@ -243,7 +243,17 @@ class InferProtocol(HttpToolsProtocol):
         """A request begins."""
         self._quiet_bytes = 0
         self._is_in_head = True
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+
+    def _leave_to_uvicorn(self) -> None:
+        """A request that is no infer call. Uvicorn would have begun it with its first byte, and so each infer call, too."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def on_headers_complete(self) -> None:
         """Make an infer call of an infer request; leave the others to uvicorn."""
@@ -254,7 +264,7 @@ class InferProtocol(HttpToolsProtocol):
             return
         route = _INFER_ROUTE.fullmatch(self.url) if self.parser.get_method() == b"POST" and not self.stopping else None
         if route is None or (self.expected is not None and not self._is_opened()):
-            super().on_headers_complete()
+            self._leave_to_uvicorn()
             return
         before: RequestResponseCycle | InferCall | None = self.cycle
         call = self.call_class(

@@ -6,7 +6,6 @@ import sys
 import msgspec
 
 from tis.errors import TisError
-from tis.file_limit import raise_file_limit
 from tis.log import configure, get_logger
 from tis.log_output import FileOutput
 from tis.runtime_dir import RuntimeDir
@@ -17,6 +16,7 @@ from tis.supervisor.apps import Apps
 from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
 from tis.supervisor.direct_address import reserve_direct
+from tis.supervisor.file_limit import raise_file_limit
 from tis.supervisor.machine import usable_cores
 from tis.supervisor.supervisor import Supervisor
 from tis.supervisor.systemd import Systemd

@@ -15,7 +15,7 @@ from tests.harness.processes import anonymous_bytes, open_sockets
 from tests.harness.repository import one_cpu
 from tests.harness.server import HOST, Server
 from tests.harness.waiting import eventually
-from tis.file_limit import raise_file_limit
+from tis.supervisor.file_limit import raise_file_limit
 from tools.many_connections.clients import MODEL, Client, GrpcClient, HttpClient
 from tools.many_connections.report import Report
 

@@ -7,7 +7,7 @@ import pytest
 
 _SCRIPT = """
 import resource, sys
-from tis.file_limit import raise_file_limit
+from tis.supervisor.file_limit import raise_file_limit
 from tis.log import configure
 from tis.settings import LogSettings
 configure(LogSettings())

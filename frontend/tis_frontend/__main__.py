@@ -25,6 +25,7 @@ from tis_frontend.grpc.native.server import NativeServer
 from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.access import LoggedApp, logged_call
 from tis_frontend.http.app import build_app
+from tis_frontend.http.held import give_up_largest
 from tis_frontend.http.infer_call import InferCall
 from tis_frontend.http.protocol import InferProtocol, protocol_class
 from tis_frontend.leftovers import Leftovers
@@ -164,7 +165,9 @@ class Frontend:
             exchanges += self._grpc.exchanges()
         if self._http is not None:
             connections = self._http.server_state.connections
-            exchanges += [each for each in connections if isinstance(each, InferProtocol)]
+            calling = [each for each in connections if isinstance(each, InferProtocol)]
+            give_up_largest(calling)
+            exchanges += calling
         if self._stalls.is_on:
             for each in self._stalls.look(exchanges, self._loop.time()):
                 each.give_up()

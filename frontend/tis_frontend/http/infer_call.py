@@ -87,7 +87,7 @@ class InferCall:
         self._started = False
         self._trace: Observed | None = None
         self.received_bytes = 0  # of the body, used or not
-        self._content_bytes = 0  # as its head says
+        self.content_bytes = 0  # as its head says
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property
@@ -107,9 +107,9 @@ class InferCall:
                 self._block = None
 
     @property
-    def left_bytes(self) -> int:
-        """How much of the body is still to come, as far as its head says."""
-        return self._content_bytes - self.received_bytes
+    def collected_bytes(self) -> int:
+        """How much of the body is held outside of the pool."""
+        return len(self._head)
 
     # ---- the request -----------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class InferCall:
         encoding: bytes | None = None
         for key, value in headers:
             if key == b"content-length":
-                content_bytes = self._content_bytes = int(value)
+                content_bytes = self.content_bytes = int(value)
             elif key == _HEADER_LENGTH:
                 header_text = value
             elif key == b"content-encoding":
@@ -389,6 +389,8 @@ class InferCall:
 
     def _complete(self) -> None:
         self.response_complete = True
+        # The connection keeps its last call until the next one comes.
+        self._head, self._call = bytearray(), None
         if self._trace is not None:
             self._trace.sent()
         if not self.keep_alive:

@@ -154,6 +154,17 @@ class InferProtocol(HttpToolsProtocol):
             return call.received_bytes
         return None if self.flow.read_paused else self._body_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of bodies that are collected outside of the pool."""
+        held = len(self._unparsed)
+        for cycle in (self._current, *(cycle for cycle, _ in self.pipeline)):
+            if isinstance(cycle, InferCall):
+                held += cycle.collected_bytes
+            elif cycle is not None and cycle is self.cycle and cycle.more_body:
+                held += self._body_bytes
+        return held
+
     def give_up(self) -> None:
         """The client has stopped in the middle."""
         self.transport.abort()
@@ -189,7 +200,9 @@ class InferProtocol(HttpToolsProtocol):
             step = _STEP_BYTES
             cycle: RequestResponseCycle | InferCall | None = self.cycle
             if cycle is not None and cycle.more_body:
-                step = max(cycle.left_bytes, _BODY_STEP_BYTES) if isinstance(cycle, InferCall) else _BODY_STEP_BYTES
+                step = _BODY_STEP_BYTES
+                if isinstance(cycle, InferCall):
+                    step = max(cycle.content_bytes - cycle.received_bytes, step)
             try:
                 self.parser.feed_data(memoryview(data)[at : at + step] if len(data) > step or at else data)
                 at += step

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.frontend.connection import GET, Connection, FakeCore, binary, plain
 from tis_frontend.doors import Doors
+from tis_frontend.http.held import give_up_largest
 
 _PIECE = b"a" * 65_536
 #: Far more than a head may have.
@@ -318,3 +319,40 @@ def test_refused_clients_are_told_of_once_in_a_while(caplog: pytest.LogCaptureFi
     assert [record.getMessage() for record in caplog.records] == [
         "8 gRPC connections were refused: there are 2 already"
     ]
+
+
+# ---- bodies that are collected -----------------------------------------------------------------------------------------
+
+
+def test_of_bodies_that_are_collected_the_largest_is_given_up_where_all_take_too_much(core: FakeCore) -> None:
+    loop = asyncio.new_event_loop()
+    chunk = b"3e8\r\n" + b"a" * 1000 + b"\r\n"
+    small, large, idle = (Connection(core, loop) for _ in range(3))
+    small.send(CHUNKED + chunk)
+    large.send(CHUNKED + chunk * 3)
+    # In the pool, where there is room or not.
+    in_pool = Connection(core, loop)
+    in_pool.send(binary("x", bytes(100_000))[:-5])
+    protocols = [each.protocol for each in (idle, small, large, in_pool)]
+    assert [each.held_bytes for each in protocols[:3]] == [0, 1000, 3000]
+    assert protocols[3].held_bytes < 1000
+    assert give_up_largest(protocols, 5000) is None
+    assert give_up_largest(protocols, 3000) is large.protocol
+    assert [each.transport.closed for each in (idle, small, large, in_pool)] == [False, False, True, False]
+    loop.close()
+
+
+def test_a_body_that_the_application_collects_counts_until_it_is_there(connection: Connection) -> None:
+    connection.send(b"POST /v2/models/m/generate HTTP/1.1\r\nContent-Length: 5000\r\n\r\n" + b"a" * 3000)
+    assert connection.protocol.held_bytes == 3000
+    connection.send(b"a" * 2000)
+    assert connection.protocol.held_bytes == 0
+
+
+def test_a_connection_between_two_requests_holds_nothing_of_the_last_one(
+    connection: Connection, core: FakeCore
+) -> None:
+    connection.send(plain("x"))
+    assert connection.protocol.held_bytes > 0
+    core.answer(0)
+    assert connection.protocol.held_bytes == 0

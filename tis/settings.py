@@ -191,6 +191,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     frontends: int = 0
     #: 0: choose by the machine's memory.
     pool_byte_size: int = 0
+    #: How long scheduler and workers look again at most before they sleep; -1: choose by the cores, see `tis.carrier.spin`.
+    spin_us: int = -1
     #: Empty: choose.
     runtime_directory: str = ""
 

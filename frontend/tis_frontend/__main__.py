@@ -20,12 +20,15 @@ from tis_frontend.access_log import AccessLog
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.direct.server import DirectServer
+from tis_frontend.doors import DOORS
 from tis_frontend.grpc.native.server import NativeServer
 from tis_frontend.grpc.service import InferenceService
 from tis_frontend.http.access import LoggedApp, logged_call
 from tis_frontend.http.app import build_app
+from tis_frontend.http.held import give_up_largest
 from tis_frontend.http.infer_call import InferCall
 from tis_frontend.http.protocol import InferProtocol, protocol_class
+from tis_frontend.leftovers import Leftovers
 from tis_frontend.metrics.app import Metrics, serve
 from tis_frontend.metrics.app import build_app as build_metrics_app
 from tis_frontend.metrics.query import ServerQueries
@@ -67,6 +70,7 @@ class Frontend:
             AccessLog(server.settings.access_log, server.settings.log_format) if server.settings.access_log else None
         )
         server.core.tracer = self._access
+        self._leftovers = Leftovers()
         self._stalls = Stalls(server.settings.stall_timeout_s)
         self._server_queries = ServerQueries(control, self._on_control)
 
@@ -154,12 +158,16 @@ class Frontend:
     def _look_at_clients(self) -> None:
         """Take back what those hold that have stopped in the middle."""
         exchanges: list[Exchange] = []
+        DOORS.look(self._loop.time())
+        self._leftovers.look(sum(DOORS.inside.values()))
         if isinstance(self._grpc, NativeServer):
             self._grpc.look()
             exchanges += self._grpc.exchanges()
         if self._http is not None:
             connections = self._http.server_state.connections
-            exchanges += [each for each in connections if isinstance(each, InferProtocol)]
+            calling = [each for each in connections if isinstance(each, InferProtocol)]
+            give_up_largest(calling)
+            exchanges += calling
         if self._stalls.is_on:
             for each in self._stalls.look(exchanges, self._loop.time()):
                 each.give_up()

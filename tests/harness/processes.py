@@ -97,6 +97,15 @@ def pss_bytes(pids: list[int]) -> int:
     return sum(_pss_bytes(pid) for pid in pids)
 
 
+def anonymous_bytes(pid: int) -> int:
+    """A process's own memory in use, without what it maps of files and of the pool; 0 where it is gone."""
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
+
+
 def _pss_bytes(pid: int) -> int:
     try:
         lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()

@@ -5,8 +5,8 @@ machine, and what it runs next finds its caches cold, which made the same code t
 three processes, each of which waits some hundred microseconds for the next one. Decision: after work, look again for a
 moment before sleeping, and give the core away between two looks, so that nothing that could run is kept from it. How long
 is learnt as KVM's halt polling learns it: longer when a sleep turned out short, shorter when it turned out long. Cost: an
-idle core stays awake between requests that follow each other within LONGEST_LINGER_NS; nothing on a busy machine, nothing
-on a server with little to do.
+idle core stays awake between requests that follow each other within `--spin-us`; nothing on a busy machine, nothing on a
+server with little to do.
 """
 
 import os
@@ -16,10 +16,16 @@ import time
 from typing import Final
 
 from tis.carrier.datagram import Outbox
+from tis.carrier.spin import Spin, most_spin_ns
 
-#: Sleeps up to this long are worth avoiding: a single client's requests come back sooner.
-LONGEST_LINGER_NS: Final = 300_000
-_SHORTEST_LINGER_NS: Final = 20_000
+#: Of this process, see `configure`.
+_most_ns = most_spin_ns(-1)
+
+
+def configure(spin_us: int) -> None:
+    """How long this process's pollers look again at most, see `tis.carrier.spin`; for those that are made from now on."""
+    global _most_ns
+    _most_ns = most_spin_ns(spin_us)
 
 
 class Poller:
@@ -35,8 +41,7 @@ class Poller:
         self._epoll: Final = select.epoll()
         #: Peers by the descriptors that are polled for writing.
         self._for_writing: dict[int, object] = {}
-        self._longest_ns: Final = LONGEST_LINGER_NS if len(os.sched_getaffinity(0)) > 1 else 0
-        self._linger_ns = 0
+        self._spin: Final = Spin(_most_ns)
         #: Nothing was there when `wait` began, and one descriptor ended it: there is most likely just one packet.
         self.woken_by_one = False
 
@@ -52,11 +57,11 @@ class Poller:
         had_to_wait = not events
         if not events and timeout_s > 0:
             if self._lock is None:
-                events = self._linger() or self._sleep(timeout_s)
+                events = self._look_or_sleep(timeout_s)
             else:
                 self._lock.release()
                 try:
-                    events = self._linger() or self._sleep(timeout_s)
+                    events = self._look_or_sleep(timeout_s)
                 finally:
                     self._lock.acquire()
         readable: list[int] = []
@@ -74,25 +79,20 @@ class Poller:
         """Stop polling."""
         self._epoll.close()
 
-    def _linger(self) -> list[tuple[int, int]]:
-        """Look again and again for the learnt time."""
-        end_ns = time.monotonic_ns() + self._linger_ns
-        poll = self._epoll.poll
-        while time.monotonic_ns() < end_ns:
+    def _look_or_sleep(self, timeout_s: float) -> list[tuple[int, int]]:
+        """Look again and again for the learnt time, then sleep, and learn from how long that was."""
+        spin, poll = self._spin, self._epoll.poll
+        began_ns = now_ns = time.monotonic_ns()
+        end_ns = began_ns + int(timeout_s * 1e9)
+        stop_ns = min(began_ns + spin.now_ns, end_ns)
+        while now_ns < stop_ns:
             os.sched_yield()
             events = poll(0)
             if events:
                 return events
-        return []
-
-    def _sleep(self, timeout_s: float) -> list[tuple[int, int]]:
-        """Sleep, and learn from how long it was."""
-        began_ns = time.monotonic_ns()
-        events = self._epoll.poll(timeout_s)
-        if events and time.monotonic_ns() - began_ns + self._linger_ns <= self._longest_ns:
-            self._linger_ns = min(max(self._linger_ns * 2, _SHORTEST_LINGER_NS), self._longest_ns)
-        else:
-            self._linger_ns = self._linger_ns // 2 if self._linger_ns > _SHORTEST_LINGER_NS else 0
+            now_ns = time.monotonic_ns()
+        events = poll(max(end_ns - now_ns, 0) / 1e9)
+        spin.slept(time.monotonic_ns() - now_ns, woken=bool(events))
         return events
 
     def _follow_outbox(self, outbox: Outbox) -> None:

@@ -4,6 +4,7 @@ import signal
 
 import zmq
 
+from tis.carrier import poller
 from tis.contracts import messages
 from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
 from tis.log import configure
@@ -20,6 +21,7 @@ def main() -> None:
     control = ControlLink(context, arguments.runtime_dir, arguments.peer)
     boot = control.wait_for(messages.Boot, BOOT_DEADLINE_S)
     configure(boot.settings.log, "scheduler", pipe_fd=arguments.log_fd)
+    poller.configure(boot.settings.spin_us)
     pool = Pool.attach(arguments.pool_fd)
     loop = SchedulerLoop(arguments.runtime_dir, arguments.peer, control, pool, boot.settings, boot.grants)
     settle()

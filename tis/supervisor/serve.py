@@ -16,6 +16,7 @@ from tis.supervisor.apps import Apps
 from tis.supervisor.cache import check_cache
 from tis.supervisor.certificates import check_certificates
 from tis.supervisor.direct_address import reserve_direct
+from tis.supervisor.file_limit import raise_file_limit
 from tis.supervisor.machine import usable_cores
 from tis.supervisor.supervisor import Supervisor
 from tis.supervisor.systemd import Systemd
@@ -28,6 +29,7 @@ _log = get_logger(__name__)
 def run(settings: ServerSettings) -> int:
     """Serve until told to stop. Returns the exit code: 0 after an orderly stop, else 1."""
     configure(settings.log)
+    raise_file_limit()
     runtime_dir: RuntimeDir | None = None
     ports: list[Port] = []
     apps: Apps | None = None

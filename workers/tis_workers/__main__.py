@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import zmq
 
+from tis.carrier import poller
 from tis.carrier.datagram import Outbox
 from tis.contracts import messages as m
 from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
@@ -78,6 +79,7 @@ def main() -> None:
         capture_foreign=not order.spec.runs_python,
         pipe_fd=arguments.log_fd,
     )
+    poller.configure(boot.settings.spin_us)
     set_priority(order.spec.name, order.spec.priority, is_first=order.instance == 0)
     try:
         backend = _load(order, boot, control)

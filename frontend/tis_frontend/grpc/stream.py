@@ -4,7 +4,8 @@ Responses of models that answer once leave in the order of their requests; those
 goes wrong with one request is told in its response and the stream goes on, unless the client asks for the strict form.
 
 A transport gives the bytes of requests as they arrive and writes the bytes that it gets, one after another. It asks for
-the next response when the last one is written: so a client that does not read is not read from either.
+the next response when the last one is written: so a client that does not read is not read from either. What waits for it
+is bounded, see `tis_frontend.backlog`.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any, Final
 from tis.contracts.inference import Answer, InferRequest
 from tis.errors import TisError, internal, unavailable
 from tis.log import get_logger
+from tis_frontend.backlog import BACKLOG, Backlog
 from tis_frontend.core import now_ns
 from tis_frontend.grpc.infer_call import InferCalls, fill_response
 from tis_frontend.grpc.messages import pb
@@ -26,6 +28,8 @@ from tis_frontend.server import Server
 
 #: Requests of one stream that may wait for their last response to be written; further ones are not read before.
 MOST_IN_FLIGHT: Final = 256
+#: Nor are they while so much waits to be written.
+MOST_UNWRITTEN_BYTES: Final = 16 << 20
 
 _FINAL: Final = "triton_final_response"
 STOPPING: Final = "GRPC server is shutting down and has stopped accepting new requests."
@@ -68,7 +72,7 @@ class _Turn:
 class InferStream:
     """One stream."""
 
-    def __init__(self, server: Server, calls: InferCalls, metadata: Metadata) -> None:
+    def __init__(self, server: Server, calls: InferCalls, metadata: Metadata, backlog: Backlog = BACKLOG) -> None:
         self._server = server
         self._calls = calls
         self._metadata = metadata = tuple(metadata)
@@ -79,6 +83,8 @@ class InferStream:
         self._awaited: set[_Turn] = set()
         #: Responses to be written, or the error that ends the stream, and whether a request is done with it.
         self._ready: deque[tuple[bytes | TisError, bool]] = deque()
+        self._line = backlog.line(self._give_up)
+        self._reading: asyncio.Task[None] | None = None
         self._in_flight = 0
         self._all_read = False
         self._ended = False
@@ -91,27 +97,43 @@ class InferStream:
         Raises:
             TisError: the stream ends with this status.
         """
-        reading = asyncio.ensure_future(self._read(requests))
+        reading = self._reading = asyncio.ensure_future(self._read(requests))
         try:
             while True:
                 while self._ready:
                     response, last = self._ready.popleft()
                     if isinstance(response, TisError):
                         raise response
+                    self._line.remove(len(response))
                     yield response
                     if last:
                         self._in_flight -= 1
-                        self._room.set()
+                    self._room.set()
                 if self._all_read and not self._in_flight:
                     return
                 self._news.clear()
                 await self._news.wait()
         finally:
-            self._ended = True
             reading.cancel()
-            for turn in self._awaited:
-                self._server.core.cancel(turn.request_id)
-            self._awaited.clear()
+            self._cancel()
+            self._line.close()
+
+    def _cancel(self) -> None:
+        """Nobody waits for what is in flight any more."""
+        self._ended = True
+        for turn in self._awaited:
+            self._server.core.cancel(turn.request_id)
+        self._awaited.clear()
+
+    def _give_up(self, error: TisError) -> None:
+        """The client does not take its responses: it gets this in their place, if it goes on."""
+        self._cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+        self._ordered.clear()
+        self._ready.clear()
+        self._ready.append((error, True))
+        self._news.set()
 
     # ---- requests --------------------------------------------------------------------------------------------------
 
@@ -121,7 +143,7 @@ class InferStream:
                 self._in_flight += 1
                 if not self._take(data):
                     return
-                while self._in_flight >= MOST_IN_FLIGHT:
+                while self._in_flight >= MOST_IN_FLIGHT or self._line.waiting_bytes > MOST_UNWRITTEN_BYTES:
                     self._room.clear()
                     await self._room.wait()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in one stream ends that stream
@@ -236,15 +258,20 @@ class InferStream:
     def _respond(self, turn: _Turn, response: bytes | TisError, *, last: bool) -> None:
         if turn.decoupled:
             self._write(response, last=last)
+            if not isinstance(response, TisError):
+                self._line.add(len(response), bounded=True)
             return
         turn.response = response
-        while self._ordered and self._ordered[0].response is not None:
-            self._write(self._ordered.popleft().response, last=True)
+        if not isinstance(response, TisError):
+            # Those that wait for earlier ones count as well.
+            self._line.add(len(response), bounded=False)
+        while self._ordered and (first := self._ordered[0].response) is not None:
+            self._ordered.popleft()
+            self._write(first, last=True)
 
-    def _write(self, response: bytes | TisError | None, *, last: bool) -> None:
-        if response is not None:
-            self._ready.append((response, last))
-            self._news.set()
+    def _write(self, response: bytes | TisError, *, last: bool) -> None:
+        self._ready.append((response, last))
+        self._news.set()
 
     def _done(self) -> None:
         self._in_flight -= 1

@@ -19,7 +19,9 @@ from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.plan import Plan
-from tis.errors import TisError, invalid
+from tis.errors import TisError, internal, invalid
+from tis.log import get_logger
+from tis_frontend.backlog import BACKLOG
 from tis_frontend.core import Core, now_ns
 from tis_frontend.http import generate_request, json_tensor
 from tis_frontend.http.body import bounded_body
@@ -35,6 +37,8 @@ _NOT_ONE: Final = (
     "of responses"
 )
 
+_log = get_logger(__name__)
+
 
 def generate_routes() -> list[BaseRoute]:
     """The routes, for the application of a frontend."""
@@ -46,7 +50,10 @@ def generate_routes() -> list[BaseRoute]:
 
 
 class _Answers:
-    """The answers to one request as they come; closing gives up those that have not."""
+    """The answers to one request as they come; closing gives up those that have not.
+
+    Each is rendered when it comes, so that a client that does not read keeps nothing of the pool.
+    """
 
     def __init__(
         self, core: Core, spec: ModelSpec, call: HttpInfer, plan: Plan, arrival_ns: int, headers: Headers
@@ -55,10 +62,12 @@ class _Answers:
         self._call = call
         self._spec = spec
         self._decoupled = spec.decoupled
-        self._queue: asyncio.Queue[Answer] = asyncio.Queue()
+        #: What is to be told, None for nothing, and whether it is the last.
+        self._queue: asyncio.Queue[tuple[bytes | TisError | None, bool]] = asyncio.Queue()
         tracer = core.tracer
         self._trace = tracer.sample(spec, "HTTP", arrival_ns, headers) if tracer is not None else None
         self._request_id = self._submit(plan, arrival_ns)
+        self._line = BACKLOG.line(self._give_up)
         self._ended = False
 
     def _submit(self, plan: Plan, arrival_ns: int) -> int:
@@ -67,40 +76,58 @@ class _Answers:
         try:
             for tensor, data in call.json_data:
                 core.writable(block, tensor.start, len(data))[:] = data
-            return core.submit(plan, call.request.client_id, block, arrival_ns, self._queue.put_nowait, self._trace)
+            return core.submit(plan, call.request.client_id, block, arrival_ns, self._arrived, self._trace)
         except BaseException:
             core.discard(block)
             raise
+
+    def _arrived(self, answer: Answer) -> None:
+        told: bytes | TisError | None
+        try:
+            # An empty one only says that it is the last.
+            told = answer.error or (None if answer.is_empty else _rendered(self._call, answer))
+        except TisError as error:
+            told = error
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong in one answer is that answer's text
+            _log.exception("an answer could not be written")
+            told = internal(f"{type(error).__name__}: {error}")
+        finally:
+            self._core.release(answer)
+        self._queue.put_nowait((told, answer.final))
+        if isinstance(told, bytes):
+            self._line.add(len(told), bounded=True)
+
+    def _give_up(self, error: TisError) -> None:
+        """The client does not take its answers: it gets this in their place, if it goes on."""
+        self._core.cancel(self._request_id)
+        self._trace = None
+        self._clear()
+        self._queue.put_nowait((error, True))
 
     async def next(self) -> bytes | TisError | None:
         """The next answer as JSON or its error; None at the end."""
         if self._ended:
             return None
-        answer = await self._queue.get()
-        try:
-            self._ended = answer.final
-            if answer.error is not None:
-                return answer.error
-            if answer.is_empty:
-                # It only says that it is the last one.
-                return None
-            return _rendered(self._call, answer)
-        except TisError as error:
-            return error
-        finally:
-            self._core.release(answer)
-            if self._trace is not None:
-                self._trace.sending()
+        told, self._ended = await self._queue.get()
+        if isinstance(told, bytes):
+            self._line.remove(len(told))
+        if self._trace is not None:
+            self._trace.sending()
+        return told
 
     def close(self) -> None:
-        """Cancel what has not come and release what has not been read."""
+        """Cancel what has not come and forget what has not been read."""
         if not self._ended:
             self._core.cancel(self._request_id)
             self._ended = True
         elif self._trace is not None:
             self._trace.sent()
+        self._clear()
+        self._line.close()
+
+    def _clear(self) -> None:
         while not self._queue.empty():
-            self._core.release(self._queue.get_nowait())
+            self._queue.get_nowait()
 
 
 # ---- handlers ----------------------------------------------------------------------------------------------------------

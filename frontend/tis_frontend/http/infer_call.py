@@ -86,6 +86,7 @@ class InferCall:
         self._started = False
         self._trace: Observed | None = None
         self.received_bytes = 0  # of the body, used or not
+        self.content_bytes = 0  # as its head says
         self._headers: list[tuple[bytes, bytes]] = []
 
     @property
@@ -104,6 +105,11 @@ class InferCall:
                 self._core.discard(self._block)
                 self._block = None
 
+    @property
+    def collected_bytes(self) -> int:
+        """How much of the body is held outside of the pool."""
+        return len(self._head)
+
     # ---- the request -----------------------------------------------------------------------------------------------
 
     def begin(self, name: str, version: int | None, headers: list[tuple[bytes, bytes]]) -> None:
@@ -114,7 +120,7 @@ class InferCall:
         encoding: bytes | None = None
         for key, value in headers:
             if key == b"content-length":
-                content_bytes = int(value)
+                content_bytes = self.content_bytes = int(value)
             elif key == _HEADER_LENGTH:
                 header_text = value
             elif key == b"content-encoding":
@@ -385,6 +391,8 @@ class InferCall:
 
     def _complete(self) -> None:
         self.response_complete = True
+        # The connection keeps its last call until the next one comes.
+        self._head, self._call = bytearray(), None
         if self._trace is not None:
             self._trace.sent()
         if not self.keep_alive:

@@ -44,7 +44,7 @@ class Connection(Generic[_H]):
         #: Nothing more can be received or sent but what is in `out`.
         self.is_over = False
         self._draining = False
-        #: Streams beyond this number are not taken any more.
+        #: Streams beyond this are not taken any more.
         self._most_stream = f.MOST_WINDOW_BYTES
         # What the peer's bytes are in the middle of.
         self._rest = f.PREFACE[:0]
@@ -54,7 +54,7 @@ class Connection(Generic[_H]):
         self._data_frame = DataFrame()
         self._block_frames = BlockFrames(limits.MOST_BLOCK_BYTES)
         self._windows = ReceiveWindows(self.out)
-        self._data_frames = 0
+        self._data_frames = self._open_header_bytes = 0
         self._takers: Final[dict[int, Callable[[int, int, memoryview], None]]] = {
             f.HEADERS: self._on_headers,
             f.PRIORITY: self._on_priority,
@@ -66,8 +66,6 @@ class Connection(Generic[_H]):
             f.WINDOW_UPDATE: self._on_window_update,
             f.CONTINUATION: self._on_continuation,
         }
-
-    # ---- receiving -------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes | memoryview, now_s: float) -> None:
         """Bytes have come; a mistake of the peer ends the connection: `is_over`, with the reason in `out`."""
@@ -136,8 +134,6 @@ class Connection(Generic[_H]):
             self._data_frames = sent
         if not self._patience.spend(cost, self._now_s):
             raise ProtocolError(Error.ENHANCE_YOUR_CALM, "too many frames that bring no work")
-
-    # ---- DATA (6.1) ------------------------------------------------------------------------------------------------
 
     def _take_run(self, view: memoryview, at: int, end: int, stream_id: int) -> int:
         """Take as many whole frames as go straight to where the receiver wants them; gives where the next one begins."""
@@ -218,8 +214,6 @@ class Connection(Generic[_H]):
         if stream.uncredited and not stream.remote_ended and stream.id in self.streams:
             self._windows.credit(stream)
 
-    # ---- HEADERS (6.2), CONTINUATION (6.10) --------------------------------------------------------------------------
-
     def _on_headers(self, flags: int, stream_id: int, payload: memoryview) -> None:
         block = self._block_frames.begin(flags, stream_id, payload)
         if block is not None:
@@ -233,7 +227,7 @@ class Connection(Generic[_H]):
 
     def _take_block(self, block: Block) -> None:
         stream_id, data, ends = block
-        head = self._blocks.decode(data)
+        head, head_bytes = self._blocks.decode(data)
         stream = self.streams.get(stream_id)
         if stream is not None:
             self._take_trailers(stream, ends=ends)
@@ -244,16 +238,17 @@ class Connection(Generic[_H]):
         self._last_stream = stream_id
         if stream_id > self._most_stream:
             return
-        if len(self.streams) >= limits.MOST_STREAMS:
+        header_bytes = self._open_header_bytes + head_bytes
+        is_full = len(self.streams) >= limits.MOST_STREAMS or header_bytes > limits.MOST_OPEN_HEADER_BYTES
+        if is_full or head is None:
             self._spend(patience.RESET_COST)
-            self.out.append(f.reset(stream_id, Error.REFUSED_STREAM))
+            self.out.append(f.reset(stream_id, Error.REFUSED_STREAM if is_full else Error.PROTOCOL_ERROR))
             return
-        if head is None:
-            self._spend(patience.RESET_COST)
-            self.out.append(f.reset(stream_id, Error.PROTOCOL_ERROR))
-            return
+        self._open_header_bytes = header_bytes
         window = self.sending.stream_window
-        stream = self.streams[stream_id] = Stream(stream_id, limits.STREAM_WINDOW_BYTES, window, self._now_s)
+        stream = self.streams[stream_id] = Stream(
+            stream_id, limits.STREAM_WINDOW_BYTES, window, self._now_s, head_bytes
+        )
         self._receiver.began(stream, head)
         if ends and stream_id in self.streams:
             stream.remote_ended = True
@@ -267,8 +262,6 @@ class Connection(Generic[_H]):
         else:
             stream.remote_ended = True
             self._receiver.ended(stream)
-
-    # ---- the other frames --------------------------------------------------------------------------------------------
 
     def _on_priority(self, _flags: int, stream_id: int, payload: memoryview) -> None:
         control.check_priority(stream_id)
@@ -299,6 +292,7 @@ class Connection(Generic[_H]):
         # A repeated setting's last value holds; the earlier ones are not worth a walk over all streams.
         for name, value in dict(values).items():
             if name == f.INITIAL_WINDOW_SIZE:
+                self._spend(len(self.streams) / patience.STREAMS_A_FRAME)
                 self.sending.change_stream_windows(value, self.streams.values())
             elif name == f.MAX_FRAME_SIZE:
                 self.sending.change_frame_size(value)
@@ -333,11 +327,10 @@ class Connection(Generic[_H]):
         elif not self.sending.open_stream(stream, increment):
             self._fail(stream, Error.FLOW_CONTROL_ERROR)
 
-    # ---- the end of streams and of the connection --------------------------------------------------------------------
-
     def _sent(self, stream: Stream) -> None:
         """The response of a stream has gone out. A request that has not come to its end is of no use any more (8.1)."""
-        self.streams.pop(stream.id, None)
+        if self.streams.pop(stream.id, None) is not None:
+            self._open_header_bytes -= stream.head_bytes
         # The two point at each other, which only a search for cycles would free.
         stream.call = None
         if not stream.remote_ended:
@@ -360,7 +353,9 @@ class Connection(Generic[_H]):
 
     def _drop(self, stream: Stream) -> bool:
         self.sending.forget(stream)
-        return self.streams.pop(stream.id, None) is not None
+        was_open = self.streams.pop(stream.id, None) is not None
+        self._open_header_bytes -= stream.head_bytes if was_open else 0
+        return was_open
 
     def drain(self) -> None:
         """Take no new streams, once the peer has heard of it: those that it begins until then are served (6.8)."""
@@ -379,6 +374,11 @@ class Connection(Generic[_H]):
     def _end_if_drained(self) -> None:
         if not self.streams and self._most_stream != f.MOST_WINDOW_BYTES:
             self.is_over = True
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the peer is in the midst of what is looked at only when it has come whole."""
+        return bool(self._rest) or self._block_frames.is_under_way
 
     def ping(self) -> None:
         """Ask the peer for a sign of life."""

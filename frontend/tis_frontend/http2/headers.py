@@ -18,6 +18,8 @@ Fields = list[tuple[bytes, bytes]]
 #: Blocks remembered at most: a client with a changing field, such as a timeout, must not fill the memory.
 _MOST_REMEMBERED: Final = 64
 _LONGEST_REMEMBERED_BYTES: Final = 1024
+#: Nor must a few bytes that name large fields of the dynamic table.
+_MOST_REMEMBERED_BYTES: Final = 32 << 10
 _STATUS_200: Final = b"\x88"
 
 _T = TypeVar("_T")
@@ -30,10 +32,11 @@ class HeaderBlocks(Generic[_T]):
         self._read = read
         self._decoder = hpack.Decoder(max_header_list_size=most_bytes)
         self._table = self._decoder.header_table.dynamic_entries
-        self._remembered: dict[bytes, _T] = {}
+        self._remembered: dict[bytes, tuple[_T, int]] = {}
+        self._remembered_bytes = 0
 
-    def decode(self, block: bytes) -> _T:
-        """What a block means.
+    def decode(self, block: bytes) -> tuple[_T, int]:
+        """What a block means, and how many bytes its fields have.
 
         Raises:
             ProtocolError: it is no block, or larger than allowed; either ends the connection (RFC 9113, 4.3).
@@ -50,15 +53,24 @@ class HeaderBlocks(Generic[_T]):
             raise ProtocolError(Error.ENHANCE_YOUR_CALM, "the header list is too long") from None
         except hpack.HPACKError as error:
             raise ProtocolError(Error.COMPRESSION_ERROR, f"the header block cannot be decoded: {error}") from None
-        meaning = self._read(fields)
+        size_bytes = sum(len(name) + len(value) for name, value in fields)
+        meaning = self._read(fields), size_bytes
         after = len(table), table[0] if table else None
         if after[0] != before[0] or after[1] is not before[1] or self._decoder.header_table_size != size:
-            self._remembered.clear()
+            self._forget()
         elif len(block) <= _LONGEST_REMEMBERED_BYTES:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
+            if (
+                len(self._remembered) >= _MOST_REMEMBERED
+                or self._remembered_bytes + size_bytes > _MOST_REMEMBERED_BYTES
+            ):
+                self._forget()
             self._remembered[block] = meaning
+            self._remembered_bytes += size_bytes
         return meaning
+
+    def _forget(self) -> None:
+        self._remembered.clear()
+        self._remembered_bytes = 0
 
 
 def response_block(fields: Fields) -> bytes:

@@ -9,6 +9,8 @@ STREAM_WINDOW_BYTES: Final = 1 << 20
 CONNECTION_WINDOW_BYTES: Final = 16 << 20
 MOST_STREAMS: Final = 1024
 MOST_HEADER_BYTES: Final = 16 << 10
+#: Of the fields of all streams that are open; as many streams as there may be have 4 KiB each.
+MOST_OPEN_HEADER_BYTES: Final = 4 << 20
 #: Frames of this size at most are taken: larger ones save little and hold up the others on the connection.
 FRAME_BYTES: Final = 64 << 10
 MOST_BLOCK_BYTES: Final = 2 * MOST_HEADER_BYTES

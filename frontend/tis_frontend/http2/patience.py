@@ -12,6 +12,8 @@ _PER_S: Final = 1000.0
 
 CONTINUATION_COST: Final = 20.0
 RESET_COST: Final = 4.0
+#: A change that touches every stream costs one for so many of them.
+STREAMS_A_FRAME: Final = 50
 #: Resetting a stream that is older costs less: it was no flood of new ones, but a client that lost its patience.
 YOUNG_S: Final = 0.1
 #: Data of a stream that has ended here are on their way when the peer hears of it; only small frames of them are a flood.

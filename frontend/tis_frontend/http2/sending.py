@@ -122,10 +122,13 @@ class Sending:
         Raises:
             ProtocolError: more than there may be.
         """
+        was_shut = self._window <= 0
         self._window += increment_bytes
         if self._window > f.MOST_WINDOW_BYTES:
             raise ProtocolError(Error.FLOW_CONTROL_ERROR, "the connection's window is too large (6.9.1)")
-        self._go_on()
+        # Else streams that wait have no room of their own: there may be many, and a peer may say this often.
+        if was_shut:
+            self._go_on()
 
     def open_stream(self, stream: Stream, increment_bytes: int) -> bool:
         """The peer has more room on a stream. False where that is more than there may be."""

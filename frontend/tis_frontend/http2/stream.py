@@ -10,6 +10,7 @@ class Stream:
     __slots__ = (
         "began_s",
         "call",
+        "head_bytes",
         "id",
         "is_held",
         "queue",
@@ -20,9 +21,13 @@ class Stream:
         "uncredited",
     )
 
-    def __init__(self, stream_id: int, receive_window: int, send_window: int, began_s: float) -> None:
+    def __init__(
+        self, stream_id: int, receive_window: int, send_window: int, began_s: float, head_bytes: int = 0
+    ) -> None:
         self.id = stream_id
         self.began_s = began_s
+        #: Of the fields of its request.
+        self.head_bytes = head_bytes
         self.receive_window = receive_window
         self.send_window = send_window
         #: The peer sends nothing more.

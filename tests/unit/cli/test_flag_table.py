@@ -41,6 +41,7 @@ OWN = [
     "model-load-timeout-secs",
     "pool-byte-size",
     "runtime-directory",
+    "spin-us",
     "stall-timeout-secs",
     "zmq-address",
     "zmq-client-keys",

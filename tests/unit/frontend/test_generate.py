@@ -16,6 +16,7 @@ from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec, TensorSpec
 from tis.errors import not_found
 from tis.settings import ServerSettings
+from tis_frontend.backlog import EACH_BYTES, Backlog
 from tis_frontend.http.generate import generate_routes
 from tis_frontend.model_table import ModelTable
 
@@ -132,3 +133,15 @@ def test_a_client_that_goes_cancels_what_has_not_come(path: str, answers: list[A
     core = FakeCore()
     call(core, f"/v2/models/m/{path}", answers, leave=True)
     assert core.submitted[0].cancelled
+
+
+def test_events_that_are_not_taken_end_the_stream_and_hold_nothing_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the answers come before the client has taken the first."""
+    backlog = Backlog(most_line_bytes=3 * (EACH_BYTES + len(text(1))), most_bytes=1 << 30)
+    monkeypatch.setattr("tis_frontend.http.generate.BACKLOG", backlog)
+    core = FakeCore()
+    status, body = call(core, "/v2/models/m/generate_stream", [value(number) for number in range(4)])
+    assert status == 400
+    assert body.startswith('data: {"error":"responses are not taken: ')
+    assert core.submitted[0].cancelled
+    assert (backlog.waiting_bytes, backlog.lines) == (0, set())

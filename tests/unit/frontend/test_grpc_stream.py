@@ -13,6 +13,7 @@ from tis.contracts.inference import Answer, OutputTensor
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal, unavailable
 from tis.settings import ServerSettings
+from tis_frontend.backlog import BACKLOG, Backlog
 from tis_frontend.control_calls import ControlCalls
 from tis_frontend.core import Core
 from tis_frontend.grpc.infer_call import InferCalls
@@ -41,8 +42,8 @@ class Client:
         self.ended: list[TisError | None] = []
         self.task: asyncio.Task[None] | None = None
 
-    def open(self, metadata: Metadata = (), reads: asyncio.Semaphore | None = None) -> None:
-        stream = InferStream(self.server, InferCalls(self.server), metadata)
+    def open(self, metadata: Metadata = (), reads: asyncio.Semaphore | None = None, backlog: Backlog = BACKLOG) -> None:
+        stream = InferStream(self.server, InferCalls(self.server), metadata, backlog)
 
         async def requests() -> AsyncIterator[bytes]:
             while (data := await self._sent.get()) is not None:

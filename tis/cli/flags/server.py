@@ -1,7 +1,7 @@
 """Flags of the server as a whole: its name, its end, its log, and what only this server has."""
 
 from tis.cli.flag import Flag, FlagGroup, Help, Store
-from tis.cli.values import BOOLEAN, BYTES, COUNT, LEVEL, SECONDS, TEXT, one_of
+from tis.cli.values import BOOLEAN, BYTES, COUNT, LEVEL, SECONDS, TEXT, between, one_of
 from tis.settings import LOG_FORMATS
 
 GENERAL = FlagGroup("", (Flag(name="help", action=Help(), help="Show this text and exit."),))
@@ -99,6 +99,15 @@ OWN = FlagGroup(
             action=Store("runtime_directory", TEXT),
             in_triton_2_51=False,
             help="Where the server keeps the sockets between its processes. If empty, the server chooses.",
+        ),
+        Flag(
+            name="spin-us",
+            action=Store("spin_us", between(0, 1_000_000)),
+            default="300, or 0 where a process may run on one core only",
+            in_triton_2_51=False,
+            help="How many microseconds at most the scheduler and the workers look again for something to do before they "
+            "sleep. They do so only while requests follow each other as quickly, and give the core away between two looks. "
+            "0 for never: the processors rest, and a single client waits longer.",
         ),
         Flag(
             name="zmq-address",

@@ -1,6 +1,5 @@
-"""All connections of a frontend: how many there may be, and who is sent away for the sake of the others."""
+"""All gRPC connections of a frontend: who is sent away for the sake of the others. How many there may be: `doors`."""
 
-import resource
 from typing import TYPE_CHECKING, Final
 
 from tis.log import get_logger
@@ -12,9 +11,6 @@ if TYPE_CHECKING:
 _GREETING_S: Final = 120.0
 #: What may wait for clients to take it, in this process: responses that are not in the pool any more.
 _MOST_UNSENT_BYTES: Final = 1 << 30
-#: Descriptors that are left to HTTP and to the server itself, of all that the process may have.
-_LEFT_SHARE: Final = 0.25
-_TOLD_EVERY_S: Final = 60.0
 
 _log = get_logger(__name__)
 
@@ -22,13 +18,8 @@ _log = get_logger(__name__)
 class Connections:
     """The living ones."""
 
-    def __init__(self, most: int | None = None) -> None:
-        """`most`: how many there may be; else what the limit of open files (`RLIMIT_NOFILE`) has room for."""
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = most if most is not None else int(files * (1 - _LEFT_SHARE)) if files > 0 else 1 << 30
+    def __init__(self) -> None:
         self._sessions: set[Session] = set()
-        self._refused = 0
-        self._told_s = float("-inf")
 
     def add(self, session: "Session") -> None:
         """A client has connected."""
@@ -41,14 +32,6 @@ class Connections:
     def all(self) -> "list[Session]":
         """Those that there are at the moment."""
         return list(self._sessions)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next client is refused; to be asked once for each."""
-        if len(self._sessions) < self._most:
-            return False
-        self._refused += 1
-        return True
 
     def look(self, now_s: float) -> None:
         """Send away who does not greet, and who asks for more than it takes while others need the memory."""
@@ -65,7 +48,3 @@ class Connections:
         if worst is not None and unsent > _MOST_UNSENT_BYTES:
             _log.warning("%s does not take its responses and is sent away", worst.client)
             worst.send_away("responses are not taken")
-        if self._refused and now_s - self._told_s > _TOLD_EVERY_S:
-            self._told_s = now_s
-            _log.warning("%d gRPC connections were refused: there are %d already", self._refused, self._most)
-            self._refused = 0

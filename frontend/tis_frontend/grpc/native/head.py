@@ -9,6 +9,8 @@ from tis_frontend.http2.headers import Fields
 
 _UNITS_S: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _MOST_TIMEOUT_DIGITS: Final = 8
+#: A field of binary values holds one for each of its commas.
+_MOST_METADATA: Final = 512
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 #: Fields of HTTP/1.1 connections (RFC 9113, 8.2.2).
 _FORBIDDEN: Final = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
@@ -80,6 +82,8 @@ def read_head(fields: Fields) -> Head | None:
             head.accepts = frozenset(each.strip() for each in value.decode("latin-1").split(","))
         elif name != b"te" and not name.startswith(b"grpc-"):
             metadata += _metadata(name.decode("latin-1"), value)
+    if len(metadata) > _MOST_METADATA:
+        return None
     head.is_grpc = pseudo[b":method"] == b"POST" and _CONTENT_TYPE.fullmatch(content_type) is not None
     head.metadata = tuple(metadata)
     return head
@@ -97,7 +101,7 @@ def _metadata(name: str, value: bytes) -> list[tuple[str, str | bytes]]:
     if not name.endswith("-bin"):
         return [(name, value.decode("latin-1"))]
     values: list[tuple[str, str | bytes]] = []
-    for each in value.split(b","):
+    for each in value.split(b",", _MOST_METADATA):
         try:
             values.append((name, base64.b64decode(each.strip() + b"==")))
         except binascii.Error:

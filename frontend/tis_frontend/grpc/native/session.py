@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from tis.log import get_logger
+from tis_frontend.doors import DOORS
 from tis_frontend.grpc.native.call import FAR_BYTES, Call
 from tis_frontend.grpc.native.compression import chosen
 from tis_frontend.grpc.native.connections import Connections
@@ -47,6 +48,7 @@ class Session(asyncio.BufferedProtocol):
         self._is_reading = True
         self._cut: asyncio.TimerHandle | None = None
         self.began_s: Final = self._loop.time()
+        self._received_bytes = 0
         self._pings: Pings = times.pings()
         self._times = times.of(self)
         self.client = ""
@@ -56,7 +58,7 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected."""
-        if self._connections.is_full:
+        if not DOORS.enter("gRPC"):
             transport.abort()
             return
         self._transport = transport
@@ -74,6 +76,7 @@ class Session(asyncio.BufferedProtocol):
         """So many have come."""
         connection = self.connection
         now_s = self._loop.time()
+        self._received_bytes += size
         self._times.heard(now_s)
         connection.receive(_BUFFER[:size], now_s)
         if connection.out or connection.is_over:
@@ -93,6 +96,8 @@ class Session(asyncio.BufferedProtocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The client has gone."""
+        if self._transport is not None:
+            DOORS.leave("gRPC")
         self._connections.discard(self)
         self._times.end()
         if self._cut is not None:
@@ -272,9 +277,14 @@ class Session(asyncio.BufferedProtocol):
         self.flush_soon()
 
     def passed_bytes(self) -> int | None:
-        """How much the client has taken, while it takes less than there is; see `tis_frontend.stalls`."""
-        if self._transport is None or not self.connection.sending.is_paused:
+        """How much the client has taken, while it takes less than there is; or sent, while it is inside of a frame.
+
+        See `tis_frontend.stalls`.
+        """
+        if self._transport is None:
             return None
+        if not self.connection.sending.is_paused:
+            return self._received_bytes if self.connection.is_inside and self.connection.has_greeted else None
         return FAR_BYTES - int(self._transport.get_write_buffer_size())
 
     def exchanges(self) -> Iterator[Exchange]:
@@ -291,7 +301,7 @@ class Session(asyncio.BufferedProtocol):
         return waiting if self._transport is None else waiting + self._transport.get_write_buffer_size()
 
     def give_up(self) -> None:
-        """The client has stopped reading."""
+        """The client has stopped reading, or in the middle of a frame."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -143,12 +143,12 @@ class UnaryCall(Call):
         session.flush_soon()
 
     def passed_bytes(self) -> int | None:
-        """How much of a message that has begun has come; nothing is asked of a client that has not begun one."""
+        """How much of the message has come."""
         if self.is_over or self.stream.remote_ended:
             return super().passed_bytes()
         if self._large is not None:
             return self._size - self._left
-        return self._held_bytes or None
+        return self._held_bytes
 
     def cancel(self) -> None:
         """Nobody waits for the response any more."""

@@ -1,0 +1,95 @@
+"""Responses of streams that their clients have not taken yet: how many bytes of them this process holds. For both faces.
+
+Facts: an instance of a decoupled model sends without being asked, and it must not be made to wait for one client that does
+not read, since it works for others, too. Its blocks of the pool are given back as soon as a response is rendered, so what
+waits are this process's own bytes. Danger: a model with much to say and a client that stops would fill the machine's memory,
+as they do in Triton 2.51. Decision: a line that gets too long fails with its stream, whose requests are cancelled. Where all
+lines together take too much the longest one fails, whoever adds to it then, so that those who read are not harmed by
+those who do not.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from tis.errors import TisError, unavailable
+from tis.log import get_logger
+
+#: What may wait in one stream of a decoupled model, and in all streams of this process.
+MOST_LINE_BYTES: Final = 256 << 20
+MOST_BYTES: Final = 1 << 30
+#: What a response costs besides its own bytes: the objects that hold it. So many small ones are bounded, too.
+EACH_BYTES: Final = 256
+
+_log = get_logger(__name__)
+
+
+class Line:
+    """What waits for one client. `Backlog.line` makes it; whoever has it closes it."""
+
+    __slots__ = ("_backlog", "_fail", "waiting_bytes")
+
+    def __init__(self, backlog: "Backlog", fail: Callable[[TisError], None]) -> None:
+        self._backlog = backlog
+        self._fail = fail
+        self.waiting_bytes = 0
+
+    def add(self, size_bytes: int, *, bounded: bool) -> None:
+        """A response waits. May fail this line or another one; `bounded`: nothing else bounds how many there are."""
+        size_bytes += EACH_BYTES
+        self.waiting_bytes += size_bytes
+        backlog = self._backlog
+        backlog.waiting_bytes += size_bytes
+        if bounded and self.waiting_bytes > backlog.most_line_bytes:
+            self.fail(backlog.most_line_bytes)
+        elif backlog.waiting_bytes > backlog.most_bytes:
+            backlog.fail_longest()
+
+    def remove(self, size_bytes: int) -> None:
+        """The client has taken it."""
+        size_bytes += EACH_BYTES
+        self.waiting_bytes -= size_bytes
+        self._backlog.waiting_bytes -= size_bytes
+
+    def clear(self) -> None:
+        """Nothing waits any more."""
+        self._backlog.waiting_bytes -= self.waiting_bytes
+        self.waiting_bytes = 0
+
+    def close(self) -> None:
+        """The stream has ended."""
+        self.clear()
+        self._backlog.lines.discard(self)
+
+    def fail(self, most_bytes: int) -> None:
+        """Give up what waits; the stream ends with an error that says why."""
+        waiting_bytes = self.waiting_bytes
+        self.clear()
+        _log.warning("a stream is given up: %d bytes of responses wait for its client", waiting_bytes)
+        text = (
+            f"responses are not taken: {waiting_bytes} bytes of them wait for this client, and {most_bytes} may; the rest of "
+            "the stream is given up"
+        )
+        self._fail(unavailable(text))
+
+
+class Backlog:
+    """All lines of this process."""
+
+    def __init__(self, most_line_bytes: int = MOST_LINE_BYTES, most_bytes: int = MOST_BYTES) -> None:
+        self.most_line_bytes: Final = most_line_bytes
+        self.most_bytes: Final = most_bytes
+        self.waiting_bytes = 0
+        self.lines: Final[set[Line]] = set()
+
+    def line(self, fail: Callable[[TisError], None]) -> Line:
+        """A new line; `fail` is called with the error that its stream ends with, after which nothing is added any more."""
+        line = Line(self, fail)
+        self.lines.add(line)
+        return line
+
+    def fail_longest(self) -> None:
+        """Make room at the cost of the one who takes most of it."""
+        max(self.lines, key=lambda line: line.waiting_bytes).fail(self.most_bytes)
+
+
+BACKLOG: Final = Backlog()

@@ -1,0 +1,1 @@
+"""Thousands of connections to one server."""

@@ -234,12 +234,13 @@ def _rendered(core: Core, planned: PlannedInfer, client_id: str, answer: Answer)
     if planned.request.classification:
         classify(planned.model, answer, planned.request.classification)
     head = response_head(planned, client_id, answer)
-    if answer.size_bytes >= LARGE_BYTES:
-        return LargeResponse(core, answer, head)
     pieces: list[bytes | memoryview] = [head]
+    size_bytes = 0
     for tensor in answer.outputs:
-        pieces += (RAW_CONTENTS, varint(len(tensor.data)), tensor.data)
-    return b"".join(pieces)
+        size = len(tensor.data)
+        size_bytes += size
+        pieces += (RAW_CONTENTS, varint(size), tensor.data)
+    return LargeResponse(core, answer, head) if size_bytes >= LARGE_BYTES else b"".join(pieces)
 
 
 def fill_response(response: Any, model: ServedModel, request: InferRequest, answer: Answer) -> None:

@@ -1,10 +1,12 @@
 """Protobuf messages from bytes and to bytes, with gRPC's own words for bytes that are none."""
 
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
 from tis.errors import internal
+
+_ONE_BYTE: Final = [bytes((number,)) for number in range(0x80)]
 
 
 def parse(kind: Any, data: bytes) -> Any:
@@ -27,6 +29,8 @@ def serialized(message: Any) -> bytes:
 
 def varint(number: int) -> bytes:
     """A number that is not negative, as protobuf writes lengths and tags."""
+    if number <= 0x7F:
+        return _ONE_BYTE[number]
     data = bytearray()
     while number > 0x7F:
         data.append(number & 0x7F | 0x80)

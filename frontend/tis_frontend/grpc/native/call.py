@@ -37,7 +37,7 @@ class Context:
 class Call:
     """A call that has been refused: what still comes of it is not read. The others go on from here."""
 
-    __slots__ = ("_held_bytes", "context", "has_begun", "head", "is_over", "session", "stream", "timer")
+    __slots__ = ("_context", "_held_bytes", "has_begun", "head", "is_over", "session", "stream", "timer")
 
     def __init__(self, session: "Session", stream: Stream, head: Head) -> None:
         self.session = session
@@ -47,8 +47,15 @@ class Call:
         self.timer: asyncio.TimerHandle | None = None
         #: The response has begun.
         self.has_begun = False
-        self.context: Final = Context(session.client, head.metadata)
+        self._context: Context | None = None
         self._held_bytes = 0
+
+    @property
+    def context(self) -> Context:
+        """What is known of the call besides its messages; most calls end without anybody asking."""
+        if self._context is None:
+            self._context = Context(self.session.client, self.head.metadata)
+        return self._context
 
     def hold(self, size_bytes: int) -> None:
         """The call holds so many bytes of messages from now on, instead of what it has held.

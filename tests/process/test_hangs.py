@@ -171,5 +171,5 @@ def test_a_model_without_an_instance_is_not_ready_and_is_again_when_one_is_back(
         connection.send(echo_call(3, "held"))
         (model / "go").touch()
         assert is_echo(connection.response(), 3), "what came meanwhile is answered"
-    assert server.get("/v2/models/held/ready")[0] == 200
+    eventually(lambda: server.get("/v2/models/held/ready")[0] == 200, "the model says that it is ready")
     assert index(server)["held"] == ("READY", "")

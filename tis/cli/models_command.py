@@ -1,9 +1,11 @@
 """`tis models`: what the models of a running server are in, as a table; or the instances of one of them."""
 
 import argparse
+import signal
 import sys
-import time
+import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -96,7 +98,15 @@ def _host(server: ServerClient) -> str:
 def _watch(server: ServerClient, metrics: ServerClient, every_s: float, *, as_json: bool) -> None:
     """Until Ctrl+C. A server that is away for a while is told of, and waited for."""
     clear = _CLEAR if sys.stdout.isatty() else ""
-    while True:
+    interrupted = threading.Event()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # Not by an exception, which is lost where it comes up inside of a destructor. A second one does not wait.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupted.set()
+
+    signal.signal(signal.SIGINT, interrupt)
+    while not interrupted.is_set():
         try:
             shown = _shown(rows_of(server, metrics), as_json=as_json)
         except ServerError as error:
@@ -104,7 +114,7 @@ def _watch(server: ServerClient, metrics: ServerClient, every_s: float, *, as_js
         print(f"{clear}{shown}", flush=True)
         if not clear and not as_json:
             print(flush=True)
-        time.sleep(every_s)
+        interrupted.wait(every_s)
 
 
 def _shown(rows: list[ModelRow], *, as_json: bool) -> str:

@@ -101,13 +101,21 @@ def holds(region_bytes: int, start: int, size_bytes: int) -> bool:
     return start >= 0 and size_bytes >= 0 and start + size_bytes <= region_bytes
 
 
+def _cannot_shrink(fd: int) -> bool:
+    try:
+        return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)
+    except OSError:
+        return False  # a file of a kind that has no seals
+
+
 class SystemRegion:
     """The range `[offset, offset + size_bytes)` of an object, mapped for reading and writing.
 
     The whole object up to the range's end is mapped, so that the range need not begin at a page. The object stays its
-    client's, who may make it smaller at any time: touching what is gone would end this process. So every view is asked
-    for anew and checked against the object as it is then. A client that cuts the object while a request runs cannot be
-    guarded against; the process dies, and is started again, with that client's requests and those beside it.
+    client's, who may make it smaller at any time unless its size is sealed: touching what is gone would end this
+    process. So every view is asked for anew and checked against the object as it is then. A client that cuts the object
+    while a request runs cannot be guarded against; the process dies, and is started again, with that client's requests
+    and those beside it.
     """
 
     def __init__(self, fd: int, offset: int, size_bytes: int) -> None:
@@ -135,6 +143,8 @@ class SystemRegion:
             raise
         #: The object behind the region: two regions may share one.
         self.identity: Final = (about.st_dev, about.st_ino)
+        #: Nobody can make the object smaller, so its size need not be looked at again.
+        self._is_sealed: Final = _cannot_shrink(fd)
 
     @property
     def offset(self) -> int:
@@ -152,7 +162,7 @@ class SystemRegion:
                 f"bytes {start} to {start + size_bytes} are not inside the region of {self.size_bytes} bytes"
             )
         begin = self._offset + start
-        if begin + size_bytes > os.fstat(self._fd).st_size:
+        if not self._is_sealed and begin + size_bytes > os.fstat(self._fd).st_size:
             raise RegionError("the client has made its shared-memory object smaller than the region that it registered")
         return memoryview(self._map)[begin : begin + size_bytes]
 

@@ -14,7 +14,7 @@ from tis.errors import TisError, unavailable
 
 #: Messages of one packet. What one turn of the loop has to say leaves in few packets, but not all in one at its end, else
 #: the scheduler and the workers would idle while the frontend parses, and the frontend while they work.
-_PACKET_MESSAGES: Final = 4
+_PACKET_MESSAGES: Final = 8
 
 
 class SchedulerLink:

@@ -64,7 +64,7 @@ def test_requests_of_one_turn_leave_in_order_and_in_few_packets(bench: Bench) ->
     bench.turn()
     packets = bench.packets()
     assert [each.request_id for packet in packets for each in packet if isinstance(each, m.Infer)] == numbers
-    assert [len(packet) for packet in packets] == [4, 4, 2]
+    assert [len(packet) for packet in packets] == [8, 2]
 
 
 def test_a_request_alone_leaves_at_the_end_of_its_turn(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from tis_frontend.http2 import frames as f
 from tis_frontend.http2 import limits, patience
 from tis_frontend.http2.block_frames import Block, BlockFrames
 from tis_frontend.http2.data_frame import DataFrame
-from tis_frontend.http2.data_run import RUN_FRAME_BYTES, take_run
+from tis_frontend.http2.data_run import take_run
 from tis_frontend.http2.frames import Error, ProtocolError
 from tis_frontend.http2.headers import Fields, HeaderBlocks
 from tis_frontend.http2.patience import Patience
@@ -102,7 +102,8 @@ class Connection(Generic[_H]):
             if size > limits.FRAME_BYTES:
                 raise ProtocolError(Error.FRAME_SIZE_ERROR, f"a frame of {size} bytes; {limits.FRAME_BYTES} may be")
             if kind == f.DATA and self.has_greeted and not self._block_frames.is_under_way:
-                if size >= RUN_FRAME_BYTES and not flags and (behind := self._take_run(view, at, end, stream_id)) > at:
+                behind = self._take_whole(view, at, end, size, flags, stream_id) if flags <= f.END_STREAM else at
+                if behind > at:
                     at = behind
                     continue
                 if flags & f.PADDED and end - at == f.HEADER_BYTES:
@@ -135,20 +136,22 @@ class Connection(Generic[_H]):
         if not self._patience.spend(cost, self._now_s):
             raise ProtocolError(Error.ENHANCE_YOUR_CALM, "too many frames that bring no work")
 
-    def _take_run(self, view: memoryview, at: int, end: int, stream_id: int) -> int:
-        """Take as many whole frames as go straight to where the receiver wants them; gives where the next one begins."""
+    def _take_whole(self, view: memoryview, at: int, end: int, size: int, flags: int, stream_id: int) -> int:
+        """Take a frame that is there as a whole, or a run of such; gives where the next one begins, or `at` for none."""
         stream = self.streams.get(stream_id)
-        room = self._receiver.room(stream) if stream is not None and not stream.remote_ended else None
-        if stream is None or room is None:
+        if stream is None or stream.remote_ended or not size:
             return at
-        at, size = take_run(view, at, end, stream_id, room[: min(stream.receive_window, self._windows.left)])
-        if size:
-            self._windows.take(size)
-            stream.receive_window -= size
-            stream.uncredited += size
-            self._receiver.filled(stream, size)
-            self._windows.ended(stream)
-        return at
+        if not flags and (behind := take_run(view, at, end, stream, self._receiver, self._windows)) > at:
+            return behind
+        behind = at + f.HEADER_BYTES + size
+        if behind > end or size > stream.receive_window:
+            return at
+        self._windows.take(size)
+        stream.receive_window -= size
+        stream.uncredited += size
+        self._receiver.data(stream, view[behind - size : behind])
+        self._end_data(stream, ends=bool(flags))
+        return behind
 
     def _begin_data(self, data: bytes | memoryview, at: int, size: int, flags: int, stream_id: int) -> int:
         self._windows.take(size)
@@ -175,7 +178,7 @@ class Connection(Generic[_H]):
         if stream is not None:
             stream.uncredited += size
         if not frame.is_open:
-            self._end_data()
+            self._end_data(frame.stream, ends=frame.ends)
         return at
 
     def _take_data(self, view: memoryview, at: int, end: int) -> int:
@@ -183,22 +186,19 @@ class Connection(Generic[_H]):
         if frame.left and end > at:
             stop = min(at + frame.left, end)
             frame.left -= stop - at
-            stream = frame.stream
-            if stream is not None and stream.id in self.streams:
+            if (stream := frame.stream) is not None and stream.id in self.streams:
                 self._receiver.data(stream, view[at:stop])
             at = stop
         if frame.padding and not frame.left:
             at = frame.skip_padding(at, end)
         if not frame.is_open:
-            self._end_data()
+            self._end_data(frame.stream, ends=frame.ends)
         return at
 
-    def _end_data(self) -> None:
-        frame = self._data_frame
-        stream, frame.stream = frame.stream, None
+    def _end_data(self, stream: Stream | None, *, ends: bool) -> None:
         if stream is None or stream.id not in self.streams:
             return
-        if frame.ends:
+        if ends:
             stream.remote_ended = True
             self._receiver.ended(stream)
         else:

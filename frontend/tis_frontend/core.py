@@ -118,7 +118,7 @@ class Core:
         Raises:
             TisError: as `take`.
         """
-        if size_bytes <= m.INLINE_BYTES and spec.ensemble is None:
+        if spec.ensemble is None and size_bytes <= m.inline_bytes(spec.max_batch_size):
             return bytearray(size_bytes)
         return self.take(size_bytes)
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 from tis.contracts.scheduling_spec import DynamicBatcherSpec
 from tis.scheduler.adaptive_delay import AdaptiveDelay
-from tis.scheduler.forming import MOST_REQUESTS, BatchPolicy, FormingBatch
+from tis.scheduler.forming import BatchPolicy, FormingBatch
 from tis.scheduler.instances import Instance, Instances
 from tis.scheduler.lanes import Lanes
 from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
 from tis.scheduler.queued import QueuedRequest, Refusal, timed_out
 from tis.scheduler.wakeups import Wakeups, sooner_ns
 
-__all__ = ["MOST_REQUESTS", "BatchPolicy", "Batcher"]
+__all__ = ["BatchPolicy", "Batcher"]
 
 
 class Batcher:

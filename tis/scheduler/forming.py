@@ -5,13 +5,9 @@ too large or differs in its batch key. When the batch is sent is the batcher's t
 """
 
 from dataclasses import dataclass
-from typing import Final
 
-from tis.contracts.messages import MOST_BATCH_BODY_BYTES
+from tis.contracts.messages import MOST_BATCH_BODY_BYTES, MOST_REQUESTS
 from tis.scheduler.queued import QueuedRequest
-
-#: Requests in one batch at most, whatever their sizes, so that a batch fits one packet of the carrier.
-MOST_REQUESTS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)

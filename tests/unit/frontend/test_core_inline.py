@@ -48,6 +48,18 @@ def test_more_bytes_take_a_block(bench: Bench) -> None:
     assert bench.core.used_bytes > 0
 
 
+@pytest.mark.parametrize("max_batch_size", [0, 1, 16, 61, 128, 512, 100_000])
+def test_requests_that_bring_their_data_do_not_make_batches_smaller(bench: Bench, max_batch_size: int) -> None:
+    spec = ModelSpec("m", 1, "", "python", max_batch_size, SPEC.inputs, SPEC.outputs)
+    size = m.inline_bytes(max_batch_size)
+    assert isinstance(bench.core.place(spec, size), bytearray)
+    assert not isinstance(bench.core.place(spec, size + 1), bytearray)
+    body = m.encode_body(m.WorkBody("", (), (m.TensorRef(0, (1, size), 0, size),), None, data=bytes(size)))
+    requests = min(max(max_batch_size, 1), m.MOST_REQUESTS)
+    assert requests * len(memoryview(body)) <= m.MOST_BATCH_BODY_BYTES
+    assert size >= 64, "the smallest always do"
+
+
 def test_the_scheduler_finds_the_data_of_an_ensembles_steps_in_a_block(bench: Bench) -> None:
     place = bench.core.place(ENSEMBLE, 16)
     assert not isinstance(place, bytearray)

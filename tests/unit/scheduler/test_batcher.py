@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from tis.contracts.messages import Batch, BatchItem, Infer, encode
-from tis.scheduler.batcher import MOST_REQUESTS, Batcher, BatchPolicy
+from tis.contracts.messages import MOST_REQUESTS, Batch, BatchItem, Infer, encode
+from tis.scheduler.batcher import Batcher, BatchPolicy
 from tis.scheduler.instances import Instance
 from tis.scheduler.queued import QueuedRequest
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tis.contracts.inference import REQUEST_TIMEOUT_TEXT
-from tis.contracts.messages import Infer, Wishes
+from tis.contracts.messages import MOST_REQUESTS, Infer, Wishes
 from tis.contracts.scheduling_spec import DynamicBatcherSpec, QueuePolicySpec
 from tis.errors import Code
-from tis.scheduler.batcher import MOST_REQUESTS, Batcher, BatchPolicy
+from tis.scheduler.batcher import Batcher, BatchPolicy
 from tis.scheduler.instances import Instances
 from tis.scheduler.queue_policies import QueueFullError, QueuePolicies
 from tis.scheduler.queued import QueuedRequest

@@ -15,9 +15,11 @@ from tis.contracts.messages.base import (
     INLINE_BYTES,
     MOST_BATCH_BODY_BYTES,
     MOST_BODY_BYTES,
+    MOST_REQUESTS,
     PROTOCOL_VERSION,
     BlockRef,
     Message,
+    inline_bytes,
 )
 from tis.contracts.messages.batches import (
     FILLER,
@@ -122,6 +124,7 @@ __all__ = [
     "INLINE_BYTES",
     "MOST_BATCH_BODY_BYTES",
     "MOST_BODY_BYTES",
+    "MOST_REQUESTS",
     "PROTOCOL_VERSION",
     "AnyMessage",
     "Batch",
@@ -218,6 +221,7 @@ __all__ = [
     "decode_body",
     "encode",
     "encode_body",
+    "inline_bytes",
 ]
 
 AnyMessage = (

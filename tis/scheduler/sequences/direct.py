@@ -7,10 +7,9 @@ batch, are stood in for by fillers, which the model sees as not ready.
 from math import ceil
 from typing import Final
 
-from tis.contracts.messages import MOST_BATCH_BODY_BYTES
+from tis.contracts.messages import MOST_BATCH_BODY_BYTES, MOST_REQUESTS
 from tis.contracts.model_spec import ModelSpec
 from tis.contracts.scheduling_spec import SequenceBatcherSpec
-from tis.scheduler.batcher import MOST_REQUESTS
 from tis.scheduler.instances import Instance
 from tis.scheduler.queued import QueuedRequest, filler
 from tis.scheduler.sequences.lane import Lane

@@ -21,6 +21,7 @@ from tests.harness.models import add_sub, identity, slow
 from tests.harness.native_models import write_repeat
 from tests.harness.observing import statistics, wait_pool_empty
 from tests.harness.pace import rounds
+from tests.harness.processes import open_files
 from tests.harness.python_models import CODE
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import Server, serving
@@ -191,8 +192,7 @@ def test_nothing_outside_a_region_can_be_named(client: DirectClient, offset: int
 
 def test_regions_of_a_client_that_leaves_are_given_back(direct: Server) -> None:
     def held() -> int:
-        links = Path(f"/proc/{direct.process.pid}/fd")
-        return sum(str(each.readlink()).startswith("/memfd:tis-granted") for each in links.iterdir())
+        return sum(name.startswith("/memfd:tis-granted") for name in open_files(direct.process.pid))
 
     eventually(lambda: not held(), "the regions of tests before are closed")
     with DirectClient(address_of(direct)) as client:

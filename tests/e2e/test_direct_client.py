@@ -1,7 +1,6 @@
 """`tis.client`: one call to infer, tensors in shared memory, and nothing stale."""
 
 import asyncio
-import contextlib
 import gc
 import shutil
 import signal
@@ -22,6 +21,7 @@ from tests.harness.models import add_sub, from_bf16, identity, slow
 from tests.harness.native_models import write_identity, write_repeat
 from tests.harness.observing import wait_pool_empty
 from tests.harness.pace import rounds
+from tests.harness.processes import open_files
 from tests.harness.python_models import CODE_DECOUPLED
 from tests.harness.repository import BATCHING, one_cpu
 from tests.harness.server import Server, serving
@@ -63,11 +63,7 @@ def client(direct: Server) -> Iterator[Client]:
 
 def regions(server: Server) -> int:
     """How many granted regions the supervisor holds."""
-    targets = []
-    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            targets.append(str(each.readlink()))
-    return sum(target.startswith("/memfd:tis-granted") for target in targets)
+    return sum(each.startswith("/memfd:tis-granted") for each in open_files(server.process.pid))
 
 
 def in_memory(client: Client, array: "np.ndarray[Any, Any]") -> bool:

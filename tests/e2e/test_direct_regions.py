@@ -23,6 +23,7 @@ from tests.harness.fixtures import StartServer
 from tests.harness.models import identity
 from tests.harness.native_models import write_identity
 from tests.harness.observing import wait_pool_empty
+from tests.harness.processes import open_files
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server, serving
 from tests.harness.waiting import eventually
@@ -59,11 +60,7 @@ def named() -> Iterator[str]:
 
 def objects(server: Server) -> list[str]:
     """The shared memory of programs that the supervisor holds."""
-    targets = []
-    for each in Path(f"/proc/{server.process.pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            targets.append(str(each.readlink()))
-    return [each for each in targets if each.startswith(("/dev/shm/tis-", "/memfd:tis-client"))]
+    return [each for each in open_files(server.process.pid) if each.startswith(("/dev/shm/tis-", "/memfd:tis-client"))]
 
 
 def in_place(client: Client | AsyncClient, array: "np.ndarray[Any, Any]") -> bool:

@@ -76,15 +76,18 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def open_files(pid: int) -> list[str]:
+    """What the descriptors of a process lead to."""
+    found = []
+    for entry in (_PROC / str(pid) / "fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            found.append(str(entry.readlink()))
+    return found
+
+
 def open_sockets(pid: int) -> int:
     """How many sockets a process holds."""
-    count = 0
-    for entry in (_PROC / str(pid) / "fd").iterdir():
-        try:
-            count += str(entry.readlink()).startswith("socket:")
-        except OSError:
-            continue
-    return count
+    return sum(each.startswith("socket:") for each in open_files(pid))
 
 
 def cpu_ticks(pid: int) -> int:

@@ -11,7 +11,7 @@ from tests.harness.direct import DirectClient, address_of, infer, zmq_flag
 from tests.harness.models import identity
 from tests.harness.native_models import write_repeat
 from tests.harness.observing import deaths, wait_pool_empty
-from tests.harness.processes import pss_bytes
+from tests.harness.processes import open_files, pss_bytes
 from tests.harness.repository import one_cpu
 from tests.harness.server import Server
 from tests.harness.waiting import eventually
@@ -107,8 +107,7 @@ def kill_clients(address: str, clients: int, seed: int, report: Report) -> None:
 
 def held(server: Server) -> int:
     """Regions that the server holds for clients."""
-    links = Path(f"/proc/{server.process.pid}/fd").iterdir()
-    return sum(str(each.readlink()).startswith("/memfd:tis-granted") for each in links)
+    return sum(each.startswith("/memfd:tis-granted") for each in open_files(server.process.pid))
 
 
 def _look(server: Server, address: str, report: Report) -> None:

@@ -21,7 +21,6 @@ from tis.contracts.model_spec import ModelSpec
 from tis.contracts.plan import Plan
 from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, invalid, unavailable
-from tis.log import get_logger
 from tis_frontend.admission import Admission, Share
 from tis_frontend.metrics.query import MetricsQuery, ModelsAndCache
 from tis_frontend.observer import Observed, Observer
@@ -39,9 +38,6 @@ Place = Block | bytearray
 #: Requests that one frontend lets wait at once; further ones are refused.
 _MOST_PENDING: Final = 100_000
 _QUIESCE_LOOK_S: Final = 0.02
-_NOTHING: Final = memoryview(b"")
-
-_log = get_logger(__name__)
 
 
 class _Pending:

@@ -94,11 +94,6 @@ class Answer:
     #: True where the request still runs, although this is its answer: its time is over.
     still_runs: bool = False
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all outputs together."""
-        return sum(tensor.data.nbytes for tensor in self.outputs)
-
 
 def id_prefix(client_id: str) -> str:
     """What Triton puts before the text of an error that concerns one request."""

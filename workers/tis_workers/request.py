@@ -177,17 +177,8 @@ class WorkRequest:
             for spec in self.wanted
             if spec.name in outputs
         ]
-        item = self._item
         try:
-            self._writer.reply(
-                item.asker,
-                item.request_id,
-                chosen,
-                self._placements,
-                parameters,
-                final=final,
-                takes_data=self._body.takes_data,
-            )
+            self._reply(chosen, parameters, final=final)
         except TisError as error:
             if self._placements is None:
                 raise
@@ -224,21 +215,27 @@ class WorkRequest:
         """
         wanted = self.wanted_names
         chosen = [output for output in outputs if output[0] in wanted]
-        item = self._item
         if own is None:
-            self._writer.reply(
-                item.asker,
-                item.request_id,
-                chosen,
-                self._placements,
-                parameters,
-                final=final,
-                takes_data=self._body.takes_data,
-            )
+            self._reply(chosen, parameters, final=final)
         else:
+            item = self._item
             self._writer.reply_own(item.asker, item.request_id, chosen, self._placements, parameters, own, final=final)
         self.responses += 1
         self.answered = final
+
+    def _reply(
+        self, outputs: list[tuple[str, npt.NDArray[Any], str]], parameters: Parameters | None, *, final: bool
+    ) -> None:
+        item, body = self._item, self._body
+        self._writer.reply(
+            item.asker,
+            item.request_id,
+            outputs,
+            self._placements,
+            parameters,
+            final=final,
+            takes_data=body.takes_data,
+        )
 
     @property
     def pool_writer(self) -> OutputWriter | None:

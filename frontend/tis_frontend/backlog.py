@@ -3,20 +3,24 @@
 Facts: an instance of a decoupled model sends without being asked, and it must not be made to wait for one client that does
 not read, since it works for others, too. Its blocks of the pool are given back as soon as a response is rendered, so what
 waits are this process's own bytes. Danger: a model with much to say and a client that stops would fill the machine's memory,
-as they do in Triton 2.51. Decision: a line that gets too long fails with its stream, whose requests are cancelled. Where all
-lines together take too much the longest one fails, whoever adds to it then, so that those who read are not harmed by
-those who do not.
+as they do in Triton 2.51. Decision: a line that gets too long, of a client that takes nothing, fails with its stream, whose
+requests are cancelled. One who reads on a busy machine, only slower than the model responds, may have more waiting. Where
+all lines together take too much the longest one fails, whoever adds to it then, so that those who read are not harmed
+by those who do not.
 """
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 from tis.errors import TisError, unavailable
 from tis.log import get_logger
 
-#: What may wait in one stream of a decoupled model, and in all streams of this process.
+#: What may wait in one stream of a decoupled model whose client takes nothing, and in all streams of this process.
 MOST_LINE_BYTES: Final = 256 << 20
 MOST_BYTES: Final = 1 << 30
+#: A client that has taken no response for so long, while there were some, takes nothing.
+_STANDSTILL_S: Final = 1.0
 #: What a response costs besides its own bytes: the objects that hold it. So many small ones are bounded, too.
 EACH_BYTES: Final = 256
 
@@ -26,20 +30,25 @@ _log = get_logger(__name__)
 class Line:
     """What waits for one client. `Backlog.line` makes it; whoever has it closes it."""
 
-    __slots__ = ("_backlog", "_fail", "waiting_bytes")
+    __slots__ = ("_backlog", "_fail", "_stands_since_s", "waiting_bytes")
 
     def __init__(self, backlog: "Backlog", fail: Callable[[TisError], None]) -> None:
         self._backlog = backlog
         self._fail = fail
+        #: When the client took something for the last time, or the first one of those that wait came.
+        self._stands_since_s = 0.0
         self.waiting_bytes = 0
 
     def add(self, size_bytes: int, *, bounded: bool) -> None:
         """A response waits. May fail this line or another one; `bounded`: nothing else bounds how many there are."""
         size_bytes += EACH_BYTES
-        self.waiting_bytes += size_bytes
         backlog = self._backlog
+        if not self.waiting_bytes:
+            self._stands_since_s = backlog.clock()
+        self.waiting_bytes += size_bytes
         backlog.waiting_bytes += size_bytes
-        if bounded and self.waiting_bytes > backlog.most_line_bytes:
+        too_long = bounded and self.waiting_bytes > backlog.most_line_bytes
+        if too_long and backlog.clock() - self._stands_since_s >= _STANDSTILL_S:
             self.fail(backlog.most_line_bytes)
         elif backlog.waiting_bytes > backlog.most_bytes:
             backlog.fail_longest()
@@ -49,6 +58,7 @@ class Line:
         size_bytes += EACH_BYTES
         self.waiting_bytes -= size_bytes
         self._backlog.waiting_bytes -= size_bytes
+        self._stands_since_s = self._backlog.clock()
 
     def clear(self) -> None:
         """Nothing waits any more."""
@@ -75,7 +85,14 @@ class Line:
 class Backlog:
     """All lines of this process."""
 
-    def __init__(self, most_line_bytes: int = MOST_LINE_BYTES, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        most_line_bytes: int = MOST_LINE_BYTES,
+        most_bytes: int = MOST_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds."""
+        self.clock: Final = clock
         self.most_line_bytes: Final = most_line_bytes
         self.most_bytes: Final = most_bytes
         self.waiting_bytes = 0

@@ -239,7 +239,7 @@ def test_requests_that_are_given_up_are_noted_so(direct: Server) -> None:
         client.send({**work(1, "levels", 300), "request_id": "cancelled"})
         client.send({"type": "cancel", "id": 1})
         assert client.receive()[0]["code"] == "CANCELLED"
-        client.send({**work(2, "levels", 300), "request_id": "left"})
+        client.send({**work(2, "levels", 3000), "request_id": "left"})
         # What is answered was said behind the request.
         client.send({"type": "ping", "id": 3})
         while client.receive()[0]["type"] != "pong":

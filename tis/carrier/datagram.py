@@ -134,6 +134,11 @@ class Outbox:
         if peer is not None:
             self._send(peer)
 
+    def retry(self) -> None:
+        """Send to blocked peers what they take by now, where nobody polls for them. They stay blocked until `resume`."""
+        for peer in list(self._blocked.values()):
+            self._send(peer)
+
     def forget(self, peer: int) -> None:
         """The peer has gone: close its socket and drop what was for it."""
         known = self._peers.pop(peer, None)

@@ -1,5 +1,6 @@
 """Where answers are written: blocks of this worker's slab, lent to whoever asked, and the reply that names them."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, Final, Protocol, TypeVar
@@ -23,6 +24,9 @@ from tis_workers.wire_form import NOTHING, in_one_piece, wire_form, wire_part
 ALIGNMENT_BYTES: Final = 64
 _GRANT_DEADLINE_S: Final = 5.0
 _SMALLEST_GRANT_BYTES: Final = 4 << 20
+#: So long an answer waits for readers to be done with earlier ones; they say so in shared memory, so that it has to look.
+_ROOM_DEADLINE_S: Final = 5.0
+_ROOM_LOOK_S: Final = 0.001
 #: A range is given back where nothing has been taken from it for so many seconds.
 _UNUSED_LOOKS: Final = 5
 #: Characters of an error's text; longer ones, such as a model's whole input in a message, would not fit a packet.
@@ -335,12 +339,30 @@ class OutputWriter:
             taken = take()
         if taken is None and self._grow(size_bytes):
             taken = take()
+        if taken is None and size_bytes <= self._slab.size_bytes:
+            taken = self._wait_for_room(take)
         if taken is None:
             raise unavailable(
                 f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
                 "time or start the server with a larger --pool-byte-size"
             )
         return taken
+
+    def _wait_for_room(self, take: Callable[[], _T | None]) -> _T | None:
+        """What `take` gives once readers are done: a model that responds faster than it is read is slowed, not failed."""
+        end_s = time.monotonic() + _ROOM_DEADLINE_S
+        # What was posted and not sent would never be read.
+        self._outbox.flush()
+        while (len(self._loans) or self._own.are_read) and time.monotonic() < end_s:
+            time.sleep(_ROOM_LOOK_S)
+            self._outbox.retry()
+            self._loans.collect()
+            self._own.collect()
+            self._slab.loosen()
+            taken = take()
+            if taken is not None:
+                return taken
+        return None
 
     def _grow(self, size_bytes: int) -> bool:
         """Ask the supervisor for more: doubling keeps the number of grants small, but a full pool has room for less only."""

@@ -71,6 +71,11 @@ class OwnBlocks:
             else:
                 self._slab.free(block)
 
+    @property
+    def are_read(self) -> bool:
+        """Whether any is lent to a reader, who will be done with it."""
+        return any(own.reader for own in self.blocks)
+
     def forget(self, reader: int) -> None:
         """A reader has died."""
         for own in self.blocks:

@@ -8,7 +8,8 @@ class Streams:
     """Lines with names, and the errors that they failed with."""
 
     def __init__(self, most_line_bytes: int, most_bytes: int) -> None:
-        self.backlog = Backlog(most_line_bytes, most_bytes)
+        self.now_s = 100.0
+        self.backlog = Backlog(most_line_bytes, most_bytes, lambda: self.now_s)
         self.failed: list[tuple[str, TisError]] = []
 
     def line(self, name: str) -> Line:
@@ -36,6 +37,7 @@ def test_a_line_that_gets_too_long_fails_and_holds_nothing() -> None:
     other.add(5000, bounded=True)
     line.add(6000, bounded=True)
     assert streams.names == []
+    streams.now_s += 1.0
     line.add(6000, bounded=True)
     assert streams.names == ["a"]
     error = streams.failed[0][1]
@@ -47,10 +49,37 @@ def test_a_line_that_gets_too_long_fails_and_holds_nothing() -> None:
     assert (line.waiting_bytes, streams.backlog.waiting_bytes) == (0, other.waiting_bytes)
 
 
+def test_a_line_whose_client_takes_something_may_be_longer() -> None:
+    streams = Streams(10_000, 100_000)
+    line = streams.line("a")
+    for _ in range(20):
+        line.add(6000, bounded=True)
+        streams.now_s += 0.9
+        line.remove(2000 - EACH_BYTES)
+    assert line.waiting_bytes == 20 * (4000 + EACH_BYTES)
+    assert streams.names == []
+    streams.now_s += 1.0
+    line.add(1, bounded=True)
+    assert streams.names == ["a"]
+
+
+def test_the_time_before_something_waited_does_not_count() -> None:
+    streams = Streams(10_000, 100_000)
+    line = streams.line("a")
+    for _ in range(2):
+        streams.now_s += 60.0
+        line.add(8000, bounded=True)
+        line.add(8000, bounded=True)
+        line.clear()
+    assert streams.names == []
+
+
 def test_many_small_ones_are_bounded_too() -> None:
     streams = Streams(100 * EACH_BYTES, 1 << 30)
     line = streams.line("a")
-    added = 0
+    line.add(0, bounded=True)
+    added = 1
+    streams.now_s += 1.0
     while not streams.failed:
         line.add(0, bounded=True)
         added += 1

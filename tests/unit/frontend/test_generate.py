@@ -1,6 +1,7 @@
 """A generate call whose model gives no, one or several answers: what the client sees of them, and that all are released."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -136,8 +137,8 @@ def test_a_client_that_goes_cancels_what_has_not_come(path: str, answers: list[A
 
 
 def test_events_that_are_not_taken_end_the_stream_and_hold_nothing_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of the answers come before the client has taken the first."""
-    backlog = Backlog(most_line_bytes=3 * (EACH_BYTES + len(text(1))), most_bytes=1 << 30)
+    """All of the answers come before the client has taken the first, and a second passes whenever somebody looks."""
+    backlog = Backlog(3 * (EACH_BYTES + len(text(1))), most_bytes=1 << 30, clock=itertools.count().__next__)
     monkeypatch.setattr("tis_frontend.http.generate.BACKLOG", backlog)
     core = FakeCore()
     status, body = call(core, "/v2/models/m/generate_stream", [value(number) for number in range(4)])

@@ -1,6 +1,7 @@
 """A stream whose client does not read: what waits for it is bounded, and it is not read from either."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -13,7 +14,8 @@ __all__ = ["client"]
 
 def test_responses_of_a_decoupled_model_that_are_not_taken_end_the_stream(client: Client) -> None:
     reads = asyncio.Semaphore(0)
-    backlog = Backlog(most_line_bytes=10 * (EACH_BYTES + 200), most_bytes=1 << 30)
+    # A second passes whenever somebody looks.
+    backlog = Backlog(10 * (EACH_BYTES + 200), most_bytes=1 << 30, clock=itertools.count().__next__)
     client.open(reads=reads, backlog=backlog)
     client.send("a", "many")
     client.send("b", "many")
@@ -58,7 +60,7 @@ def test_requests_are_not_read_while_much_waits_to_be_written(client: Client, mo
 
 def test_responses_that_wait_for_earlier_ones_are_no_reason_to_end_a_stream(client: Client) -> None:
     """Of models that answer once there are no more than requests in flight."""
-    backlog = Backlog(most_line_bytes=EACH_BYTES, most_bytes=1 << 30)
+    backlog = Backlog(EACH_BYTES, most_bytes=1 << 30, clock=itertools.count().__next__)
     client.open(backlog=backlog)
     for name in "abc":
         client.send(name)

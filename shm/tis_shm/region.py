@@ -146,6 +146,10 @@ class SystemRegion:
         #: Nobody can make the object smaller, so its size need not be looked at again.
         self._is_sealed: Final = _cannot_shrink(fd)
 
+    def fileno(self) -> int:
+        """The object's descriptor."""
+        return self._fd
+
     @property
     def offset(self) -> int:
         """Where the region begins in its object."""

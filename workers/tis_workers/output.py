@@ -77,6 +77,8 @@ class OutputWriter:
         self._own = OwnBlocks(pool, self._slab)
         self._outbox = outbox
         self._control = control
+        #: Called before replies leave that would else leave at the end of the batch.
+        self.before_waiting: Callable[[], None] | None = None
 
     @property
     def used_bytes(self) -> int:
@@ -303,7 +305,7 @@ class OutputWriter:
             self._own.collect(1)
         block = self._slab.take(size_bytes)
         if block is None:
-            block = self._with_room(size_bytes, lambda: self._slab.take(size_bytes))
+            block = self._with_room(size_bytes, lambda: self._slab.take(size_bytes), waits=True)
         return block
 
     def take_parts(self, sizes_bytes: Sequence[int]) -> list[Part]:
@@ -315,7 +317,8 @@ class OutputWriter:
         self._loans.collect(len(sizes_bytes))
         parts = self._slab.take_parts(sizes_bytes)
         if parts is None:
-            parts = self._with_room(sum(sizes_bytes), lambda: self._slab.take_parts(sizes_bytes))
+            # Where they have no room in one place, each may have it in another.
+            parts = self._with_room(sum(sizes_bytes), lambda: self._slab.take_parts(sizes_bytes), waits=False)
         return parts
 
     def lend(self, block: Block, asker: int) -> None:
@@ -331,15 +334,15 @@ class OutputWriter:
         size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
         return np.frombuffer(self._slab.writable(block, 0, size_bytes), NUMPY[datatype]).reshape(shape)
 
-    def _with_room(self, size_bytes: int, take: Callable[[], _T | None]) -> _T:
-        """What `take` gives, after making room in one way after another."""
+    def _with_room(self, size_bytes: int, take: Callable[[], _T | None], *, waits: bool) -> _T:
+        """What `take` gives, after making room in one way after another. `waits`: for readers, too, as the last one."""
         self.collect()
         taken = take()
         if taken is None and self._slab.loosen():
             taken = take()
         if taken is None and self._grow(size_bytes):
             taken = take()
-        if taken is None and size_bytes <= self._slab.size_bytes:
+        if taken is None and waits and size_bytes <= self._slab.size_bytes:
             taken = self._wait_for_room(take)
         if taken is None:
             raise unavailable(
@@ -352,6 +355,8 @@ class OutputWriter:
         """What `take` gives once readers are done: a model that responds faster than it is read is slowed, not failed."""
         end_s = time.monotonic() + _ROOM_DEADLINE_S
         # What was posted and not sent would never be read.
+        if self.before_waiting is not None:
+            self.before_waiting()
         self._outbox.flush()
         while (len(self._loans) or self._own.are_read) and time.monotonic() < end_s:
             time.sleep(_ROOM_LOOK_S)

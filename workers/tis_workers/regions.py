@@ -14,6 +14,7 @@ from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSpec
 from tis.errors import Code, TisError, internal, not_found
 from tis.log import get_logger
+from tis_shm.private import PrivateMap
 from tis_shm.region import RegionError, SystemRegion, holds, open_shared
 
 #: How long a region that was unregistered stays, for requests that were on their way.
@@ -52,6 +53,8 @@ class ClientRegions:
         self._epoch = -1
         self._known: dict[int, m.Region] = {}
         self._mapped: dict[int, Mapped] = {}
+        #: Those that are mapped a second time.
+        self._private: dict[int, PrivateMap] = {}
         #: Unregistered ones with the moment from which they may be unmapped.
         self._leaving: dict[int, float] = {}
 
@@ -75,6 +78,11 @@ class ClientRegions:
         """Unmap what has been unregistered and is not used any more. Call it now and then, between batches."""
         now_s = time.monotonic()
         for number in [number for number, until_s in self._leaving.items() if until_s <= now_s]:
+            private = self._private.get(number)
+            if private is not None:
+                if not private.close():
+                    continue
+                del self._private[number]
             mapped = self._mapped.get(number)
             try:
                 if mapped is not None and not mapped.close():
@@ -117,6 +125,21 @@ class ClientRegions:
         """True where views of a region are the region itself, not copies of it."""
         return self._region(number).kind == "system"
 
+    def private(self, number: int) -> tuple[PrivateMap, int] | None:
+        """The private mapping of a region's object, and where in it the region begins; None where views of it are copies.
+
+        Raises:
+            RegionError: this machine cannot map so.
+            TisError: the region is gone.
+        """
+        mapped = self._map(number)
+        if not isinstance(mapped, SystemRegion):
+            return None
+        private = self._private.get(number)
+        if private is None:
+            private = self._private[number] = PrivateMap(mapped.fileno(), mapped.offset + mapped.size_bytes)
+        return private, mapped.offset
+
     def span(self, number: int, start: int, size_bytes: int) -> tuple[tuple[Any, ...], int, int]:
         """Where bytes of a region lie, comparable with those of other regions: the memory, begin and end.
 
@@ -129,6 +152,8 @@ class ClientRegions:
 
     def close(self) -> None:
         """Unmap what can be."""
+        for private in self._private.values():
+            private.close()
         for mapped in self._mapped.values():
             mapped.close()
 

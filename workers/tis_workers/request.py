@@ -14,6 +14,7 @@ from tis.contracts.validation import check_bytes_elements
 from tis.errors import TisError, internal
 from tis_shm.pool import Block, Pool, PoolError
 from tis_workers.answers import Answers
+from tis_workers.model_inputs import ModelInputs
 from tis_workers.output import Lendable, OutputWriter, Parameters, Reservation
 from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import ClientRegions, Placements
@@ -44,7 +45,16 @@ class WorkRequest:
         "wanted",
     )
 
-    def __init__(self, spec: ModelSpec, item: m.BatchItem, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        item: m.BatchItem,
+        pool: Pool,
+        writer: Answers,
+        regions: ClientRegions,
+        owned: ModelInputs | None = None,
+    ) -> None:
+        """`owned`: what makes the inputs the model's own, where it may write to them and keep them."""
         self._item = item
         self._writer = writer
         self.spec = spec
@@ -64,16 +74,16 @@ class WorkRequest:
         #: Where outputs go that the client wants in its own memory; None where it wants none there.
         self._placements: Placements | None = None
         #: Input arrays by name: views into the pool or a client's region, good until the request is answered. BYTES are
-        #: object arrays.
+        #: object arrays. A model's own are good for as long as it holds them.
         self.inputs: dict[str, npt.NDArray[Any]] = {}
         outputs = spec.outputs
         chosen = self._body.outputs
         #: The outputs to answer with.
         self.wanted: tuple[TensorSpec, ...] = outputs if chosen is None else tuple(outputs[index] for index in chosen)
         try:
-            self._view_inputs(spec, pool, regions)
             if self._body.placements:
                 self._placements = Placements(regions, spec, self._body.placements)
+            self._view_inputs(spec, pool, regions, owned)
         except TisError as error:
             self.fail(error)
         except (PoolError, ValueError) as error:
@@ -122,19 +132,12 @@ class WorkRequest:
             return self.spec.outputs_by_name
         return [output.name for output in self.wanted]
 
-    def copy_foreign_inputs(self) -> None:
-        """Put copies in place of inputs that a client or another model may read, for a model that may write to its inputs."""
-        for ref in self._body.inputs:
-            if ref.region or ref.shared:
-                name = self.spec.inputs[ref.index].name
-                self.inputs[name] = self.inputs[name].copy()
-
     @property
     def writes_over_inputs(self) -> bool:
         """True where the client wants an output in memory that it also gave an input in."""
         return self._placements is not None and self._placements.meet(self._body.inputs)
 
-    def _view_inputs(self, spec: ModelSpec, pool: Pool, regions: ClientRegions) -> None:
+    def _view_inputs(self, spec: ModelSpec, pool: Pool, regions: ClientRegions, owned: ModelInputs | None) -> None:
         blocks = [Block(ref.offset, ref.generation) for ref in self._body.blocks]
         # A copy, since a model may write to its inputs.
         own = memoryview(b"" if blocks else bytearray(self._body.data))
@@ -156,9 +159,28 @@ class WorkRequest:
             if tensor.datatype == "BYTES":
                 self.inputs[tensor.name] = decode_bytes(view, shape)
                 continue
-            array = np.frombuffer(view, NUMPY[tensor.datatype]).reshape(shape)
+            dtype = NUMPY[tensor.datatype]
+            if owned is None or not (ref.region or blocks):
+                array = np.frombuffer(view, dtype)
+            else:
+                lent = self._lent(ref, blocks, owned, dtype)
+                array = np.frombuffer(view, dtype).copy() if lent is None else lent
+            array = array.reshape(shape)
             # A client may send tensors of odd sizes one after another, so that the next one starts anywhere.
             self.inputs[tensor.name] = array if array.flags.aligned else array.copy()
+
+    def _lent(
+        self, ref: m.TensorRef, blocks: list[Block], owned: ModelInputs, dtype: "np.dtype[Any]"
+    ) -> npt.NDArray[Any] | None:
+        """An input that may become the model's own without a copy; None where it has to be copied."""
+        if ref.region:
+            # What is written there first would change what is read then.
+            if self.writes_over_inputs:
+                return None
+            return owned.of_region(ref.region, ref.start, ref.size_bytes, dtype)
+        if ref.shared:
+            return None
+        return owned.of_pool(blocks[ref.block].offset + ref.start, ref.size_bytes, dtype)
 
     def respond(
         self, outputs: Mapping[str, npt.NDArray[Any]], parameters: Parameters | None = None, *, final: bool = True

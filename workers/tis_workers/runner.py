@@ -20,6 +20,7 @@ from tis.log import get_logger
 from tis_shm.pool import Pool
 from tis_workers.backends.base import Backend, Timings
 from tis_workers.forks import on_fork
+from tis_workers.model_inputs import ModelInputs
 from tis_workers.output import OutputWriter
 from tis_workers.regions import ClientRegions
 from tis_workers.request import WorkRequest
@@ -67,8 +68,15 @@ class Runner:
         self._stopping = False
         self._regions = ClientRegions(self._catch_up_regions)
         spec = backend.spec
+        #: There for a model that may write to its inputs and keep them.
+        self._owned: ModelInputs | None = None
+        if backend.hands_inputs_over:
+            self._owned = ModelInputs(pool, self._regions, lends=not spec.decoupled)
+            writer.before_waiting = self._owned.settle
         #: There for a model whose requests belong to sequences.
-        self._sequences = Sequences(spec, pool, writer, self._regions) if spec.sequences is not None else None
+        self._sequences: Sequences | None = None
+        if spec.sequences is not None:
+            self._sequences = Sequences(spec, pool, writer, self._regions, self._owned)
         #: Control messages that have been read in the midst of a batch.
         self._unfollowed: list[m.AnyMessage] = []
         self._mailbox_fd = self._mailbox.fileno()
@@ -123,6 +131,8 @@ class Runner:
             self._outbox.flush()
         if self._waiting:
             self._execute(self._waiting.popleft())
+            if self._owned is not None:
+                self._owned.settle()
             self._outbox.flush()
 
     def _send_the_rest(self) -> None:
@@ -139,6 +149,8 @@ class Runner:
             return
         self._next_heartbeat_s = now_s + _HEARTBEAT_S
         self._writer.collect()
+        if self._owned is not None:
+            self._owned.tidy()
         self._regions.tidy()
         self._backend.tidy()
         if self._caller is not None:
@@ -216,6 +228,8 @@ class Runner:
             place = self._unfinished.pop(work, None)
             if place is not None:
                 self._post_finished(work, *place)
+        if self._owned is not None:
+            self._owned.settle()
         self._outbox.flush()
         if self._outbox.blocked() and self._channel is not None:
             # The loop polls those sockets, from its next turn on.
@@ -303,7 +317,7 @@ class Runner:
         if self._sequences is not None:
             return [self._sequences.request(item) for item in items]
         spec = self._backend.spec
-        return [WorkRequest(spec, item, self._pool, self._writer, self._regions) for item in items]
+        return [WorkRequest(spec, item, self._pool, self._writer, self._regions, self._owned) for item in items]
 
     def _drop_cancelled(self, requests: list[WorkRequest]) -> tuple[int, ...]:
         """Answer those that need not run; gives their positions."""

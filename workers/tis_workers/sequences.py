@@ -19,6 +19,7 @@ from tis.errors import TisError
 from tis_shm.pool import Pool
 from tis_workers.answers import Answers
 from tis_workers.backends.base import Backend, Timings
+from tis_workers.model_inputs import ModelInputs
 from tis_workers.output import OutputWriter, Parameters, Reservation
 from tis_workers.regions import ClientRegions, Placements
 from tis_workers.request import WorkRequest
@@ -106,7 +107,10 @@ class StatefulRequest(WorkRequest):
 class Sequences:
     """What a model with `sequence_batching` gets besides its clients' inputs."""
 
-    def __init__(self, spec: ModelSpec, pool: Pool, writer: Answers, regions: ClientRegions) -> None:
+    def __init__(
+        self, spec: ModelSpec, pool: Pool, writer: Answers, regions: ClientRegions, owned: ModelInputs | None = None
+    ) -> None:
+        self._owned = owned
         self._spec = spec
         self._pool = pool
         self._writer = writer
@@ -130,11 +134,11 @@ class Sequences:
         if item.asker == m.FILLER:
             return self._filler()
         if not self._states:
-            return WorkRequest(self._spec, item, self._pool, self._writer, self._regions)
+            return WorkRequest(self._spec, item, self._pool, self._writer, self._regions, self._owned)
         # Even if it cannot run in the end: no other sequence's state must be left in the slot.
         if (item.wishes or _NO_WISHES).sequence_start:
             self._states.begin(item.slot)
-        request = StatefulRequest(self._spec, item, self._pool, self._writer, self._regions)
+        request = StatefulRequest(self._spec, item, self._pool, self._writer, self._regions, self._owned)
         request.states = self._states
         return request
 

@@ -64,6 +64,8 @@ class Backend(ABC):
 
     #: For a Python model: the completed config as JSON, there before `serve`.
     config_json: str = ""
+    #: Whether the model's own code gets the inputs, which it may write to and keep.
+    hands_inputs_over: bool = False
 
     def signature(self) -> ModelSignature | None:
         """What the model file says of its inputs and outputs; None where its format says nothing."""

@@ -58,6 +58,8 @@ def load(context: LoadContext) -> "PythonBackend":
 class PythonBackend(Backend):
     """One instance of a model."""
 
+    hands_inputs_over = True
+
     def __init__(self, context: LoadContext) -> None:
         self._context = context
         self._channel = Backchannel()

@@ -38,7 +38,6 @@ class InferenceRequest(bls_request.InferenceRequest):
         inputs = self._inputs
         if inputs is None:
             work = self._work
-            work.copy_foreign_inputs()
             specs = work.spec.inputs_by_name
             inputs = self._inputs = [
                 # Controls and states of sequences are not among the configured inputs.

@@ -43,7 +43,7 @@ class Tensor:
         return self._name
 
     def as_numpy(self) -> Array:
-        """The array itself, no copy. An input's is good until the request is answered. BYTES are objects of type bytes.
+        """The array itself, no copy. An input's is the model's own, to write to and to keep. BYTES are objects of type bytes.
 
         Raises:
             TritonModelException: the tensor is BF16, for which numpy has no type.

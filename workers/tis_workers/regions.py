@@ -1,5 +1,6 @@
 """Clients' regions as a worker uses them: mapped once, at first use, and read and written in place."""
 
+import ctypes
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -191,8 +192,11 @@ class ClientRegions:
 
 
 def _address(data: memoryview) -> int:
-    address: int = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
-    return address
+    """Where bytes lie; 0 for those that may not be written to, which is not where a region lies."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(data))
+    except TypeError:
+        return 0
 
 
 class Placements:

@@ -15,6 +15,7 @@ from tis_shm.region import RegionError
 
 _PAGE_BYTES: Final = mmap.PAGESIZE
 _POPULATE_WRITE: Final = 23
+_OVERCOMMIT: Final = Path("/proc/sys/vm/overcommit_memory")
 _NO_OVERCOMMIT: Final = 2
 #: Of a page's entry, eight bytes: the upper three bits of the last one say "there", "swapped" and "of a file or shared".
 _ENTRY_BYTES: Final = 8
@@ -33,7 +34,7 @@ class PrivateMap:
         """
         self._pages = -1
         try:
-            if int(Path("/proc/sys/vm/overcommit_memory").read_text()) == _NO_OVERCOMMIT:
+            if _is_accounted():
                 raise RegionError("memory that may be written to is accounted as if it had been")
             self._pages = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
             self._map = mmap.mmap(fd, size_bytes, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
@@ -86,6 +87,14 @@ class PrivateMap:
         if self._pages >= 0:
             os.close(self._pages)
             self._pages = -1
+
+
+def _is_accounted() -> bool:
+    """Whether the kernel promises no more memory than there is: then each mapping would count as memory."""
+    try:
+        return int(_OVERCOMMIT.read_text()) == _NO_OVERCOMMIT
+    except OSError:
+        return False  # a service may be kept from looking
 
 
 def pages(begin: int, size_bytes: int) -> tuple[int, int]:

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
-from typing import Any
+import socket
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
+
+#: So long clients that have just connected may take to say what they want, when the server ends.
+_LAST_MOMENT_S: Final = 0.25
 
 
 class WebServer(uvicorn.Server):
@@ -31,6 +35,18 @@ class WebServer(uvicorn.Server):
         """Serve until `should_exit` is set. Nothing else that uvicorn's ticks are for is asked of it: `web_server`."""
         await self.on_tick(0)
         await self._exit.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End. Who has connected at the last moment and not asked yet is told so, instead of being left without a word."""
+        for server in self.servers:
+            server.close()
+        if any(_is_fresh(each) for each in self.server_state.connections):
+            await asyncio.sleep(_LAST_MOMENT_S)
+        await super().shutdown(sockets)
+
+
+def _is_fresh(connection: Any) -> bool:
+    return connection.cycle is None
 
 
 def web_server(app: ASGIApp, **more: Any) -> uvicorn.Server:

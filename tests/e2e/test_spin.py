@@ -32,8 +32,9 @@ def test_with_0_scheduler_and_workers_sleep_between_requests(new_server: StartSe
         for _ in range(_REQUESTS):
             assert connection.call(request).status == 200
         after = sleeps(server.scheduler().pid), sleeps(worker.pid)
-    assert after[0] - before[0] >= _REQUESTS
-    assert after[1] - before[1] >= _REQUESTS
+    # On a busy machine a request may be there before the process has fallen asleep.
+    assert after[0] - before[0] >= _REQUESTS // 2
+    assert after[1] - before[1] >= _REQUESTS // 2
 
 
 def test_with_much_of_it_the_server_answers_and_stops_in_order(new_server: StartServer, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ registered, even where the client has removed the object's name since, or has gi
 import os
 import resource
 from collections.abc import Callable, Iterable
-from itertools import count
 from typing import Final
 
 from tis.contracts import messages as m
@@ -45,7 +44,8 @@ class ClientRegions:
         self._send: Final = send
         #: Calls that are done but not answered yet, oldest first: their epoch, and the frontends that have not seen it.
         self._unanswered: list[tuple[int, set[int], _Call]] = []
-        self._numbers = count(1)
+        #: The number of the newest region. Numbers are never used again.
+        self._newest = 0
         self._epoch = 0
         #: By the direct client that alone may name it (empty: everybody) and by name.
         self._regions: dict[tuple[str, str], m.Region] = {}
@@ -64,7 +64,11 @@ class ClientRegions:
 
     def table(self) -> m.Regions:
         """All regions as they are now."""
-        return m.Regions(self._epoch, tuple(self._regions.values()))
+        return m.Regions(self._epoch, tuple(self._regions.values()), self._newest)
+
+    def _next_number(self) -> int:
+        self._newest += 1
+        return self._newest
 
     def register(self, call: m.RegisterRegion) -> bool:
         """Add a region; the reply follows when every frontend knows it.
@@ -78,7 +82,7 @@ class ClientRegions:
         else:
             fd = _open(call)
             region = m.Region(
-                next(self._numbers),
+                self._next_number(),
                 call.name,
                 call.kind,
                 call.key,
@@ -108,7 +112,7 @@ class ClientRegions:
         except RegionError as error:
             raise unavailable(str(error)) from None
         region = m.Region(
-            next(self._numbers),
+            self._next_number(),
             call.name,
             "system",
             f"/proc/{os.getpid()}/fd/{fd}",
@@ -167,7 +171,7 @@ class ClientRegions:
             raise invalid("failed to register shared memory region: invalid args")
         # The handle is opened by the first worker that needs it: this process has nothing to do with CUDA.
         gpu = self._gpus[call.device_id]
-        return m.Region(next(self._numbers), call.name, call.kind, gpu, 0, call.size_bytes, call.device_id, call.handle)
+        return m.Region(self._next_number(), call.name, call.kind, gpu, 0, call.size_bytes, call.device_id, call.handle)
 
     def _check_room(self, call: m.RegisterRegion | m.GrantRegion) -> None:
         if (call.client, call.name) in self._regions:

@@ -65,11 +65,14 @@ class ModelInputs:
             except RegionError as error:
                 self._copy_all(f"the pool {error}")
 
-    def of_pool(self, offset: int, size_bytes: int, dtype: "np.dtype[Any]") -> Array | None:
-        """An array over bytes of the pool's data; None where they are to be copied."""
+    def of_pool(self, offset: int, size_bytes: int, dtype: "np.dtype[Any]", *, shared: bool) -> Array | None:
+        """An array over bytes of the pool's data; None where they are to be copied. `shared`: others may read them, too."""
         if self._pool_map is None or size_bytes < SMALLEST_LENT_BYTES or not self.lends:
             return None
-        return self._lend(self._pool_map, self._data_begin + offset, size_bytes, dtype)
+        begin = self._data_begin + offset
+        if shared and self._is_lent(self._pool_map, begin, size_bytes):
+            return None
+        return self._lend(self._pool_map, begin, size_bytes, dtype)
 
     def of_region(self, number: int, start: int, size_bytes: int, dtype: "np.dtype[Any]") -> Array | None:
         """An array over bytes of a client's region, which were found to be inside; None where they are to be copied."""
@@ -83,12 +86,9 @@ class ModelInputs:
         if found is None:
             return None
         mapping, offset = found
-        begin, end = offset + start, offset + start + size_bytes
-        for lent in self._lent:
-            # A model may write to one of them, which the other must not see.
-            if lent.mapping is mapping and lent.begin < end and begin < lent.begin + lent.size_bytes:
-                return None
-        return self._lend(mapping, begin, size_bytes, dtype)
+        if self._is_lent(mapping, offset + start, size_bytes):
+            return None
+        return self._lend(mapping, offset + start, size_bytes, dtype)
 
     def settle(self) -> None:
         """A batch is done, or somebody is to hear of it while it runs, who may use its memory then. From any thread."""
@@ -109,6 +109,13 @@ class ModelInputs:
                 self._renew(each.mapping, each.begin, each.size_bytes)
         if not self.lends and self._pool_map is not None and self._pool_map.close():
             self._pool_map = None
+
+    def _is_lent(self, mapping: PrivateMap, begin: int, size_bytes: int) -> bool:
+        """Whether another request of the batch has some of these bytes: what is written to one, the other must not see."""
+        end = begin + size_bytes
+        return any(
+            lent.mapping is mapping and lent.begin < end and begin < lent.begin + lent.size_bytes for lent in self._lent
+        )
 
     def _lend(self, mapping: PrivateMap, begin: int, size_bytes: int, dtype: "np.dtype[Any]") -> Array | None:
         if mapping.is_written(begin, size_bytes):

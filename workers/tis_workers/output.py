@@ -1,9 +1,8 @@
 """Where answers are written: blocks of this worker's slab, lent to whoever asked, and the reply that names them."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,29 +12,20 @@ from tis.contracts import messages as m
 from tis.contracts.arrays import NUMPY
 from tis.contracts.control import ControlLink
 from tis.contracts.datatypes import ELEMENT_BYTES
-from tis.errors import TisError, unavailable
+from tis.errors import TisError
 from tis_shm.pool import Block, Pool
-from tis_shm.slab import Grant, Loans, Part, Slab
-from tis_workers.own_blocks import OwnBlock, OwnBlocks
+from tis_shm.slab import Grant, Part
+from tis_workers.own_blocks import OwnBlock
 from tis_workers.regions import Placements
+from tis_workers.room import Room
 from tis_workers.wire_form import NOTHING, in_one_piece, wire_form, wire_part
 
 #: Outputs that share a block begin at multiples of this.
 ALIGNMENT_BYTES: Final = 64
-_GRANT_DEADLINE_S: Final = 5.0
-_SMALLEST_GRANT_BYTES: Final = 4 << 20
-#: So long an answer waits for readers to be done with earlier ones; they say so in shared memory, so that it has to look.
-_ROOM_DEADLINE_S: Final = 5.0
-_ROOM_LOOK_S: Final = 0.001
-#: A range is given back where nothing has been taken from it for so many seconds.
-_UNUSED_LOOKS: Final = 5
 #: Characters of an error's text; longer ones, such as a model's whole input in a message, would not fit a packet.
 _LONGEST_TEXT: Final = 32 << 10
 
 Parameters = dict[str, str | int | bool | float]
-
-
-_T = TypeVar("_T")
 
 
 class Lendable(Protocol):
@@ -72,13 +62,11 @@ class OutputWriter:
     def __init__(self, pool: Pool, grants: list[Grant], outbox: Outbox, control: ControlLink) -> None:
         self._pool = pool
         self._begin: int = np.frombuffer(pool.data, np.uint8).ctypes.data
-        self._slab = Slab(pool, grants, _SMALLEST_GRANT_BYTES)
-        self._loans = Loans(pool, self._slab)
-        self._own = OwnBlocks(pool, self._slab)
+        self._room = Room(pool, grants, outbox, control)
+        self._slab = self._room.slab
+        self._loans = self._room.loans
+        self._own = self._room.own
         self._outbox = outbox
-        self._control = control
-        #: Called before replies leave that would else leave at the end of the batch.
-        self.before_waiting: Callable[[], None] | None = None
 
     @property
     def used_bytes(self) -> int:
@@ -87,17 +75,16 @@ class OutputWriter:
 
     def collect(self) -> None:
         """Once a second: take back every block that its reader is done with, and give back what has long been too much."""
-        self._loans.collect()
-        unused = self._slab.unused(_UNUSED_LOOKS)
-        if unused:
-            self._control.send(m.GrantReturn(self._control.peer, tuple(unused)))
-        self._own.collect()
+        self._room.collect()
 
     def forget(self, reader: int) -> None:
         """A reader has died: take back what it held."""
-        self._loans.forget(lambda peer: peer == reader)
-        self._own.forget(reader)
+        self._room.forget(reader)
         self._outbox.forget(reader)
+
+    def before_waiting(self, settle: Callable[[], None]) -> None:
+        """Have this called before replies leave that would else leave at the end of the batch."""
+        self._room.before_waiting = settle
 
     def reply(
         self,
@@ -295,31 +282,20 @@ class OutputWriter:
         self._outbox.post(asker, reply)
 
     def take(self, size_bytes: int) -> Block:
-        """A block, after taking back what readers are done with, and from a larger slab if need be.
+        """A block, see `Room`.
 
         Raises:
             TisError: UNAVAILABLE, there is no room.
         """
-        self._loans.collect(1)
-        if self._own.blocks:
-            self._own.collect(1)
-        block = self._slab.take(size_bytes)
-        if block is None:
-            block = self._with_room(size_bytes, lambda: self._slab.take(size_bytes), waits=True)
-        return block
+        return self._room.take(size_bytes)
 
     def take_parts(self, sizes_bytes: Sequence[int]) -> list[Part]:
-        """Parts of one range, to be lent or freed one by one; see `Slab.take_parts`.
+        """Parts of one range, see `Room`.
 
         Raises:
             TisError: UNAVAILABLE, there is no room for all of them in one place.
         """
-        self._loans.collect(len(sizes_bytes))
-        parts = self._slab.take_parts(sizes_bytes)
-        if parts is None:
-            # Where they have no room in one place, each may have it in another.
-            parts = self._with_room(sum(sizes_bytes), lambda: self._slab.take_parts(sizes_bytes), waits=False)
-        return parts
+        return self._room.take_parts(sizes_bytes)
 
     def lend(self, block: Block, asker: int) -> None:
         """Note that a block goes to whoever asked."""
@@ -333,57 +309,6 @@ class OutputWriter:
         """An array over a range from the beginning of this block on, to be filled: all parts of it, if it is the first."""
         size_bytes = prod(shape) * ELEMENT_BYTES[datatype]
         return np.frombuffer(self._slab.writable(block, 0, size_bytes), NUMPY[datatype]).reshape(shape)
-
-    def _with_room(self, size_bytes: int, take: Callable[[], _T | None], *, waits: bool) -> _T:
-        """What `take` gives, after making room in one way after another. `waits`: for readers, too, as the last one."""
-        self.collect()
-        taken = take()
-        if taken is None and self._slab.loosen():
-            taken = take()
-        if taken is None and self._grow(size_bytes):
-            taken = take()
-        if taken is None and waits and size_bytes <= self._slab.size_bytes:
-            taken = self._wait_for_room(take)
-        if taken is None:
-            raise unavailable(
-                f"the shared-memory pool has no room for {size_bytes} bytes of a model's tensors; run fewer requests at a "
-                "time or start the server with a larger --pool-byte-size"
-            )
-        return taken
-
-    def _wait_for_room(self, take: Callable[[], _T | None]) -> _T | None:
-        """What `take` gives once readers are done: a model that responds faster than it is read is slowed, not failed."""
-        end_s = time.monotonic() + _ROOM_DEADLINE_S
-        # What was posted and not sent would never be read.
-        if self.before_waiting is not None:
-            self.before_waiting()
-        self._outbox.flush()
-        while (len(self._loans) or self._own.are_read) and time.monotonic() < end_s:
-            time.sleep(_ROOM_LOOK_S)
-            self._outbox.retry()
-            self._loans.collect()
-            self._own.collect()
-            self._slab.loosen()
-            taken = take()
-            if taken is not None:
-                return taken
-        return None
-
-    def _grow(self, size_bytes: int) -> bool:
-        """Ask the supervisor for more: doubling keeps the number of grants small, but a full pool has room for less only."""
-        wished_bytes = max(size_bytes, self._slab.size_bytes, _SMALLEST_GRANT_BYTES)
-        return self._asked(wished_bytes) or (wished_bytes > size_bytes and self._asked(size_bytes))
-
-    def _asked(self, asked_bytes: int) -> bool:
-        self._control.send(m.GrantRequest(self._control.peer, asked_bytes))
-        try:
-            reply = self._control.wait_for(m.GrantReply, _GRANT_DEADLINE_S)
-        except TimeoutError:
-            return False
-        if reply.grant is None:
-            return False
-        self._slab.add(Grant(*reply.grant))
-        return True
 
 
 def _joined(size_bytes: int, refs: list[m.OutputRef], parts: "list[memoryview | npt.NDArray[Any]]") -> bytes:

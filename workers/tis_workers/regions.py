@@ -18,6 +18,8 @@ from tis.log import get_logger
 from tis_shm.private import PrivateMap
 from tis_shm.region import RegionError, SystemRegion, holds, open_shared
 
+#: How long the news of a region may take, on a busy machine.
+_NEWS_S: Final = 5.0
 #: How long a region that was unregistered stays, for requests that were on their way.
 _KEEP_S: Final = 2.0
 
@@ -48,10 +50,12 @@ class Mapped(Protocol):
 class ClientRegions:
     """Regions by number. Numbers are never used again, so that a name given anew cannot be mistaken."""
 
-    def __init__(self, catch_up: Callable[[], None] = lambda: None) -> None:
-        #: Reads what the supervisor has sent: a request may come before the news of its region.
+    def __init__(self, catch_up: Callable[[], bool] = lambda: False) -> None:
+        """`catch_up`: waits for a moment for what the supervisor sends and reads it; False where nothing more can come."""
         self._catch_up = catch_up
         self._epoch = -1
+        #: The highest number that the supervisor has told of.
+        self._newest = 0
         self._known: dict[int, m.Region] = {}
         self._mapped: dict[int, Mapped] = {}
         #: Those that are mapped a second time.
@@ -69,6 +73,7 @@ class ClientRegions:
         if table.epoch <= self._epoch:
             return
         self._epoch = table.epoch
+        self._newest = table.newest
         listed = {region.number: region for region in table.regions}
         until_s = time.monotonic() + _KEEP_S
         for number in self._known.keys() - listed.keys():
@@ -161,7 +166,10 @@ class ClientRegions:
     def _region(self, number: int) -> m.Region:
         region = self._known.get(number)
         if region is None:
-            self._catch_up()
+            # A request may come before the news of its region, which are on their way then.
+            end_s = time.monotonic() + _NEWS_S
+            while number > self._newest and time.monotonic() < end_s and self._catch_up():
+                pass
             region = self._known.get(number)
         if region is None:
             raise not_found("the shared memory region of the request has been unregistered")

@@ -178,9 +178,7 @@ class WorkRequest:
             if self.writes_over_inputs:
                 return None
             return owned.of_region(ref.region, ref.start, ref.size_bytes, dtype)
-        if ref.shared:
-            return None
-        return owned.of_pool(blocks[ref.block].offset + ref.start, ref.size_bytes, dtype)
+        return owned.of_pool(blocks[ref.block].offset + ref.start, ref.size_bytes, dtype, shared=ref.shared)
 
     def respond(
         self, outputs: Mapping[str, npt.NDArray[Any]], parameters: Parameters | None = None, *, final: bool = True

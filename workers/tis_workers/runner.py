@@ -72,7 +72,7 @@ class Runner:
         self._owned: ModelInputs | None = None
         if backend.hands_inputs_over:
             self._owned = ModelInputs(pool, self._regions, lends=not spec.decoupled)
-            writer.before_waiting = self._owned.settle
+            writer.before_waiting(self._owned.settle)
         #: There for a model whose requests belong to sequences.
         self._sequences: Sequences | None = None
         if spec.sequences is not None:
@@ -157,8 +157,8 @@ class Runner:
             self._caller.results.tidy()
         self._control.send(m.Heartbeat(self._control.peer, self._writer.used_bytes))
 
-    def _catch_up_regions(self) -> None:
-        """A request names a region that is not known here: the news may be on its way. All other news wait."""
+    def _catch_up_regions(self) -> bool:
+        """A request names a region that is not known here yet: the news is on its way. All other news wait."""
         self._control.socket.poll(_CATCH_UP_MS)
         for message in self._control.receive():
             if isinstance(message, m.Regions):
@@ -167,6 +167,7 @@ class Runner:
                 self._unfollowed.append(message)
         # What has been read here must be followed after this batch, though the socket will not signal it again.
         self._next_heartbeat_s = 0.0
+        return True
 
     def _receive_control(self) -> None:
         messages, self._unfollowed = [*self._unfollowed, *self._control.receive()], []

@@ -40,7 +40,7 @@ class Registry:
 
     def table(self) -> m.Regions:
         self._epoch += 1
-        return m.Regions(self._epoch, tuple(self.regions))
+        return m.Regions(self._epoch, tuple(self.regions), len(self._fds))
 
 
 class Clock:
@@ -85,12 +85,36 @@ def test_a_region_is_mapped_once_and_written_in_place(shared_objects: SharedObje
     regions.close()
 
 
-def test_an_unknown_number_is_looked_for_once_more(shared_objects: SharedObjects) -> None:
+def test_the_news_of_a_region_is_waited_for(shared_objects: SharedObjects, clock: Clock) -> None:
     registry = Registry()
+    regions = ClientRegions(lambda: news())
+    looks = 0
     number = registry.add(shared_objects.make(b"news"), 4)
-    regions = ClientRegions(lambda: regions.replace(registry.table()))
+
+    def news() -> bool:
+        nonlocal looks
+        looks += 1
+        clock.now_s += 1
+        if looks == 3:
+            regions.replace(registry.table())
+        return True
+
     assert bytes(regions.view(number, 0, 4)) == b"news"
+    assert looks == 3
     assert refused(lambda: regions.view(number + 1, 0, 4))[0] is Code.NOT_FOUND
+    assert looks == 3 + 5, "not for ever"
+    regions.close()
+
+
+def test_a_region_that_has_gone_is_not_waited_for(shared_objects: SharedObjects) -> None:
+    def news() -> bool:
+        raise AssertionError("nothing can come")
+
+    registry, regions = Registry(), ClientRegions(news)
+    registry.add(shared_objects.make(b"gone"), 4)
+    registry.regions.clear()
+    regions.replace(registry.table())
+    assert refused(lambda: regions.view(1, 0, 4))[0] is Code.NOT_FOUND
     regions.close()
 
 

@@ -52,7 +52,7 @@ class Room:
 
     def request(self, data: bytes, inputs: tuple[m.TensorRef, ...], *, takes_data: bool = True) -> WorkRequest:
         body = m.encode_body(m.WorkBody("", (), inputs, None, data=data, takes_data=takes_data))
-        regions = ClientRegions(lambda: None)
+        regions = ClientRegions()
         return WorkRequest(SPEC, m.BatchItem(1, ASKER, 0, body), self.pool, self.writer, regions)
 
     def reply(self) -> m.Reply:

@@ -25,7 +25,7 @@ class Room:
     def arrives(self, value: float) -> Array | None:
         """The next request's input, always at the same place."""
         self.all[:_COUNT] = value
-        return self.inputs.of_pool(0, SMALLEST_LENT_BYTES, _FLOAT)
+        return self.inputs.of_pool(0, SMALLEST_LENT_BYTES, _FLOAT, shared=False)
 
     def lent(self, value: float) -> Array:
         array = self.arrives(value)
@@ -51,7 +51,7 @@ def test_a_model_that_only_reads_is_never_given_copies(room: Room) -> None:
 
 
 def test_what_is_small_is_to_be_copied(room: Room) -> None:
-    assert room.inputs.of_pool(0, SMALLEST_LENT_BYTES - 1, np.dtype(np.uint8)) is None
+    assert room.inputs.of_pool(0, SMALLEST_LENT_BYTES - 1, np.dtype(np.uint8), shared=False) is None
 
 
 def test_nothing_is_lent_where_everything_is_to_be_copied() -> None:
@@ -67,6 +67,16 @@ def test_what_is_written_is_not_in_the_pool_and_not_in_the_next_request(room: Ro
     del array
     room.inputs.settle()
     room.lent(2)
+
+
+def test_what_two_requests_of_a_batch_share_is_lent_to_one_of_them(room: Room) -> None:
+    first, second = (room.inputs.of_pool(0, SMALLEST_LENT_BYTES, _FLOAT, shared=True) for _ in range(2))
+    assert first is not None
+    assert second is None
+    assert room.inputs.of_pool(SMALLEST_LENT_BYTES, SMALLEST_LENT_BYTES, _FLOAT, shared=True) is not None
+    del first
+    room.inputs.settle()
+    assert room.inputs.of_pool(0, SMALLEST_LENT_BYTES, _FLOAT, shared=True) is not None
 
 
 def test_what_is_kept_stays_and_the_next_one_is_copied(room: Room) -> None:

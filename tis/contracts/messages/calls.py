@@ -82,6 +82,8 @@ class Regions(Message, tag=43):
 
     epoch: int
     regions: tuple[Region, ...]
+    #: The highest number that any region has had until now.
+    newest: int = 0
 
 
 class RegionsSeen(Message, tag=48):

@@ -225,7 +225,7 @@ def test_each_request_and_call_has_a_line_in_the_access_log(client: DirectClient
 
 
 def test_a_refused_twin_of_a_request_has_its_own_line(client: DirectClient, direct: Server) -> None:
-    client.send({**work(1, "levels", 300), "request_id": "first twin"})
+    client.send({**work(1, "levels", 2000), "request_id": "first twin"})
     error, _ = client.ask({**work(1, "levels", 1), "request_id": "second twin"})
     assert error["code"] == "INVALID_ARG"
     assert client.receive()[0]["type"] == "reply"

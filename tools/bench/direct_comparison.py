@@ -124,9 +124,9 @@ def compare(options: Options) -> dict[Row, list[Sample]]:
             for side, command, repository in sides:
                 with serving(command, repository, folder / f"{side}.log") as running:
                     for row, load in rows(options, side, address, running.endpoint):
-                        sample = measure(options, row, load, running.endpoint, folder)
-                        samples[row].append(sample)
-                        print(f"round {number} {' '.join(map(str, row))}: {sample}", file=sys.stderr, flush=True)
+                        for size, sample in measure(options, row, load, running.endpoint, folder):
+                            samples[size].append(sample)
+                            print(f"round {number} {' '.join(map(str, size))}: {sample}", file=sys.stderr, flush=True)
     return samples
 
 
@@ -144,9 +144,9 @@ def rows(options: Options, side: str, address: str, endpoint: Endpoint) -> list[
         small = [replace(load, model=_SMALL.name, tensor_bytes=64, is_shared=False) for load in ways]
         found += [(Row("16 floats inline", 1, side, load.way), load) for load in small]
     if "sizes" in options.only and side == "ours":
-        for size in _SIZES:
-            load = replace(direct, way="zmq-in-place", model=_IN_PLACE, tensor_bytes=size, is_batched=False)
-            found.append((Row(f"in place {size} B", 1, side, load.way), load))
+        smallest, *others = _SIZES
+        load = replace(direct, way="zmq-in-place", model=_IN_PLACE, tensor_bytes=smallest, is_batched=False)
+        found.append((Row(_in_place(smallest), 1, side, load.way), replace(load, others_bytes=tuple(others))))
     if "perf" in options.only:
         loads = [(count, load) for count in _PERF_CLIENTS for load in (http, grpc)]
         found += [(Row("perf_analyzer", count, side, load.way), load) for count, load in loads]
@@ -156,19 +156,26 @@ def rows(options: Options, side: str, address: str, endpoint: Endpoint) -> list[
 CASES: Final = ("large", "small", "sizes", "perf")
 
 
-def measure(options: Options, row: Row, load: Load, endpoint: Endpoint, folder: Path) -> Sample:
-    """Measure one row."""
-    if row.case != "perf_analyzer" or options.perf_analyzer is None:
-        return run(load, row.clients)
-    report = folder / "perf_analyzer.csv"
-    about = (load.way, row.clients)
-    return load_perf_analyzer.measure(
-        options.perf_analyzer, endpoint, _LARGE, about, options.seconds, report, shared_bytes=load.tensor_bytes
-    )
+def _in_place(tensor_bytes: int) -> str:
+    return f"in place {tensor_bytes} B"
 
 
-def run(load: Load, clients: int) -> Sample:
-    """Start so many clients, let them go at the same moment, and put together what they saw."""
+def measure(options: Options, row: Row, load: Load, endpoint: Endpoint, folder: Path) -> list[tuple[Row, Sample]]:
+    """Measure a row, and with it those of the sizes that take turns with its own."""
+    if row.case == "perf_analyzer" and options.perf_analyzer is not None:
+        report = folder / "perf_analyzer.csv"
+        about = (load.way, row.clients)
+        sample = load_perf_analyzer.measure(
+            options.perf_analyzer, endpoint, _LARGE, about, options.seconds, report, shared_bytes=load.tensor_bytes
+        )
+        return [(row, sample)]
+    found = run(load, row.clients)
+    others = [row._replace(case=_in_place(size)) for size in load.others_bytes]
+    return list(zip((row, *others), found, strict=True))
+
+
+def run(load: Load, clients: int) -> list[Sample]:
+    """Start so many clients, let them go at the same moment, and put together what they saw: a sample for each size."""
     command = [sys.executable, "-m", "tools.bench.direct_load", load.to_json()]
     pipe = subprocess.PIPE
     processes = [
@@ -178,24 +185,28 @@ def run(load: Load, clients: int) -> Sample:
         for each in processes:
             assert each.stdout is not None
             if each.stdout.readline() != "ready\n":
-                return Sample(error=each.communicate()[1].strip()[-300:])
+                return [Sample(error=each.communicate()[1].strip()[-300:])] * len(load.sizes())
         for each in processes:
             assert each.stdin is not None
             each.stdin.write("go\n")
             each.stdin.flush()
-        took_us: list[int] = []
+        took_us: list[list[int]] = [[] for _ in load.sizes()]
         for each in processes:
-            said, errors = each.communicate(timeout=load.seconds + _START_DEADLINE_S)
+            said, errors = each.communicate(timeout=load.seconds * len(took_us) + _START_DEADLINE_S)
             if each.returncode:
-                return Sample(error=errors.strip()[-300:])
-            took_us += json.loads(said)
+                return [Sample(error=errors.strip()[-300:])] * len(took_us)
+            for of_all, of_one in zip(took_us, json.loads(said), strict=True):
+                of_all += of_one
     finally:
         for each in processes:
             each.kill()
             each.wait()
-    took_us.sort()
+    return [_sample(sorted(each), load.seconds) for each in took_us]
+
+
+def _sample(took_us: list[int], seconds: float) -> Sample:
     p50_ms, p99_ms = percentile(took_us, 0.5) / 1000, percentile(took_us, 0.99) / 1000
-    return Sample(len(took_us) / load.seconds, p50_ms, p99_ms)
+    return Sample(len(took_us) / seconds, p50_ms, p99_ms)
 
 
 def table(samples: dict[Row, list[Sample]]) -> str:

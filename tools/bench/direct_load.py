@@ -1,7 +1,8 @@
 """One client of `tools/bench/direct`, a process of its own: asks an identity again and again, tensors in shared memory.
 
-It prints a line when it is ready, waits for one, and then prints as JSON how many microseconds each request took. Clients of
-both servers are Python programs that make their tensors once; NVIDIA's also make their requests once.
+It prints a line when it is ready, waits for one, and then prints as JSON how many microseconds each request took, a list for
+each size of tensor. Several sizes take turns: what the machine does beside meets all of them alike. Clients of both servers
+are Python programs that make their tensors once; NVIDIA's also make their requests once.
 """
 
 import json
@@ -10,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 _WARMUP: Final = 20
+_TURN_NS: Final = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,18 @@ class Load:
     address: str
     model: str
     tensor_bytes: int
+    #: How long each size is asked for.
     seconds: float
     #: Whether a first dimension of 1 goes before the tensor's own.
     is_batched: bool = False
     #: Whether tensors lie in shared memory; else they travel in messages.
     is_shared: bool = True
+    #: Sizes that take turns with `tensor_bytes`.
+    others_bytes: tuple[int, ...] = ()
+
+    def sizes(self) -> "list[Load]":
+        """The load of each size."""
+        return [replace(self, tensor_bytes=size, others_bytes=()) for size in (self.tensor_bytes, *self.others_bytes)]
 
     def values(self) -> Any:
         """The tensor that is sent, and expected back."""
@@ -42,26 +51,42 @@ class Load:
         """For the process's command line."""
         return json.dumps(asdict(self))
 
+    @classmethod
+    def from_json(cls, text: str) -> "Load":
+        """What `to_json` made."""
+        fields = json.loads(text)
+        return cls(**fields | {"others_bytes": tuple(fields["others_bytes"])})
+
 
 def main() -> int:
     """Run the load that the command line says."""
-    load = Load(**json.loads(sys.argv[1]))
+    load = Load.from_json(sys.argv[1])
     with ExitStack() as stack:
-        ask = (_direct if load.way.startswith("zmq") else _nvidia)(load, stack)
-        for _ in range(_WARMUP):
-            ask()
+        prepare = _direct if load.way.startswith("zmq") else _nvidia
+        asks = [prepare(each, stack) for each in load.sizes()]
+        for ask in asks:
+            for _ in range(_WARMUP):
+                ask()
         print("ready", flush=True)
         sys.stdin.readline()
-        took_us: list[int] = []
-        now_ns = time.perf_counter_ns()
-        end_ns = now_ns + int(load.seconds * 1e9)
-        while now_ns < end_ns:
-            began_ns = now_ns
-            ask()
-            now_ns = time.perf_counter_ns()
-            took_us.append((now_ns - began_ns) // 1000)
+        took_us = _take_turns(asks, int(load.seconds * 1e9))
     print(json.dumps(took_us))
     return 0
+
+
+def _take_turns(asks: list[Callable[[], None]], each_ns: int) -> list[list[int]]:
+    took_us: list[list[int]] = [[] for _ in asks]
+    turn_ns = _TURN_NS if len(asks) > 1 else each_ns
+    for _ in range(max(1, each_ns // turn_ns)):
+        for ask, took in zip(asks, took_us, strict=True):
+            now_ns = time.perf_counter_ns()
+            end_ns = now_ns + turn_ns
+            while now_ns < end_ns:
+                began_ns = now_ns
+                ask()
+                now_ns = time.perf_counter_ns()
+                took.append((now_ns - began_ns) // 1000)
+    return took_us
 
 
 def _direct(load: Load, stack: ExitStack) -> Callable[[], None]:

@@ -42,7 +42,9 @@ class Poller:
         #: Peers by the descriptors that are polled for writing.
         self._for_writing: dict[int, object] = {}
         self._spin: Final = Spin(_most_ns)
-        #: Nothing was there when `wait` began, and one descriptor ended it: there is most likely just one packet.
+        #: Nothing was there when `wait` began, and it waited.
+        self.waited = False
+        #: The same, and one descriptor ended it: there is most likely just one packet.
         self.woken_by_one = False
 
     def watch(self, fd: int) -> None:
@@ -54,8 +56,8 @@ class Poller:
         if self._outbox is not None:
             self._follow_outbox(self._outbox)
         events = self._epoll.poll(0)
-        had_to_wait = not events
-        if not events and timeout_s > 0:
+        self.waited = not events and timeout_s > 0
+        if self.waited:
             if self._lock is None:
                 events = self._look_or_sleep(timeout_s)
             else:
@@ -72,7 +74,7 @@ class Poller:
                 self._outbox.resume(fd)
             else:
                 readable.append(fd)
-        self.woken_by_one = had_to_wait and len(readable) == 1
+        self.woken_by_one = self.waited and len(readable) == 1
         return readable
 
     def close(self) -> None:

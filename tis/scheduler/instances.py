@@ -17,8 +17,11 @@ import msgspec
 from tis.contracts.model_spec import InstanceSpec, ModelSpec
 from tis.scheduler.queued import QueuedRequest
 
-#: How long before the expected end of a batch the next one is handed over.
+#: How long before the expected end of a batch the next one is handed over: this, and more where that is hard to expect.
 HANDOVER_LEAD_NS: Final = 1_000_000
+_LEAD_SCATTERS: Final = 3
+#: But not so much that the next batch could grow for much less than its time.
+_LONGEST_LEAD: Final = 1 / 8
 _NEWEST_WEIGHT: Final = 0.2
 _VOID_ENTRIES: Final = 64
 _UNNAMED: Final = InstanceSpec("", "CPU")
@@ -54,11 +57,16 @@ class Instance:
             return 0
         if held > 1 or not self.typical_ns:
             return None
-        return int(self.started_ns + self.typical_ns - HANDOVER_LEAD_NS)
+        return int(self.started_ns + self.typical_ns - self._lead_ns)
 
     def is_overdue(self, now_ns: int) -> bool:
         """True where it runs for so much longer than usual that nobody knows when it will end."""
         return now_ns > self.started_ns + max(2 * self.typical_ns, self.typical_ns + HANDOVER_LEAD_NS)
+
+    @property
+    def _lead_ns(self) -> float:
+        longest_ns = max(self.typical_ns * _LONGEST_LEAD, HANDOVER_LEAD_NS)
+        return min(HANDOVER_LEAD_NS + _LEAD_SCATTERS * self.scatter_ns, longest_ns)
 
     @property
     def is_steady(self) -> bool:
@@ -71,11 +79,12 @@ class Instance:
             self.started_ns = now_ns
         self.batches.append(batch)
 
-    def finish(self, batch_id: int, start_ns: int, end_ns: int) -> RunningBatch | None:
-        """A batch has ended; None where it is not known here (it was given up before)."""
+    def finish(self, batch_id: int, start_ns: int, free_ns: int) -> RunningBatch | None:
+        """A batch has ended, and the next could begin; None where it is not known here (it was given up before)."""
         if not self.batches or self.batches[0].batch_id != batch_id:
             return None
-        took_ns = self.took_ns = end_ns - start_ns
+        # It may have been prepared while the one before ran.
+        took_ns = self.took_ns = free_ns - max(start_ns, min(self.started_ns, free_ns))
         if self.typical_ns:
             self.scatter_ns += _NEWEST_WEIGHT * (abs(took_ns - self.typical_ns) - self.scatter_ns)
         self.typical_ns = (
@@ -83,7 +92,7 @@ class Instance:
             if self.typical_ns
             else float(max(took_ns, 1))
         )
-        self.started_ns = end_ns
+        self.started_ns = free_ns
         return self.batches.popleft()
 
 
@@ -163,10 +172,10 @@ class Instances:
         self._idle.pop(instance.peer, None)
         self._note(instance)
 
-    def finish(self, peer: int, batch_id: int, start_ns: int, end_ns: int) -> tuple[Instance, RunningBatch] | None:
+    def finish(self, peer: int, batch_id: int, start_ns: int, free_ns: int) -> tuple[Instance, RunningBatch] | None:
         """A batch has ended; None where it is not known here."""
         instance = self._by_peer.get(peer)
-        batch = instance.finish(batch_id, start_ns, end_ns) if instance is not None else None
+        batch = instance.finish(batch_id, start_ns, free_ns) if instance is not None else None
         if instance is None or batch is None:
             return None
         if instance.batches:

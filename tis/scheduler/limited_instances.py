@@ -90,9 +90,9 @@ class LimitedInstances(Instances):
         self._idle_since.pop(instance, None)
         self._limiter.hold(self._turns[instance])
 
-    def finish(self, peer: int, batch_id: int, start_ns: int, end_ns: int) -> tuple[Instance, RunningBatch] | None:
+    def finish(self, peer: int, batch_id: int, start_ns: int, free_ns: int) -> tuple[Instance, RunningBatch] | None:
         """A batch has ended."""
-        found = super().finish(peer, batch_id, start_ns, end_ns)
+        found = super().finish(peer, batch_id, start_ns, free_ns)
         if found is not None:
             if not found[0].retiring:
                 self._note_idle(found[0])

@@ -218,7 +218,7 @@ class ModelScheduler:
 
     def done(self, done: BatchDone, now_ns: int) -> list[QueuedRequest]:
         """A batch has run; returns the requests that are finished with it."""
-        found = self.instances.finish(done.instance, done.batch_id, done.start_ns, done.end_ns)
+        found = self.instances.finish(done.instance, done.batch_id, done.start_ns, done.free_ns or done.end_ns)
         if found is None:
             return []
         instance, batch = found

@@ -47,8 +47,9 @@ class Batch(Message, tag=10):
 class BatchDone(Message, tag=11):
     """A batch has run and its replies are sent.
 
-    The last four are positions in the batch: of requests that got an error, of those among them that were cancelled, of
+    The tuples are positions in the batch: of requests that got an error, of those among them that were cancelled, of
     requests whose last response is still to come (each is followed by `Finished`), and of those to be run again.
+    `free_ns`: when the instance could go on, which may be before the answers had gone; 0 for `end_ns`.
     """
 
     batch_id: int
@@ -61,6 +62,7 @@ class BatchDone(Message, tag=11):
     cancelled: tuple[int, ...] = ()
     unfinished: tuple[int, ...] = ()
     rescheduled: tuple[int, ...] = ()
+    free_ns: int = 0
 
 
 class Finished(Message, tag=17):

@@ -14,6 +14,8 @@ from tis.contracts.control import ControlLink
 from tis.contracts.model_spec import InstanceSpec, ModelSignature, ModelSpec
 from tis.errors import TisError
 from tis_workers.backchannel import Backchannel
+from tis_workers.backends.execution import Execution, TensorExecution
+from tis_workers.backends.execution import Timings as Timings
 from tis_workers.batch.gather import gather
 from tis_workers.batch.parts import Arrays as Arrays
 from tis_workers.batch.scatter import scatter
@@ -47,16 +49,6 @@ class LoadContext:
     def model_file(self) -> Path:
         """The file or directory to load."""
         return self.version_dir / self.spec.filename
-
-
-@dataclass(slots=True)
-class Timings:
-    """When an execution began, had its inputs, had its outputs and had answered, in monotonic nanoseconds."""
-
-    start_ns: int
-    input_end_ns: int
-    infer_end_ns: int
-    end_ns: int = 0
 
 
 class Backend(ABC):
@@ -109,6 +101,8 @@ class Backend(ABC):
 class TensorBackend(Backend):
     """A backend that maps arrays to arrays: gathers a batch, runs it, scatters the results."""
 
+    #: What a run gives stays as it is when the next one begins, and `begin` may be called while another run is under way.
+    overlaps: bool = False
     #: How batches are made that are more than whole rows; None for the common way.
     _shaping: Shaping | None = None
 
@@ -129,43 +123,32 @@ class TensorBackend(Backend):
             TisError: the model failed on these inputs.
         """
 
-    def execute(self, requests: list[WorkRequest]) -> Timings:
-        """One run for the whole batch. If that fails, each request runs alone, so that only the culprit fails."""
+    def begin(self, requests: list[WorkRequest], *, beside: bool = False) -> Execution:
+        """Have the inputs of a batch ready. `beside`: while another batch of this instance runs, which keeps its own."""
         start_ns = time.monotonic_ns()
         as_it_is = self.goes_as_it_is(requests)
-        inputs = requests[0].inputs if as_it_is else self._gather(requests)
-        wanted = self._wanted(requests)
-        input_end_ns = time.monotonic_ns()
+        inputs = requests[0].inputs if as_it_is else self._gather(requests, beside=beside)
+        return self.begun(requests, inputs, start_ns, as_it_is=as_it_is)
+
+    def begun(self, requests: list[WorkRequest], inputs: Arrays, start_ns: int, *, as_it_is: bool) -> TensorExecution:
+        """The common execution of a batch whose inputs are these. `as_it_is`: see `goes_as_it_is`."""
+        return TensorExecution(self, requests, inputs, self._wanted(requests), start_ns, as_it_is=as_it_is)
+
+    def execute(self, requests: list[WorkRequest]) -> Timings:
+        """All steps of an execution."""
+        execution = self.begin(requests)
         try:
-            outputs = self.run(inputs, wanted)
-        except TisError as error:
-            if len(requests) == 1:
-                requests[0].fail(error)
-            else:
-                for request in requests:
-                    self.execute([request])
-            now_ns = time.monotonic_ns()
-            return Timings(start_ns, input_end_ns, now_ns, now_ns)
-        timings = Timings(start_ns, input_end_ns, time.monotonic_ns())
-        if as_it_is and self._has_rows_of(requests[0], outputs):
-            requests[0].respond(outputs)
-        else:
-            self._answer(requests, outputs)
-        return timings
+            execution.compute()
+        except BaseException:
+            execution.abandon()
+            raise
+        execution.answer()
+        return execution.timings
 
-    def _has_rows_of(self, request: WorkRequest, outputs: Arrays) -> bool:
-        """True where every output has a row for each item of a request that ran alone, and no more."""
-        items = request.batch_size
-        if items:
-            for array in outputs.values():
-                if not array.shape or array.shape[0] != items:
-                    return False
-        return True
-
-    def _gather(self, requests: list[WorkRequest]) -> Arrays:
+    def _gather(self, requests: list[WorkRequest], *, beside: bool) -> Arrays:  # noqa: ARG002 - the memory is new each time
         return gather(requests) if self._shaping is None else self._shaping.gather(requests)
 
-    def _answer(self, requests: list[WorkRequest], outputs: Arrays) -> None:
+    def answer(self, requests: list[WorkRequest], outputs: Arrays) -> None:
         """Answer each request with its part of the outputs."""
         shaping = self._shaping
         answers = scatter(requests, outputs) if shaping is None else shaping.scatter(requests, outputs)

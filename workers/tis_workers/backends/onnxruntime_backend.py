@@ -6,6 +6,7 @@ Parameters of the config that it knows, as Triton's onnxruntime backend names th
 
 import ctypes
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from tis.contracts.arrays import NUMPY
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSignature, ModelSpec, TensorSignature
 from tis.errors import internal, invalid, not_found, unsupported
-from tis_workers.backends.base import Arrays, LoadContext, TensorBackend, Timings
+from tis_workers.backends.base import Arrays, LoadContext, TensorBackend
+from tis_workers.backends.execution import Execution
 from tis_workers.batch.kept_buffers import KeptBuffers
 from tis_workers.request import WorkRequest
 
@@ -63,6 +65,8 @@ def load(context: LoadContext) -> "OnnxRuntimeBackend":
 
 class OnnxRuntimeBackend(TensorBackend):
     """One inference session."""
+
+    overlaps = True
 
     def __init__(self, context: LoadContext) -> None:
         path = context.model_file
@@ -129,22 +133,28 @@ class OnnxRuntimeBackend(TensorBackend):
             datatypes = {node.name: _DATATYPES[node.type] for node in self._session.get_outputs()}
             self._bound = BoundRuns(self._session, self._run_options, spec, datatypes)
 
-    def execute(self, requests: list[WorkRequest]) -> Timings:
+    def begin(self, requests: list[WorkRequest], *, beside: bool = False) -> Execution:
         """Large answers of known shapes are computed into the pool in place; everything else goes the common way."""
         bound = self._bound
-        if bound and (self.goes_as_it_is(requests) or (self._shaping is None and len(requests) > 1)):
-            timings = bound.execute(requests, self._wanted_by, self._buffers)
-            if timings is not None:
-                return timings
-        return super().execute(requests)
+        if bound:
+            as_it_is = self.goes_as_it_is(requests)
+            if as_it_is or (self._shaping is None and len(requests) > 1):
+                gather = partial(self._buffers.gather, requests, beside=beside)
+                otherwise = partial(self.begun, requests, as_it_is=as_it_is)
+                execution = bound.begin(requests, self._wanted_by, gather, otherwise)
+                if execution is not None:
+                    return execution
+        return super().begin(requests, beside=beside)
 
     def tidy(self) -> None:
         """Give up memory that was gathered in but is not any more."""
         self._buffers.look()
 
-    def _gather(self, requests: list[WorkRequest]) -> Arrays:
+    def _gather(self, requests: list[WorkRequest], *, beside: bool) -> Arrays:
         # ONNX Runtime keeps nothing of its inputs, and its outputs are no views of them.
-        return self._buffers.gather(requests) if self._shaping is None else super()._gather(requests)
+        if self._shaping is None:
+            return self._buffers.gather(requests, beside=beside)
+        return super()._gather(requests, beside=beside)
 
     def _feed(self, name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An input as ONNX Runtime takes it; strings are Python strings there."""

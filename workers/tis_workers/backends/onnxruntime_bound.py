@@ -6,6 +6,7 @@ is learned: a batch of other size has as many rows as its inputs.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any, Final, NamedTuple
 
@@ -16,8 +17,8 @@ from tis.contracts import messages as m
 from tis.contracts.arrays import NUMPY
 from tis.contracts.datatypes import ELEMENT_BYTES
 from tis.contracts.model_spec import ModelSpec
-from tis_workers.backends.base import Arrays, Timings
-from tis_workers.batch.kept_buffers import KeptBuffers
+from tis_workers.backends.execution import Execution
+from tis_workers.batch.parts import Arrays
 from tis_workers.output import ALIGNMENT_BYTES
 from tis_workers.request import WorkRequest
 from tis_workers.split_outputs import LARGE_BYTES, WORTH_LENDING_BYTES, split_outputs
@@ -66,6 +67,60 @@ class _Plan:
         return place
 
 
+#: Makes the common execution of the same batch from its inputs and when they were begun with.
+Otherwise = Callable[[Arrays, int], Execution]
+
+
+class _Target(NamedTuple):
+    """Where the outputs of a batch are computed to, and how they are sent or given back."""
+
+    place: _Place
+    addresses: list[int]
+    send: Callable[[], None]
+    give_back: Callable[[], None]
+
+
+class _BoundExecution(Execution):
+    """A run into a target; where that does not work, it is made again in the common way."""
+
+    __slots__ = ("_inputs", "_otherwise", "_plan", "_runs", "_target")
+
+    def __init__(
+        self, runs: "BoundRuns", plan: _Plan, target: _Target, inputs: Arrays, otherwise: Otherwise, start_ns: int
+    ) -> None:
+        super().__init__(start_ns)
+        self._runs = runs
+        self._plan = plan
+        self._target = target
+        self._inputs = inputs
+        self._otherwise = otherwise
+
+    def compute(self) -> None:
+        """Run into the target."""
+        target = self._target
+        self.answers_only = self._runs.run(self._plan, target.place, self._inputs, target.addresses)
+        self.computed()
+
+    def answer(self) -> None:
+        """Send what lies in the target."""
+        if self.answers_only:
+            self._target.send()
+            return
+        self._target.give_back()
+        execution = self._otherwise(self._inputs, self.timings.start_ns)
+        self._runs.doubted = self._plan.key
+        try:
+            execution.compute()
+        finally:
+            self._runs.doubted = None
+        self.timings = execution.timings
+        execution.answer()
+
+    def abandon(self) -> None:
+        """Nothing was computed that is wanted."""
+        self._target.give_back()
+
+
 class BoundRuns:
     """For a session on the CPU whose tensors all have types that numpy has."""
 
@@ -80,7 +135,7 @@ class BoundRuns:
         #: By the shapes of inputs; None once outputs were seen not to follow from them.
         self._plans: dict[_Key, _Plan] | None = {}
         #: What has just failed: if the same run succeeds in another way, it was not for its inputs.
-        self._doubted: _Key | None = None
+        self.doubted: _Key | None = None
 
     def __bool__(self) -> bool:
         """False where no shape is known, and so everything goes the common way."""
@@ -91,10 +146,10 @@ class BoundRuns:
         plans = self._plans
         if plans is None:
             return
-        if self._doubted is None and sum([result.nbytes for result in results]) < LARGE_BYTES:
+        if self.doubted is None and sum([result.nbytes for result in results]) < LARGE_BYTES:
             return
         key = self._key(inputs, tuple(outputs))
-        if key == self._doubted:
+        if key == self.doubted:
             self._plans = None
         elif key not in plans and sum([result.nbytes for result in results]) >= LARGE_BYTES:
             self._remember(plans, key, inputs, outputs, results)
@@ -116,61 +171,59 @@ class BoundRuns:
         ]
         plans[key] = _Plan(key, shapes)
 
-    def execute(
-        self, requests: list[WorkRequest], wanted: Callable[[list[WorkRequest]], list[str]], buffers: KeptBuffers
-    ) -> Timings | None:
-        """Run and answer; None where nothing was done, and the common way is to be taken.
+    def begin(
+        self,
+        requests: list[WorkRequest],
+        wanted: Callable[[list[WorkRequest]], list[str]],
+        gather: Callable[[], Arrays],
+        otherwise: Otherwise,
+    ) -> Execution | None:
+        """Have inputs and places ready; None where nothing was done, and the common way is to be taken.
 
         Args:
             requests: one, or several whose whole rows make the batch.
             wanted: gives the names of the outputs that any of them wants.
-            buffers: to gather in.
+            gather: gives the inputs of several.
+            otherwise: makes the common execution, for where this one turns out not to work.
         """
         if not self._plans:
             return None
         start_ns = time.monotonic_ns()
-        self._doubted = None
         first, alone = requests[0], len(requests) == 1
         names = self._every if alone and first.wanted is self._outputs else tuple(wanted(requests))
         plan = self._plans.get(self._key(first.inputs, names))
         if plan is None:
             return None
-        return self._run_one(plan, first, start_ns) if alone else self._run_batch(plan, requests, start_ns, buffers)
+        target = self._target_of_one(plan, first) if alone else self._target_of_batch(plan, requests)
+        if target is None:
+            return None
+        try:
+            inputs = first.inputs if alone else gather()
+        except BaseException:
+            target.give_back()
+            raise
+        return _BoundExecution(self, plan, target, inputs, otherwise, start_ns)
 
-    def _run_one(self, plan: _Plan, request: WorkRequest, start_ns: int) -> Timings | None:
+    def _target_of_one(self, plan: _Plan, request: WorkRequest) -> _Target | None:
         rows = request.batch_size
         if plan.row_bytes * (rows or 1) < LARGE_BYTES:
             return None
         place = plan.place(rows)
         writer = request.pool_writer
         if writer is None or request.has_placements:
-            return self._run_reserved(plan, place, request, start_ns)
+            # The answer does not simply go to the pool.
+            reservation = None if request.writes_over_inputs else request.reserve(place.outputs)
+            if reservation is None:
+                return None
+            addresses = [array.ctypes.data for array in reservation.arrays]
+            send, give_back = partial(request.respond_reserved, reservation), partial(request.give_back, reservation)
+            return _Target(place, addresses, send, give_back)
         block = writer.take(place.size_bytes)
         address = writer.address(block)
-        input_end_ns = time.monotonic_ns()
-        if not self._run(plan, place, request.inputs, [address + ref.start for ref in place.refs]):
-            writer.free(block)
-            return None
-        infer_end_ns = time.monotonic_ns()
-        request.respond_lent([block], place.refs)
-        return Timings(start_ns, input_end_ns, infer_end_ns)
+        send, give_back = partial(request.respond_lent, [block], place.refs), partial(writer.free, block)
+        return _Target(place, [address + ref.start for ref in place.refs], send, give_back)
 
-    def _run_reserved(self, plan: _Plan, place: _Place, request: WorkRequest, start_ns: int) -> Timings | None:
-        """Where the answer does not simply go to the pool."""
-        reservation = None if request.writes_over_inputs else request.reserve(place.outputs)
-        if reservation is None:
-            return None
-        input_end_ns = time.monotonic_ns()
-        if not self._run(plan, place, request.inputs, [array.ctypes.data for array in reservation.arrays]):
-            request.give_back(reservation)
-            return None
-        infer_end_ns = time.monotonic_ns()
-        request.respond_reserved(reservation)
-        return Timings(start_ns, input_end_ns, infer_end_ns)
-
-    def _run_batch(
-        self, plan: _Plan, requests: list[WorkRequest], start_ns: int, buffers: KeptBuffers
-    ) -> Timings | None:
+    def _target_of_batch(self, plan: _Plan, requests: list[WorkRequest]) -> _Target | None:
         rows = sum([request.batch_size for request in requests])
         if not self._batched or plan.row_bytes * rows < max(LARGE_BYTES, WORTH_LENDING_BYTES * len(requests)):
             return None
@@ -178,19 +231,11 @@ class BoundRuns:
         split = split_outputs(requests, place.outputs)
         if split is None:
             return None
-        try:
-            inputs = buffers.gather(requests)
-            input_end_ns = time.monotonic_ns()
-            if not self._run(plan, place, inputs, [split.arrays[name].ctypes.data for name in plan.names]):
-                return None
-            infer_end_ns = time.monotonic_ns()
-            split.respond()
-        finally:
-            split.give_back()
-        return Timings(start_ns, input_end_ns, infer_end_ns)
+        addresses = [split.arrays[name].ctypes.data for name in plan.names]
+        return _Target(place, addresses, split.respond, split.give_back)
 
-    def _run(self, plan: _Plan, place: _Place, inputs: Arrays, addresses: list[int]) -> bool:
-        """Compute to these addresses; False where that cannot be."""
+    def run(self, plan: _Plan, place: _Place, inputs: Arrays, addresses: list[int]) -> bool:
+        """Compute to these addresses; False where that cannot be, and the common way will tell why."""
         binding = self._session.io_binding()
         try:
             for name, array in inputs.items():
@@ -199,8 +244,7 @@ class BoundRuns:
                 binding.bind_output(name, "cpu", 0, kind, shape, address)
             self._session.run_with_iobinding(binding, self._run_options)
         except Exception:  # noqa: BLE001 - ONNX Runtime has no narrower class; the common way runs again and reports
-            # Either the inputs are bad, or the outputs' shapes do not follow from theirs: the common way will tell.
-            self._doubted = plan.key
+            # Either the inputs are bad, or the outputs' shapes do not follow from theirs.
             return False
         if not plan.works:
             # An input that is an output, too, is given back where it lies, and nothing is written.

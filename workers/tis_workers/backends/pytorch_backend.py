@@ -117,8 +117,12 @@ class PyTorchBackend(TensorBackend):
             request.inputs = {name: array.copy() for name, array in request.inputs.items()}
         return super().execute(requests)
 
-    def _gather(self, requests: list[WorkRequest]) -> Arrays:
-        return pinned_batch(requests) if self._on_gpu and self._shaping is None else super()._gather(requests)
+    def _gather(self, requests: list[WorkRequest], *, beside: bool) -> Arrays:
+        return (
+            pinned_batch(requests)
+            if self._on_gpu and self._shaping is None
+            else super()._gather(requests, beside=beside)
+        )
 
     def run(self, inputs: Arrays, outputs: Sequence[str]) -> Arrays:
         """One call of the program."""

@@ -100,10 +100,10 @@ class TensorRtBackend(TensorBackend):
             raise internal(f"unable to enqueue for inference {self._name}: {self._logger.last_error}")
         return {name: self._buffers[name].download(self._shape(context, name)) for name in outputs}
 
-    def _gather(self, requests: list[WorkRequest]) -> Arrays:
+    def _gather(self, requests: list[WorkRequest], *, beside: bool) -> Arrays:
         """The batch, put together in pinned memory where it is whole rows."""
         if self._shaping is not None:
-            return super()._gather(requests)
+            return super()._gather(requests, beside=beside)
         gathered: dict[str, Array] = {}
         for name, first in requests[0].inputs.items():
             parts = [request.inputs[name] for request in requests]

@@ -60,6 +60,7 @@ class Frontend:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._http: uvicorn.Server | None = None
+        self._http_protocol: type[InferProtocol] | None = None
         self._grpc: NativeServer | GrpcioServer | None = None
         self._direct: DirectServer | None = None
         self._tracer = Tracer(
@@ -134,17 +135,16 @@ class Frontend:
     def _build_http(self) -> uvicorn.Server:
         server = self._server
         app = build_app(server)
+        self._http_protocol = protocol_class(
+            server.core,
+            server.table,
+            server.settings.http_max_input_bytes,
+            server.settings.http_header_forward_pattern,
+            expected_headers(server.settings.http_restricted_apis).get("inference"),
+            InferCall if self._access is None else logged_call(self._access),
+        )
         return web_server(
-            app if self._access is None else LoggedApp(app, self._access),
-            http=protocol_class(
-                server.core,
-                server.table,
-                server.settings.http_max_input_bytes,
-                server.settings.http_header_forward_pattern,
-                expected_headers(server.settings.http_restricted_apis).get("inference"),
-                InferCall if self._access is None else logged_call(self._access),
-            ),
-            backlog=_BACKLOG,
+            app if self._access is None else LoggedApp(app, self._access), http=self._http_protocol, backlog=_BACKLOG
         )
 
     async def _beat(self) -> None:
@@ -190,6 +190,8 @@ class Frontend:
         elif isinstance(message, m.ServerState):
             server.ready = message.ready
             server.stopping = message.stopping
+            if self._http_protocol is not None:
+                self._http_protocol.stopping = message.stopping
             if message.stopping:
                 # At once: who connects from here on waits for the next server, where somebody else holds the port.
                 self._close_listeners()

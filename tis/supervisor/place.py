@@ -35,6 +35,7 @@ class Place:
         self.child: Child | None = None
         self._up_s: float | None = None
         self.wanted = True
+        self._is_last = False
         #: It died too often and is not started again.
         self.given_up = False
         #: Why the process here could not do its work, where it has said so before it ended.
@@ -67,7 +68,7 @@ class Place:
 
     def start(self) -> None:
         """Start the process."""
-        if not self.wanted or self.child is not None:
+        if not self.wanted or self._is_last or self.child is not None:
             return
         if not self.may_start(self._last_peer):
             self._host.later(0.05, self.start)
@@ -77,6 +78,10 @@ class Place:
         _log.debug("%s runs as process %d, peer %d", self.title, self.child.pid, self.child.peer)
         self.child.replaces = self._last_peer
         self._host.watch(self.child, self._died)
+
+    def start_no_other(self) -> None:
+        """The process here goes on, and none takes its place if it dies."""
+        self._is_last = True
 
     def dismiss(self) -> None:
         """The process is not wanted any more; whoever asked ends it."""
@@ -97,6 +102,8 @@ class Place:
         if not self.wanted or not again:
             return
         _log.error("%s (pid %d) %s", self.title, child.pid, reason)
+        if self._is_last:
+            return
         if child.is_excused:
             self._backoff.forgive()
         delay_s = self._backoff.died(worked_s)

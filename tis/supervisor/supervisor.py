@@ -366,6 +366,7 @@ class Supervisor:
         self._vigil.over = True
         self._service.stopping(self._settings.exit_timeout_s)
         self.state_changed()
+        self._vital.stop_listening()
         told = self._processes.frontends()
         for peer in told:
             self._hub.send(peer, m.Drain())

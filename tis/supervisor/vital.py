@@ -54,3 +54,12 @@ class VitalPlaces:
         for place in (self.scheduler, *self.frontends):
             place.on_give_up = give_up
         return self.scheduler, self.frontends
+
+    def stop_listening(self) -> None:
+        """No frontend is started any more, and clients that connect are refused; unless somebody else holds the ports, too."""
+        for place in self.frontends:
+            place.start_no_other()
+        for sockets in self._listening:
+            for each in sockets:
+                if each is not None:
+                    each.close()

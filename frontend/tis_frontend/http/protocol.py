@@ -10,7 +10,6 @@ of a client that reads none of its answers.
 
 import asyncio
 import re
-from collections.abc import Callable
 from re import Pattern
 from typing import Any, Final, cast
 
@@ -388,7 +387,7 @@ def protocol_class(
     forward_pattern: str = "",
     expected: Expected | None = None,
     call_class: type[InferCall] = InferCall,
-) -> Callable[..., asyncio.Protocol]:
+) -> type[InferProtocol]:
     """The protocol class of one frontend, for uvicorn's `http` option; `expected` opens a restricted infer route."""
     bound: dict[str, Any] = {"core": core, "table": table, "most_bytes": most_bytes, "expected": expected}
     bound["call_class"] = call_class

@@ -33,6 +33,29 @@ def test_the_second_batch_is_handed_over_shortly_before_the_first_is_expected_to
     assert instance.handover_ns() == 110 * MS - HANDOVER_LEAD_NS
 
 
+def test_the_second_is_handed_over_sooner_where_the_end_is_hard_to_expect_but_not_much() -> None:
+    instance = learnt(typical_ms=20)
+    for number, took_ms in enumerate((18, 22, 19, 21) * 10):
+        instance.begin(batch(number), 0)
+        instance.finish(number, 0, took_ms * MS)
+    instance.begin(batch(100), 0)
+    soon_ns = instance.typical_ns - HANDOVER_LEAD_NS
+    assert (handover_ns := instance.handover_ns()) is not None
+    assert instance.typical_ns * 7 / 8 - 1 <= handover_ns < soon_ns
+    instance.finish(100, 0, 300 * MS)
+    instance.begin(batch(101), 0)
+    assert instance.handover_ns() == int(instance.typical_ns * 7 / 8)
+
+
+def test_a_batch_that_was_prepared_beside_another_took_the_time_since_that_one_ended() -> None:
+    instance = learnt(typical_ms=10)
+    instance.begin(batch(1), 100 * MS)
+    instance.begin(batch(2), 109 * MS)
+    instance.finish(1, 100 * MS, 110 * MS)
+    instance.finish(2, 108 * MS, 120 * MS)
+    assert instance.took_ns == 10 * MS
+
+
 def test_it_never_holds_more_than_two_batches() -> None:
     instance = learnt()
     instance.begin(batch(1), 100 * MS)

@@ -84,9 +84,8 @@ class Bench:
         self.inputs = Slab(self.pool, [Grant(pool_bytes, 64 << 20)])
         self.regions = ClientRegions()
         self._sent: deque[Any] = deque()
-        self.writer = OutputWriter(
-            self.pool, [Grant(0, pool_bytes)], cast(Any, Outbox(self._sent)), cast(Any, Control())
-        )
+        self.outbox = cast(Any, Outbox(self._sent))
+        self.writer = OutputWriter(self.pool, [Grant(0, pool_bytes)], self.outbox, cast(Any, Control()))
         #: How many runs have gone the common way.
         self.common = 0
         run = self.backend.run
@@ -105,6 +104,17 @@ class Bench:
         placements: tuple[m.OutputPlacement, ...] = (),
     ) -> tuple[WorkRequest, Block]:
         """A request, and the block that its inputs lie in."""
+        item, block = self.item(number, inputs, outputs, placements)
+        return WorkRequest(self.spec, item, self.pool, self.writer, self.regions), block
+
+    def item(
+        self,
+        number: int,
+        inputs: Mapping[str, Array],
+        outputs: tuple[int, ...] | None = None,
+        placements: tuple[m.OutputPlacement, ...] = (),
+    ) -> tuple[m.BatchItem, Block]:
+        """A request as a batch brings it, and the block that its inputs lie in."""
         data = [encode_bytes(each) if each.dtype == np.object_ else each.tobytes() for each in inputs.values()]
         block = self.inputs.take(sum(len(each) + ALIGNMENT_BYTES for each in data))
         assert block is not None
@@ -116,8 +126,7 @@ class Bench:
             at += -(-len(each) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         body = m.encode_body(m.WorkBody("", (m.BlockRef(*block),), tuple(refs), outputs, placements))
         batch_size = next(iter(inputs.values())).shape[0] if self.spec.max_batch_size else 0
-        item = m.BatchItem(number, ASKER, batch_size, body)
-        return WorkRequest(self.spec, item, self.pool, self.writer, self.regions), block
+        return m.BatchItem(number, ASKER, batch_size, body), block
 
     def run(self, *requests: tuple[WorkRequest, Block]) -> list[Answer]:
         """Execute a batch; the answers in the order of its requests, whose inputs are gone by then."""
@@ -128,10 +137,15 @@ class Bench:
             # What is read too late is not what it was.
             self.inputs.writable(block, 0, 1024)[:] = b"\xee" * 1024
             self.inputs.free(block)
-        replies = {message.request_id: message for message in self._sent}
-        self._sent.clear()
+        replies = {message.request_id: message for message in self.sent()}
         assert len(replies) == len(requests)
         return [Answer(self.pool, replies[request.key[1]]) for request, _ in requests]
+
+    def sent(self) -> list[Any]:
+        """Messages that were posted since the last look."""
+        messages = list(self._sent)
+        self._sent.clear()
+        return messages
 
     def ask(self, *inputs: Mapping[str, Array]) -> list[Answer]:
         """Execute a batch of requests with these inputs."""
@@ -153,6 +167,9 @@ class Outbox:
 
     def post(self, _peer: int, message: Any) -> None:
         self._sent.append(message)
+
+    def flush(self) -> None:
+        """All has gone."""
 
     def forget(self, peer: int) -> None:
         """It had nothing for a reader who is gone."""

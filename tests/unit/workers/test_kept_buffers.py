@@ -27,18 +27,23 @@ def requests(*counts: int, width: int = LARGE) -> list[Sent]:
             st.lists(st.integers(1, 3), min_size=1, max_size=4),
             st.sampled_from([0, 1, 1000, LARGE, LARGE + 1]),
             st.sampled_from(["float32", "int8", "bool", "float64"]),
+            st.booleans(),
         ),
         min_size=1,
         max_size=6,
     )
 )
-def test_every_batch_is_what_gathering_in_fresh_memory_gives(batches: list[tuple[list[int], int, str]]) -> None:
+def test_every_batch_is_what_gathering_in_fresh_memory_gives(batches: list[tuple[list[int], int, str, bool]]) -> None:
     buffers = KeptBuffers()
-    for counts, width, dtype in batches:
-        sent = [Sent(count, {"A": numbers(count, width, dtype)}) for count in counts]
-        gathered, expected = buffers.gather(sent)["A"], gather(sent)["A"]
+    last = last_expected = np.empty(0)
+    for start, (counts, width, dtype, beside) in enumerate(batches):
+        sent = [Sent(count, {"A": numbers(count, width, dtype) + start}) for count in counts]
+        gathered, expected = buffers.gather(sent, beside=beside)["A"], gather(sent)["A"]
         assert gathered.dtype == expected.dtype
         assert np.array_equal(gathered, expected)
+        if beside:
+            assert np.array_equal(last, last_expected), "the batch that may still be computed is as it was"
+        last, last_expected = gathered, expected
 
 
 def test_strings_are_gathered_as_they_are() -> None:

@@ -38,7 +38,7 @@ class KeptBuffers:
         return sum(buffer.nbytes for buffer in self._buffers.values())
 
     def gather(self, requests: Sequence[Part], *, beside: bool = False) -> Arrays:
-        """The same as `gather.gather`; large arrays are good until the next call. `beside`: those of the last one stay good."""
+        """The same as `gather.gather`; large arrays are good until the next call. `beside`: the last ones stay."""
         if beside:
             self._second = not self._second
         return {name: self._joined(name, [request.inputs[name] for request in requests]) for name in requests[0].inputs}

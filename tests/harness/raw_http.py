@@ -102,7 +102,11 @@ class Connection:
         if receive_buffer_bytes is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self._socket.settimeout(_DEADLINE_S)
-        self._socket.connect((HOST, server.http_port))
+        try:
+            self._socket.connect((HOST, server.http_port))
+        except OSError:
+            self._socket.close()
+            raise
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
 

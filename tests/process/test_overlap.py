@@ -74,6 +74,8 @@ class Crowd:
                         asked += _CLIENTS
                         sent = np.array([[asked]], np.int64)
                         self._note(connection.call(infer_post(_MODEL, binary_body({"ROUNDS": sent}))), sent)
+            except ConnectionRefusedError:
+                return
             except OSError:
                 self._count("lost")
 
@@ -128,8 +130,9 @@ def test_a_stop_under_load_answers_what_has_been_taken(server: Server) -> None:
         crowd.wait_right(60)
         server.signal(signal.SIGTERM)
         assert server.wait_ended() == 0
-        assert set(crowd.outcomes) <= {200, 503, "lost"}, crowd.outcomes
-    assert "wrong" not in crowd.outcomes
+    assert set(crowd.outcomes) <= {200, 503, "lost"}, crowd.outcomes
+    # At most the request that each was sending on a connection that ended.
+    assert crowd.outcomes["lost"] <= _CLIENTS
 
 
 def test_clients_that_leave_in_the_middle_harm_nobody(server: Server) -> None:

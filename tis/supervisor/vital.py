@@ -56,7 +56,7 @@ class VitalPlaces:
         return self.scheduler, self.frontends
 
     def stop_listening(self) -> None:
-        """No frontend is started any more, and clients that connect are refused; unless somebody else holds the ports, too."""
+        """No frontend is started any more, and who connects is refused; unless somebody else holds the ports, too."""
         for place in self.frontends:
             place.start_no_other()
         for sockets in self._listening:

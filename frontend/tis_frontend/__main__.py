@@ -10,6 +10,7 @@ import uvicorn
 import uvloop
 import zmq
 
+from tis.carrier.spin import most_spin_ns
 from tis.contracts import messages as m
 from tis.contracts.control import BOOT_DEADLINE_S, ControlLink
 from tis.contracts.namespaces import Namespaces
@@ -264,7 +265,9 @@ async def _main(arguments: ChildArguments) -> None:
     configure(boot.settings.log, "frontend", pipe_fd=arguments.log_fd)
     pool = Pool.attach(arguments.pool_fd)
     slab = Slab(pool, [Grant(*grant) for grant in boot.grants])
-    core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop)
+    # grpcio's own threads could not run while the loop does not sleep.
+    spin_ns = 0 if boot.settings.grpc_server == "grpcio" else most_spin_ns(boot.settings.spin_us)
+    core = Core(arguments.runtime_dir, arguments.peer, pool, slab, loop, spin_ns)
     core.caches = bool(boot.settings.cache_config)
     table = ModelTable(Namespaces.of(boot.settings))
     server = Server(boot.settings, core, table, ControlCalls(control), log=boot.settings.log)

@@ -28,6 +28,7 @@ from tis_frontend.regions import RegionTable
 from tis_frontend.replies import answer_of
 from tis_frontend.scheduler_link import SchedulerLink
 from tis_frontend.statistics_query import StatisticsQuery
+from tis_frontend.wakefulness import Wakefulness
 from tis_shm.pool import Block, Pool
 from tis_shm.slab import Slab
 
@@ -67,13 +68,16 @@ class Core:
         pool: Pool,
         slab: Slab,
         loop: asyncio.AbstractEventLoop,
+        spin_ns: int = 0,
     ) -> None:
+        """`spin_ns`: how long at most the loop is kept awake for what may come, see `Wakefulness`."""
         self._peer = peer
         self._pool = pool
         self._slab = slab
         self._loop = loop
         self._ids = count(1)
         self._pending: dict[int, _Pending] = {}
+        self._wakefulness = Wakefulness(loop, spin_ns)
         self._admission = Admission(slab.size_bytes, _MOST_PENDING)
         self._queries: dict[int, StatisticsQuery | MetricsQuery] = {}
         self._mailbox = Mailbox(runtime_dir, peer)
@@ -211,6 +215,7 @@ class Core:
                 plan.load,
             )
         )
+        self._wakefulness.sent()
         return request_id
 
     def _cache_key(self, plan: Plan, place: Place) -> bytes:
@@ -357,6 +362,7 @@ class Core:
                 self._tell_idle()
                 if pending.over is not None:
                     pending.over()
+                self._wakefulness.answered()
             if pending.deliver is not None:
                 answer = answer_of(message, self._pool, pending.client_id)
                 if answer.blocks:

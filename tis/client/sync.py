@@ -39,8 +39,8 @@ class Client:
         """`timeout_s`: how long an answer is waited for; None for ever, unless the connection ends.
 
         `key_file`, `server_key_file`: this client's secret key and the server's public one, where the server asks for keys.
-        `spin_us`: how long at most to look for an answer before falling asleep over it; None: up to 300 where there is more
-        than one core. How long in fact is learnt from how long answers take. With keys nothing is looked for.
+        `spin_us`: how long at most to look for an answer before falling asleep over it; None: up to 300 where there are
+        four cores or more. How long in fact is learnt from how long answers take. With keys nothing is looked for.
 
         Raises:
             ConnectionLostError: no server answers in time, or it does not know this client's key.

@@ -1,5 +1,7 @@
 """How long a client looks for an answer is learnt from how long answers took. No time passes here."""
 
+import os
+
 import pytest
 
 from tis.client.patience import Patience
@@ -45,3 +47,13 @@ def test_what_does_not_come_is_not_found() -> None:
     patience.slept(10_000)
     seen: list[int] = []
     assert not patience.spin(lambda: seen.append(1))
+
+
+@pytest.mark.parametrize(("cores", "is_looking"), [(1, False), (3, False), (4, True)])
+def test_where_nothing_is_said_it_looks_only_with_a_core_for_each_process_of_a_request(
+    monkeypatch: pytest.MonkeyPatch, cores: int, is_looking: bool
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    patience = Patience(None)
+    patience.slept(SHORT_NS)
+    assert looks(patience) is is_looking

@@ -25,7 +25,6 @@ _ID_BYTES: Final = 8
 #: The key `id`, and MessagePack's sign of an integer of eight bytes.
 _ID_KEY: Final = b"\xa2id\xcf"
 _ID_AT: Final = -_ID_BYTES - len(_ID_KEY)
-_PROBE: Final = 0x0123456789ABCDEF
 
 
 @dataclass(slots=True, frozen=True)
@@ -74,12 +73,13 @@ class Remembered:
         ):
             return
         # These bytes may stand at the end and yet be no id. If they are, other ones in their place are another id, and that
-        # is all that they change.
+        # is all that they change. Other ones: an id that stands elsewhere must not pass for the one put here.
+        probe = 2 if message.id == 1 else 1
         try:
-            other = dm.decode(head[:-_ID_BYTES] + _PROBE.to_bytes(_ID_BYTES, "big"))
+            other = dm.decode(head[:-_ID_BYTES] + probe.to_bytes(_ID_BYTES, "big"))
         except msgspec.DecodeError:
             return
-        if other != msgspec.structs.replace(message, id=_PROBE):
+        if other != msgspec.structs.replace(message, id=probe):
             return
         now = self._now()
         if self._epochs != now or len(self._asked) >= MOST_REMEMBERED:

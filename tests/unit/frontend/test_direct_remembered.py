@@ -5,7 +5,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tis_frontend.direct import messages as dm
@@ -106,6 +106,9 @@ def test_no_client_has_more_remembered_than_it_may() -> None:
 
 
 @given(st.integers(1, (1 << 63) - 1), st.integers(1, (1 << 63) - 1))
+@example(1, 3)
+@example(2, 3)
+@example(0x0123456789ABCDEF, 1)
 def test_what_ends_like_an_id_and_is_none_is_not_taken_for_one(number: int, other: int) -> None:
     """The id stands before, and the end is a number of something else, in each place where one may stand."""
     tail = b"\xa2id\xcf" + number.to_bytes(8, "big")

@@ -18,8 +18,9 @@ MOST_BATCH_BODY_BYTES: Final = 2 * MOST_BODY_BYTES
 MOST_REQUESTS: Final = 512
 
 #: Tensors of a request, or of a response, that have no more bytes than this together travel in the message: a place in the
-#: pool costs its owner and its reader more than the copies that are saved.
-INLINE_BYTES: Final = 2048
+#: pool costs its owner and its reader more than the copies that are saved. With 4 KB in the message 6 to 10 % more requests
+#: were served at 8 and 64 clients; from 16 KB on there is no difference.
+INLINE_BYTES: Final = 8192
 #: What the body of a request has besides its tensors, mostly.
 _ENVELOPE_BYTES: Final = 128
 

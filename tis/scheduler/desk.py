@@ -109,7 +109,7 @@ class Desk:
                 for request in run.batch.requests
             ]
         )
-        self._post(run.peer, m.Batch(run.batch.batch_id, items))
+        self._post(run.peer, m.Batch(self._peer, run.batch.batch_id, items))
 
     def _answer(self, infer: m.Infer, message: m.Reply | m.Failure, now_ns: int) -> None:
         """Send a response to whoever asked, who may be here."""

@@ -36,9 +36,11 @@ class Batches:
         memory: tuple[Pool, OutputWriter, ClientRegions, ModelInputs | None],
         outbox: Outbox,
     ) -> None:
-        """`peer`, `scheduler`: the numbers of this worker and of who is told."""
+        """`peer`, `scheduler`: the numbers of this worker and of who sends batches; a successor has a larger one."""
         self._peer = peer
         self._scheduler = scheduler
+        #: Batches of those before it are not to run.
+        self._first_living_scheduler = scheduler
         self._backend = backend
         self._memory = memory
         self._outbox = outbox
@@ -53,8 +55,8 @@ class Batches:
         self._running: list[WorkRequest] = []
         #: What has run and is still to be answered.
         self._computed: Job | None = None
-        #: Requests whose batch is done and whose last response is still to come: batch and position.
-        self._unfinished: dict[WorkRequest, tuple[int, int]] = {}
+        #: Requests whose batch is done and whose last response is still to come: scheduler, batch and position.
+        self._unfinished: dict[WorkRequest, tuple[int, int, int]] = {}
         #: Asker and number of requests that wait here and need not run any more.
         self._cancelled: set[tuple[int, int]] = set()
         #: There for a model whose batches may overlap.
@@ -73,8 +75,11 @@ class Batches:
         return len(self._waiting) + (self._prepared is not None)
 
     def arrived(self, batch: m.Batch) -> None:
-        """The scheduler has sent a batch."""
-        self._waiting.append(batch)
+        """A scheduler has sent a batch. Of a new one this may be the first that is heard: news take another way."""
+        if batch.scheduler > self._scheduler:
+            self.follow(batch.scheduler)
+        if batch.scheduler >= self._first_living_scheduler:
+            self._waiting.append(batch)
 
     def cancel(self, key: tuple[int, int]) -> None:
         """A client has gone: its request is told so where it runs, and not run where it waits."""
@@ -94,21 +99,26 @@ class Batches:
         """The last response of a request has been posted: the scheduler hears of it if its batch was done before."""
         place = self._unfinished.pop(work, None)
         if place is not None:
-            batch_id, position = place
+            scheduler, batch_id, position = place
             finished = m.Finished(batch_id, self._peer, position, time.monotonic_ns(), work.failed)
-            self._outbox.post(self._scheduler, finished)
+            self._outbox.post(scheduler, finished)
 
-    def forget_waiting(self) -> None:
-        """What has not run is not to run: it may read what has been lent to a scheduler that has gone."""
-        self._waiting.clear()
-        if self._prepared is not None:
-            self._prepared.abandon()
-            self._prepared = None
+    def peer_gone(self, peer: int) -> None:
+        """A process has died. If it was the scheduler, what it asked and has not run is not to run, nor what still comes.
+
+        It may read what others had lent to that scheduler.
+        """
+        if peer == self._scheduler:
+            self._first_living_scheduler = peer + 1
+            self._forget_waiting()
 
     def follow(self, scheduler: int) -> None:
-        """There is another scheduler, which knows nothing of what this one was asked."""
-        self._scheduler = scheduler
-        self.forget_waiting()
+        """There is another scheduler, which knows nothing of what this one was asked. Nothing where that has been heard."""
+        if scheduler <= self._scheduler:
+            return
+        self._outbox.forget(self._scheduler)
+        self._scheduler = self._first_living_scheduler = scheduler
+        self._forget_waiting()
         self._unfinished.clear()
         self._cancelled.clear()
 
@@ -162,13 +172,19 @@ class Batches:
             free_ns=timings.infer_end_ns if job.frees_early else end_ns,
         )
         if self._backend.backchannel is not None:
-            self._list_the_rest(done, requests)
-        self._outbox.post(self._scheduler, done)
+            self._list_the_rest(done, job.batch.scheduler, requests)
+        self._outbox.post(job.batch.scheduler, done)
 
     def close(self) -> None:
         """End what has been begun."""
         if self._overlap is not None:
             self._overlap.close()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        if self._prepared is not None:
+            self._prepared.abandon()
+            self._prepared = None
 
     def _meanwhile(self, receive: Callable[[], None]) -> bool:
         """What another thread does while a batch runs: answer the one before, prepare the one after."""
@@ -209,11 +225,11 @@ class Batches:
             self._cancelled.discard(request.key)
         return tuple(dropped)
 
-    def _list_the_rest(self, done: m.BatchDone, requests: list[WorkRequest]) -> None:
+    def _list_the_rest(self, done: m.BatchDone, scheduler: int, requests: list[WorkRequest]) -> None:
         """Which requests of a batch are not answered yet, or are to run again."""
         for position, request in enumerate(requests):
             if request.rescheduled:
                 done.rescheduled += (position,)
             elif not request.answered:
                 done.unfinished += (position,)
-                self._unfinished[request] = (done.batch_id, position)
+                self._unfinished[request] = (scheduler, done.batch_id, position)

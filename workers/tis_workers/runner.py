@@ -50,7 +50,6 @@ class Runner:
         self._outbox = outbox
         self._backend = backend
         self._channel = backend.backchannel
-        self._scheduler = scheduler
         self._mailbox = Mailbox(runtime_dir, control.peer)
         self._stopping = False
         self._regions = ClientRegions(self._catch_up_regions)
@@ -159,15 +158,11 @@ class Runner:
         messages, self._unfollowed = [*self._unfollowed, *self._control.receive()], []
         for message in messages:
             if isinstance(message, m.PeerDown):
-                if message.peer == self._scheduler:
-                    # Its batches may read what others have lent to it.
-                    self._batches.forget_waiting()
+                self._batches.peer_gone(message.peer)
                 self._quiesce(message)
             elif isinstance(message, m.PeerForgotten):
                 self._writer.forget(message.peer)
             elif isinstance(message, m.SchedulerChanged):
-                self._outbox.forget(self._scheduler)
-                self._scheduler = message.peer
                 self._batches.follow(message.peer)
                 if self._caller is not None:
                     self._caller.line.hear()

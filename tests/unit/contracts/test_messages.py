@@ -109,7 +109,7 @@ def test_the_body_reaches_the_worker_byte_for_byte_through_infer_and_batch(body:
     raw = m.encode_body(body)
     [infer] = m.decode(m.encode([m.Infer(1, 2, "m", 3, 4, b"key", 5, raw)]))
     assert isinstance(infer, m.Infer)
-    [batch] = m.decode(m.encode([m.Batch(6, (m.BatchItem(1, 2, 4, infer.body), m.BatchItem(7, 2, 4, infer.body)))]))
+    [batch] = m.decode(m.encode([m.Batch(3, 6, (m.BatchItem(1, 2, 4, infer.body), m.BatchItem(7, 2, 4, infer.body)))]))
     assert isinstance(batch, m.Batch)
     for item in batch.items:
         assert bytes(item.body) == bytes(raw)

@@ -292,6 +292,6 @@ def test_a_batch_always_fits_one_packet_however_long_the_clients_ids_are() -> No
     sizes = []
     while batch := fresh.batcher.cut(0):
         sizes.append(len(batch))
-        packet = encode([Batch(1, tuple(BatchItem(1, 1, 1, each.infer.body) for each in batch))])
+        packet = encode([Batch(1, 1, tuple(BatchItem(1, 1, 1, each.infer.body) for each in batch))])
         assert len(packet) < 212_992
     assert sizes == [2, 2, 1]

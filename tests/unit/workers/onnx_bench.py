@@ -164,9 +164,13 @@ class Outbox:
 
     def __init__(self, sent: deque[Any]) -> None:
         self._sent = sent
+        #: Which scheduler each batch was told to be done.
+        self.told: dict[int, int] = {}
 
-    def post(self, _peer: int, message: Any) -> None:
+    def post(self, peer: int, message: Any) -> None:
         self._sent.append(message)
+        if isinstance(message, m.BatchDone):
+            self.told[message.batch_id] = peer
 
     def flush(self) -> None:
         """All has gone."""

@@ -81,7 +81,7 @@ class Line:
         if first:
             self.while_running()
 
-    def send(self, batch_id: int, *inputs: Array) -> list[int]:
+    def send(self, batch_id: int, *inputs: Array, scheduler: int = SCHEDULER) -> list[int]:
         """A batch is on its way; gives its requests' numbers."""
         items = []
         (name,) = self.bench.spec.inputs_by_name
@@ -90,7 +90,7 @@ class Line:
             item, block = self.bench.item(self._numbers, {name: array})
             items.append(item)
             self._blocks.append(block)
-        self._arriving.append(m.Batch(batch_id, tuple(items)))
+        self._arriving.append(m.Batch(scheduler, batch_id, tuple(items)))
         os.eventfd_write(self._mailbox_fd, 1)
         return [item.request_id for item in items]
 
@@ -279,6 +279,60 @@ def test_what_was_prepared_for_a_scheduler_that_has_gone_is_forgotten_and_what_h
     line.run_all()
     check_doubled(line, first, sent[:1])
     assert set(line.done) == {9, 1}
+
+
+def test_the_first_batch_of_a_new_scheduler_may_come_before_the_news_of_it(new_line: NewLine) -> None:
+    """News take another way than batches, on a busy machine a slower one."""
+    line = new_line(doubled())
+    values = rows(1, 5, 0)
+    line.send(1, values)
+    line._receive()
+    late = line.send(1, values, scheduler=SCHEDULER + 1)
+    line._receive()
+    line.batches.peer_gone(SCHEDULER)
+    line.batches.follow(SCHEDULER + 1)
+    line.run_all()
+    check_doubled(line, late, [values])
+    assert line.bench.outbox.told == {1: SCHEDULER + 1}
+
+
+def test_a_batch_of_a_scheduler_that_has_gone_is_not_run_however_late_it_is_read(new_line: NewLine) -> None:
+    line = new_line(doubled())
+    line.send(1, rows(1, 5, 0))
+    line.batches.peer_gone(SCHEDULER)
+    line.run_all()
+    line.send(2, rows(1, 5, 0))
+    line.batches.follow(SCHEDULER + 1)
+    line.run_all()
+    assert not line.answers
+    assert not line.done
+
+
+def test_what_ran_for_a_scheduler_that_has_gone_is_not_told_to_the_next_one_whose_batches_have_the_same_numbers(
+    new_line: NewLine,
+) -> None:
+    line = new_line(doubled())
+    values = rows(1, 5, 0)
+
+    def beside() -> None:
+        line.while_running = lambda: None
+        line.batches.follow(SCHEDULER + 1)
+
+    line.while_running = beside
+    first = line.send(1, values)
+    line.run_all()
+    check_doubled(line, first, [values])
+    assert line.bench.outbox.told == {1: SCHEDULER}
+
+
+def test_the_death_of_others_takes_no_batch(new_line: NewLine) -> None:
+    line = new_line(doubled())
+    values = rows(1, 5, 0)
+    first = line.send(1, values)
+    line._receive()
+    line.batches.peer_gone(SCHEDULER + 5)
+    line.run_all()
+    check_doubled(line, first, [values])
 
 
 def test_an_error_in_the_thread_is_the_loops_and_not_silent(new_line: NewLine) -> None:

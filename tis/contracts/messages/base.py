@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 #: Raised when a message changes shape; a child of another version is refused at its hello.
-PROTOCOL_VERSION: Final = 12
+PROTOCOL_VERSION: Final = 13
 
 #: The body of one request may have this many bytes, and the bodies of a batch together twice as many, so that a batch
 #: always fits one packet of the carrier.

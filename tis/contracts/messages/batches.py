@@ -38,8 +38,9 @@ class BatchItem(Message):
 
 
 class Batch(Message, tag=10):
-    """Run these together, in this order."""
+    """Run these together, in this order. What comes of it is told to the scheduler that sent it."""
 
+    scheduler: int
     batch_id: int
     items: tuple[BatchItem, ...]
 

@@ -38,9 +38,8 @@ class Batches:
     ) -> None:
         """`peer`, `scheduler`: the numbers of this worker and of who sends batches; a successor has a larger one."""
         self._peer = peer
+        #: The oldest scheduler whose batches are run: the living one, or the number behind that of one that has died.
         self._scheduler = scheduler
-        #: Batches of those before it are not to run.
-        self._first_living_scheduler = scheduler
         self._backend = backend
         self._memory = memory
         self._outbox = outbox
@@ -76,9 +75,8 @@ class Batches:
 
     def arrived(self, batch: m.Batch) -> None:
         """A scheduler has sent a batch. Of a new one this may be the first that is heard: news take another way."""
-        if batch.scheduler > self._scheduler:
-            self.follow(batch.scheduler)
-        if batch.scheduler >= self._first_living_scheduler:
+        self.follow(batch.scheduler)
+        if batch.scheduler == self._scheduler:
             self._waiting.append(batch)
 
     def cancel(self, key: tuple[int, int]) -> None:
@@ -109,16 +107,18 @@ class Batches:
         It may read what others had lent to that scheduler.
         """
         if peer == self._scheduler:
-            self._first_living_scheduler = peer + 1
-            self._forget_waiting()
+            self.follow(peer + 1)
 
     def follow(self, scheduler: int) -> None:
         """There is another scheduler, which knows nothing of what this one was asked. Nothing where that has been heard."""
         if scheduler <= self._scheduler:
             return
         self._outbox.forget(self._scheduler)
-        self._scheduler = self._first_living_scheduler = scheduler
-        self._forget_waiting()
+        self._scheduler = scheduler
+        self._waiting.clear()
+        if self._prepared is not None:
+            self._prepared.abandon()
+            self._prepared = None
         self._unfinished.clear()
         self._cancelled.clear()
 
@@ -179,12 +179,6 @@ class Batches:
         """End what has been begun."""
         if self._overlap is not None:
             self._overlap.close()
-
-    def _forget_waiting(self) -> None:
-        self._waiting.clear()
-        if self._prepared is not None:
-            self._prepared.abandon()
-            self._prepared = None
 
     def _meanwhile(self, receive: Callable[[], None]) -> bool:
         """What another thread does while a batch runs: answer the one before, prepare the one after."""
